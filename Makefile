@@ -1,0 +1,32 @@
+# Everything is installed into .venv, once; again only when one of NEEDS changed.
+PYTHON ?= python3
+ARGS   ?=
+NEEDS  := settings.ini setup.py pyproject.toml constraints.txt
+PIP    := .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help search test lab clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+search: .venv/run ## search GPT-2 on this machine's CPU into runs/gpt2; more options in ARGS='...'
+	.venv/bin/lts search --out runs/gpt2 $(ARGS)
+
+test: .venv/dev ## check the repository, run the notebooks as tests, then pytest
+	.venv/bin/python tools/check.py
+
+lab: .venv/dev ## open the quickstart in JupyterLab
+	.venv/bin/jupyter lab nbs/tutorials/quickstart.ipynb $(ARGS)
+
+clean: ## remove the environment and every build product, but no results
+	rm -rf .venv build dist *.egg-info _docs _proc .pytest_cache .hypothesis
+
+.venv/run: $(NEEDS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lts_nb needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	$(PIP) --editable '.[dev]'
+	@touch $@
