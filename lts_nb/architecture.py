@@ -75,8 +75,8 @@ def from_fields(cls, kind: str, d: dict):
     try: return cls(**d)
     except TypeError as e: raise ValueError(f"{kind}: {str(e).split('() ')[-1]}") from None
 
-# %% ../nbs/00_architecture.ipynb #2806c74c
-@dataclass(frozen=True)
+# %% ../nbs/00_architecture.ipynb #720d4ce5
+@dataclass(frozen=True, repr=False)
 class Architecture:
     """One candidate decoder, checked when it is made. Raises `ValueError` naming the field.
 
@@ -124,6 +124,8 @@ class Architecture:
         "16 hexadecimal digits of the SHA-256 of every field that differs from its default."
         told = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __repr__(self): return f"Architecture({', '.join(f'{f.name}={v!r}' for f in fields(self) if (v := getattr(self, f.name)) != f.default)})"
 
     def to_json(self) -> str:
         "One line of JSON with every field that is set."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Json', 'Run', 'MaxLatency', 'MaxMemory', 'MinParams', 'note', 'megabytes', 'as_json', 'search_command', 'show',
-           'pick', 'build', 'main']
+           'pick', 'build', 'option_error', 'main']
 
 # %% ../nbs/20_cli.ipynb #0b225357
 import json, os, sys
@@ -30,7 +30,7 @@ def as_json(frame) -> list:
     "Rows of a table as plain values, NaN as null."
     return json.loads(frame.to_json(orient="records"))
 
-# %% ../nbs/20_cli.ipynb #82cc6447
+# %% ../nbs/20_cli.ipynb #5c5ef5f0
 @app.command("search")
 def search_command(
     space: Annotated[Optional[str], typer.Option(help="a preset (gpt2) or the path of a space's JSON file  [default: gpt2]")] = None,
@@ -53,7 +53,7 @@ def search_command(
     resume: Annotated[bool, typer.Option("--resume", help="continue the search in --out, with its settings")] = False,
     json_: Json = False,
 ):
-    "Search a space, measuring on a target; writes tables and a picture into a folder."
+    "Search a space and measure its frontier."
     from lts_nb.profiler import Workload
     from lts_nb.search import search
     from lts_nb.targets import get_target
@@ -82,7 +82,7 @@ def show(
     rows, epsilon = table(result, at_most)
     typer.echo(headline(result, len(rows), epsilon) + "\n" + rows.to_string(index=False))
 
-# %% ../nbs/20_cli.ipynb #04484b4e
+# %% ../nbs/20_cli.ipynb #0356fb7b
 @app.command()
 def pick(
     run: Run,
@@ -91,7 +91,9 @@ def pick(
     min_params: MinParams = None,
     json_: Json = False,
 ):
-    "The best architecture of a run within a budget; without one, a balanced choice (the knee of the frontier)."
+    """The best architecture within a budget.
+
+    Without a budget: a balanced choice, the knee of the frontier."""
     from lts_nb.explore import choose, in_words
     from lts_nb.search import SearchResult
     frontier = SearchResult.load(run).frontier
@@ -100,7 +102,7 @@ def pick(
     row = frontier.iloc[at]
     typer.echo(f"{row['id']}: {in_words(row)}\nnext: lts build {run} {row['id'][:8]} --out model")
 
-# %% ../nbs/20_cli.ipynb #ec88ebdd
+# %% ../nbs/20_cli.ipynb #da85ddba
 @app.command()
 def build(
     run: Run,
@@ -109,7 +111,9 @@ def build(
     seed: Annotated[int, typer.Option(min=0, help="of the initial weights")] = 0,
     json_: Json = False,
 ):
-    "Write an architecture as an untrained Hugging Face model, ready to be trained."
+    """Write a model of an architecture, untrained.
+
+    An ordinary Hugging Face folder, ready to be trained."""
     from lts_nb.search import SearchResult
     a = SearchResult.load(run).architecture(id)
     if out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f"out={str(out)!r}: exists; must be a new name or an empty folder")
@@ -124,7 +128,17 @@ def build(
     if json_: return typer.echo(json.dumps(dict(id=a.id, out=str(out), total_params=count(a).total)))
     typer.echo(f"{a.id}, {count(a).total/1e6:.1f} M parameters, untrained, in {out}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)")
 
-# %% ../nbs/20_cli.ipynb #3d5248ef
+# %% ../nbs/20_cli.ipynb #0413837b
+def option_error(
+    e: Exception,     # of the option parser
+    args: list[str],  # what it parsed
+) -> str:
+    "Its message, with the value that was given."
+    message, names = e.format_message(), getattr(getattr(e, "param", None), "opts", [])
+    given = [b for a, b in zip(args, args[1:]) if a in names] + [a.split("=", 1)[1] for a in args if a.split("=", 1)[0] in names and "=" in a]
+    return f"{names[-1]}={given[-1]!r}: {message.split(': ', 1)[-1]}" if given else message
+
+# %% ../nbs/20_cli.ipynb #c2f455f0
 def main(
     args: list[str] | None = None,  # of the process by default
 ) -> int:  # exit code: 0, 2 for bad input, 130 when interrupted
@@ -135,6 +149,6 @@ def main(
     except (ValueError, OSError) as e: message = str(e)
     except Exception as e:
         if not hasattr(e, "format_message"): raise
-        message = e.format_message()
+        message = option_error(e, sys.argv[1:] if args is None else args)
     note("error: " + " ".join(message.split()))
     return 2

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['AT_LEAST', 'SLIDERS', 'choose', 'in_words', 'slider', 'Explorer', 'png']
 
-# %% ../nbs/12_explore.ipynb #650bbf49
-import io
+# %% ../nbs/12_explore.ipynb #e5530a92
+import base64, io
 
 import ipywidgets as widgets
 import numpy as np
@@ -62,7 +62,7 @@ def slider(frontier: pd.DataFrame, column: str) -> widgets.FloatSlider:
     return widgets.FloatSlider(value=low if column in AT_LEAST else high, min=low, max=high, step=.1, description=SLIDERS[column], readout_format=".1f",
                                continuous_update=False, style={"description_width": "120px"}, layout={"width": "420px"})
 
-# %% ../nbs/12_explore.ipynb #dbc653e6
+# %% ../nbs/12_explore.ipynb #3d863185
 class Explorer:
     "Sliders for budgets, the chosen member in words, on the frontier, and layer by layer."
     def __init__(self,
@@ -91,7 +91,9 @@ class Explorer:
         for picture, fig in zip(self.pictures, (plot_frontier(self.candidates, self.frontier, self.baseline, self.chosen), plot_architecture(self.chosen))):
             picture.value = png(fig)
 
-    def _repr_mimebundle_(self, **kw): return self.view._repr_mimebundle_(**kw)
+    def _repr_mimebundle_(self, **kw):
+        "The widgets; for a page without a kernel, the frontier with the choice on it."
+        return self.view._repr_mimebundle_(**kw) | {"text/plain": in_words(self.chosen) if self.chosen is not None else self.text.value, "image/png": base64.b64encode(self.pictures[0].value).decode()}
 
 # %% ../nbs/12_explore.ipynb #5e572d98
 def png(fig) -> bytes:

@@ -133,7 +133,7 @@ def resident_growth(
         return (kilobytes("VmHWM:") - before) * 1024
     except (OSError, StopIteration): run(); return None
 
-# %% ../nbs/07_profiler.ipynb #359f1754
+# %% ../nbs/07_profiler.ipynb #c2f7cdde
 def now() -> np.ndarray:
     "Wall clock and CPU time of this thread, seconds, `(2,)`."
     return np.array([time.perf_counter(), time.thread_time()])
@@ -143,7 +143,7 @@ def quiet(threads: int):
     "Within it: so many torch threads and no garbage collection; both as before afterwards."
     import torch
     before, collecting = torch.get_num_threads(), gc.isenabled()
-    torch.set_num_threads(threads); gc.collect(); gc.disable()
+    torch.set_num_threads(threads); gc.disable()
     try: yield
     finally:
         torch.set_num_threads(before)
@@ -222,7 +222,7 @@ def cpu_clock(threads: int) -> str:
     "The clock that counts: thread CPU time on one thread where it is fine enough, wall time otherwise."
     return "thread_cpu" if threads == 1 and time.get_clock_info("thread_time").resolution < 1e-4 else "wall"
 
-# %% ../nbs/07_profiler.ipynb #d4d8937b
+# %% ../nbs/07_profiler.ipynb #76263703
 def measure(
     model,                     # a causal language model on the CPU
     workload: Workload = Workload(),
@@ -236,7 +236,7 @@ def measure(
     weights = sum(p.nbytes for p in model.parameters())
     run = lambda: request(model, workload)
     with quiet(threads):
+        grown, peak = (resident_growth(run), live_peak(run)) if memory else (None, 0)     # these two runs warm up as well
         samples = timed(lambda clock: request(model, workload, clock), reference_kernel(), effort)
-        peak, grown = (live_peak(run), resident_growth(run)) if memory else (0, None)
     return Measurement(weight_bytes=weights, peak_bytes=weights + peak, rss_bytes=None if grown is None else weights + grown,
                        samples=samples, environment=describe_machine(), **summarize(samples, workload, cpu_clock(threads)))
