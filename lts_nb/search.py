@@ -7,7 +7,7 @@ __all__ = ['LIMITS', 'SEARCH', 'CONFIRM', 'ROUNDS', 'FRESH_SHARE', 'FLOATS', 'IN
            'check_feasible', 'seconds_line', 'affordable', 'generations', 'as_frame', 'to_csv', 'from_csv',
            'SearchResult', 'table', 'headline', 'write', 'write_run', 'read_run', 'load', 'open_run', 'Session', 'Plan',
            'plan', 'check_latency', 'confirm', 'propose', 'conclude', 'describe', 'as_target', 'settings', 'begin',
-           'planned', 'search']
+           'planned', 'search', 'gains']
 
 # %% ../nbs/13_search.ipynb #9155b19d
 import json, math, os, tempfile
@@ -432,3 +432,14 @@ def search(
         run["measuring_s"] = session.store.seconds()
     if out is not None: result.save(out)
     return result
+
+# %% ../nbs/13_search.ipynb #5469612d
+def gains(
+    result: SearchResult,
+) -> pd.DataFrame:  # a row for each baseline model that some member reaches in size: `n_layer`, `decoder_params`, `speed_up`, `memory_saving`
+    "Factors by which frontier members of at least a baseline model's size beat it in latency and in peak memory."
+    rows = []
+    for _, b in result.baseline.sort_values("n_layer").iterrows():
+        as_large = result.frontier[result.frontier.decoder_params >= b.decoder_params]
+        if len(as_large): rows.append(dict(n_layer=b.n_layer, decoder_params=b.decoder_params, speed_up=b.latency_s / as_large.latency_s.min(), memory_saving=b.peak_bytes / as_large.peak_bytes.min()))
+    return pd.DataFrame(rows)

@@ -68,9 +68,13 @@ class Store:
         except sqlite3.OperationalError as e: raise OSError(f"store={str(self.path)!r}: {e}") from None
         except sqlite3.DatabaseError as e: raise ValueError(f"store={str(self.path)!r}: is damaged ({e})") from None
 
-# %% ../nbs/09_store.ipynb #2c2d3666
+# %% ../nbs/09_store.ipynb #467e09a2
 def _key(a, workload, target, environment, occasion):
     return a.id, json.dumps(asdict(workload)), target.key, environment_key(environment), occasion
+
+def _find(store, key):
+    "`(body, seconds)` of a measurement, None if it was never made."
+    return store._run("select body, seconds from measurement where (architecture, workload, target, environment, occasion) = (?, ?, ?, ?, ?)", key).fetchone()
 
 def ask(
     store: Store,
@@ -83,14 +87,14 @@ def ask(
 ) -> tuple[Measurement | None, float]:  # None if it failed; the seconds that measuring took
     "The measurement from the store, or made now and filed before it is returned."
     key = _key(a, workload, target, environment, occasion)
-    row = store._run("select body, seconds from measurement where (architecture, workload, target, environment, occasion) = (?, ?, ?, ?, ?)", key).fetchone()
-    if row: return row[0] and Measurement.from_json(row[0]), row[1]
-    start, made, error = time.perf_counter(), None, None
-    try: made = target.measure(a, workload, **options)
-    except (RuntimeError, MemoryError, ValueError) as e: error = f"{type(e).__name__}: {e}"
-    seconds = time.perf_counter() - start
-    store._run("insert or ignore into measurement values (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, a.to_json(), made and made.to_json(), error, seconds))
-    return made, seconds
+    if not _find(store, key):
+        start, made, error = time.perf_counter(), None, None
+        try: made = target.measure(a, workload, **options)
+        except (RuntimeError, MemoryError, ValueError) as e: error = f"{type(e).__name__}: {e}"
+        seconds = time.perf_counter() - start
+        store._run("insert or ignore into measurement values (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, a.to_json(), made and made.to_json(), error, seconds))
+    body, seconds = _find(store, key)      # what is filed counts, also if another process was faster
+    return body and Measurement.from_json(body), seconds
 
 # %% ../nbs/09_store.ipynb #0ed1b598
 def rows(store: Store) -> list[dict]:
