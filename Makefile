@@ -16,7 +16,7 @@ test: .venv/dev ## check the repository, run the notebooks as tests, then pytest
 	.venv/bin/python tools/check.py
 
 lab: .venv/dev ## open the quickstart in JupyterLab
-	.venv/bin/jupyter lab nbs/tutorials/quickstart.ipynb $(ARGS)
+	.venv/bin/jupyter lab --ServerApp.root_dir=. nbs/tutorials/quickstart.ipynb $(ARGS)
 
 clean: ## remove the environment and every build product, but no results
 	rm -rf .venv build dist *.egg-info _docs _proc .pytest_cache .hypothesis

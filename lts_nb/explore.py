@@ -15,7 +15,7 @@ import pandas as pd
 from .pareto import excess, knee
 from .plots import AXES, plot_architecture, plot_frontier
 
-# %% ../nbs/12_explore.ipynb #670ae49f
+# %% ../nbs/12_explore.ipynb #8d26821f
 AT_LEAST = {"decoder_params", "total_params"}
 "Columns whose limit is a minimum; all others are maxima.";
 
@@ -38,8 +38,9 @@ def choose(
     fits = np.flatnonzero(over <= 0)
     if len(fits): return int(fits[np.lexsort((frontier.latency_s.iloc[fits], -frontier.decoder_params.iloc[fits]))[0]])
     near = frontier.iloc[int(over.argmin())]
-    told = " and ".join(f"{k} {'≥' if k in AT_LEAST else '≤'} {v:g}" for k, v in limits.items())
-    raise ValueError(f"budget {told}: no member of the frontier meets it; the nearest, {near['id'][:8]}, has {', '.join(f'{k} {near[k]:.4g}' for k in limits)} ({100*over.min():.0f} % off)")
+    asked = " and ".join(f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v*AXES[k][1]:.4g}" for k, v in limits.items())
+    has = " and ".join(f"{AXES[k][0]} {near[k]*AXES[k][1]:.4g}" for k in limits)
+    raise ValueError(f"budget {asked}: no member of the frontier meets it; the nearest, {near['id'][:8]}, has {has} ({100*over.min():.1f} % off)")
 
 # %% ../nbs/12_explore.ipynb #b3b1794b
 def in_words(
@@ -51,18 +52,17 @@ def in_words(
     return (f"{row.n_layer} layers of width {row.d_model}, feed-forward {told(f)}, heads {told(h)}: {row.decoder_params/1e6:.1f} M decoder parameters, "
             f"{row.latency_s*1e3:.1f} ms, {row.peak_bytes/1e6:.0f} MB")
 
-# %% ../nbs/12_explore.ipynb #fd7aeb6e
+# %% ../nbs/12_explore.ipynb #5ff5dfd3
 SLIDERS = {"latency_s": "latency ≤ [ms]", "peak_bytes": "memory ≤ [MB]", "decoder_params": "parameters ≥ [M]"}
 
 def slider(frontier: pd.DataFrame, column: str) -> widgets.FloatSlider:
-    "A slider over the range of a column, at its loosest value."
-    v = frontier[column] * AXES[column][1]
-    low, high = np.floor(v.min()*10)/10, np.ceil(v.max()*10)/10
-    if high <= low: high = low + .1
-    return widgets.FloatSlider(value=low if column in AT_LEAST else high, min=low, max=high, step=.1, description=SLIDERS[column], readout_format=".1f",
+    "A slider over the range of a column, each end rounded to where at least one member still fits; at its loosest value."
+    v, rounded = frontier[column] * AXES[column][1], np.floor if column in AT_LEAST else np.ceil
+    low, high = (float(rounded(x*10)/10) for x in (v.min(), v.max()))
+    return widgets.FloatSlider(value=low if column in AT_LEAST else high, min=low, max=max(high, low + .1), step=.1, description=SLIDERS[column], readout_format=".1f",
                                continuous_update=False, style={"description_width": "120px"}, layout={"width": "420px"})
 
-# %% ../nbs/12_explore.ipynb #3d863185
+# %% ../nbs/12_explore.ipynb #313408c4
 class Explorer:
     "Sliders for budgets, the chosen member in words, on the frontier, and layer by layer."
     def __init__(self,
@@ -72,24 +72,25 @@ class Explorer:
     ):
         self.frontier, self.candidates, self.baseline = frontier.reset_index(drop=True), candidates, baseline
         self.sliders = {k: slider(frontier, k) for k in SLIDERS}
+        self.sliders["latency_s"].value = np.ceil(self.frontier.iloc[choose(self.frontier)].latency_s * 1e4) / 10
         self.text, self.chosen = widgets.HTML(), None
-        self.pictures = [widgets.Image(format="png", layout={"width": w}) for w in ("660px", "330px")]
+        self.pictures = [widgets.Image(format="png", layout={"width": w}) for w in ("760px", "380px")]
         for s in self.sliders.values(): s.observe(self.update, "value")
-        self.view = widgets.VBox([*self.sliders.values(), self.text, widgets.HBox(self.pictures)])
+        self.view = widgets.VBox([*self.sliders.values(), self.text, widgets.HBox(self.pictures, layout={"flex_flow": "row wrap"})])
         self.update()
 
     def limits(self) -> dict:
-        "What the sliders say, in SI units; a slider at its loosest end sets no limit."
-        loosest = {k: s.min if k in AT_LEAST else s.max for k, s in self.sliders.items()}
-        return {k: None if s.value == loosest[k] else s.value / AXES[k][1] for k, s in self.sliders.items()}
+        "What the sliders say, in SI units."
+        return {k: s.value / AXES[k][1] for k, s in self.sliders.items()}
 
     def update(self, _=None):
         "Choose anew and redraw."
         try: self.chosen = self.frontier.iloc[choose(self.frontier, **self.limits())]
-        except ValueError as e: self.chosen, self.text.value = None, f"<b>{e}</b>"; return
-        self.text.value = f"<b>{in_words(self.chosen)}</b> (id {self.chosen['id']})"
-        for picture, fig in zip(self.pictures, (plot_frontier(self.candidates, self.frontier, self.baseline, self.chosen), plot_architecture(self.chosen))):
-            picture.value = png(fig)
+        except ValueError as e: self.chosen, said = None, str(e)
+        else: said = f"{in_words(self.chosen)} (id {self.chosen['id']})"
+        self.text.value = f"<b>{said}</b>"
+        self.pictures[0].value = png(plot_frontier(self.candidates, self.frontier, self.baseline, self.chosen))
+        self.pictures[1].value = b"" if self.chosen is None else png(plot_architecture(self.chosen))
 
     def _repr_mimebundle_(self, **kw):
         "The widgets; for a page without a kernel, the frontier with the choice on it."

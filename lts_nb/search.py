@@ -153,7 +153,7 @@ class SearchResult:
     def plot(self, chosen: pd.Series | None = None): return plot_frontier(self.candidates[self.candidates.role == "candidate"], self.frontier, self.baseline, chosen)
     def explore(self) -> Explorer: return Explorer(self.frontier, self.candidates[self.candidates.role == "candidate"], self.baseline)
 
-# %% ../nbs/13_search.ipynb #10242105
+# %% ../nbs/13_search.ipynb #afa4ee7a
 def table(
     result: SearchResult,
     at_most: int = 20,  # rows
@@ -169,7 +169,7 @@ def headline(result: SearchResult, shown: int, epsilon: float) -> str:
     "What was done, in a sentence or two."
     r = result.run
     text = f"{r['method']} search of {r['space']['backbone']} on {r['target']['name']}: {(result.candidates.role == 'candidate').sum()} architectures measured, {len(result.frontier)} on the frontier"
-    return text + (f"; {shown} shown, every other within {100*epsilon:.0f} % of one of them" if epsilon else "")
+    return text + (f"; {shown} shown, and each of the others is within a factor {1 + epsilon:.2f} of one of these in every objective" if epsilon else "")
 
 @patch
 def __repr__(self: SearchResult): rows, eps = table(self); return headline(self, len(rows), eps) + "\n" + rows.to_string(index=False)
@@ -177,12 +177,14 @@ def __repr__(self: SearchResult): rows, eps = table(self); return headline(self,
 @patch
 def _repr_html_(self: SearchResult): rows, eps = table(self); return f"<p>{headline(self, len(rows), eps)}</p>" + rows.to_html(index=False)
 
-# %% ../nbs/13_search.ipynb #e8eca11a
+# %% ../nbs/13_search.ipynb #559b0c71
 def write(path: Path, content: Callable):
     "Write a file completely or not at all: `content(temporary_path)`, then move it into place."
     temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    content(temporary)
-    os.replace(temporary, path)
+    try:
+        content(temporary)
+        os.replace(temporary, path)
+    finally: temporary.unlink(missing_ok=True)
 
 def write_run(folder: Path, run: dict):
     "Write `run.json`."

@@ -20,15 +20,15 @@ def environment_key(
     "12 hexadecimal digits that stand for a machine and its software."
     return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/09_store.ipynb #92138764
+# %% ../nbs/09_store.ipynb #fd507af6
 APPLICATION, VERSION = 0x4C54534E, 1   # "LTSN"; version of the table below
 
-TABLE = """create table measurement (
+TABLE = """create table if not exists measurement (
     architecture text, workload text, target text, environment text, occasion text,
     candidate text not null, body text, error text, seconds real not null,
     primary key (architecture, workload, target, environment, occasion)) without rowid"""
 
-# %% ../nbs/09_store.ipynb #a4cc3dd4
+# %% ../nbs/09_store.ipynb #31c396b8
 class Store:
     """Measurements in an SQLite file; a context manager.
 
@@ -41,13 +41,18 @@ class Store:
         self.path = path
         try:
             self.db = sqlite3.connect(path, timeout=60, isolation_level=None)   # each statement is its own transaction
-            kind, version = (self.db.execute(f"pragma {p}").fetchone()[0] for p in ("application_id", "user_version"))
-            if not self.db.execute("select count(*) from sqlite_master").fetchone()[0]:
-                self.db.executescript(f"begin; pragma application_id = {APPLICATION}; pragma user_version = {VERSION}; {TABLE}; commit")
-            elif kind != APPLICATION: raise ValueError(f"store={str(path)!r}: is not a store of lts_nb")
-            elif version != VERSION: raise ValueError(f"store={str(path)!r}: version={version}: this lts_nb reads version {VERSION}; a newer one may read this file")
+            try: self._open()
+            except BaseException: self.db.close(); raise
         except sqlite3.OperationalError as e: raise OSError(f"store={str(path)!r}: {e}") from None
         except sqlite3.DatabaseError as e: raise ValueError(f"store={str(path)!r}: is damaged or not a store ({e})") from None
+
+    def _open(self):
+        "Make the table in a new file, or check that an old one is a store."
+        kind, version = (self.db.execute(f"pragma {p}").fetchone()[0] for p in ("application_id", "user_version"))
+        if not self.db.execute("select count(*) from sqlite_master").fetchone()[0]:
+            self.db.executescript(f"begin immediate; pragma application_id = {APPLICATION}; pragma user_version = {VERSION}; {TABLE}; commit")
+        elif kind != APPLICATION: raise ValueError(f"store={str(self.path)!r}: is not a store of lts_nb")
+        elif version != VERSION: raise ValueError(f"store={str(self.path)!r}: version={version}: this lts_nb reads version {VERSION}; a newer one may read this file")
 
     def close(self): self.db.close()
     def __enter__(self): return self
