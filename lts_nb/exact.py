@@ -6,11 +6,12 @@
 __all__ = ['STATE', 'OBJECTIVES', 'AdditiveCost', 'knapsacks', 'retrace', 'caps', 'ExactFrontier', 'check_objectives',
            'exact_frontier']
 
-# %% ../nbs/05_exact.ipynb #3691fa41
+# %% ../nbs/05_exact.ipynb #ce0c50ab
 import math
 from dataclasses import dataclass
 from typing import Callable
 
+import moocore
 import numpy as np
 
 from .architecture import Population
@@ -49,33 +50,33 @@ STATE = {"decoder_params": lambda L, d, V, S, w, n: -count_state(L, d, V, S, n).
 
 OBJECTIVES = (*STATE, "latency_s", "peak_bytes")
 
-# %% ../nbs/05_exact.ipynb #c29b9085
+# %% ../nbs/05_exact.ipynb #c2adc8ad
 def knapsacks(
     m: np.ndarray,      # least seconds of one layer for each feed-forward width, `(n_f,)`
     k: np.ndarray,      # those widths in steps above the smallest, `(n_f,)` int, ascending from 0
     allowed: np.ndarray,  # how many of the widths layer i may use under each cap, `(n_layer, n_caps)`, never fewer under a larger cap
-) -> list:  # for 0 to n_layer layers: least seconds `(n_caps, steps + 1)`, infinite where impossible
+) -> tuple[list, list]:  # for 0 to n_layer layers: least seconds, `(n_caps, steps + 1)`, infinite where impossible; which width the last layer took there
     "Least cost for every number of layers, cap and sum of widths."
-    g = [np.zeros((allowed.shape[1], 1))]
+    g, took = [np.zeros((allowed.shape[1], 1))], [None]
     for n_allowed in allowed:
         old, top = g[-1], g[-1].shape[1]
-        new = np.full((len(old), top + k[-1]), np.inf)
+        new, last = np.full((len(old), top + k[-1]), np.inf), np.zeros((len(old), top + k[-1]), np.int16)
         for c in range(len(k)):
             r = int(np.searchsorted(n_allowed, c, "right"))       # caps from here on allow it
-            if r < len(new): np.minimum(new[r:, k[c]:k[c] + top], old[r:] + m[c], out=new[r:, k[c]:k[c] + top])
-        g.append(new)
-    return g
+            if r == len(new): break
+            offer, here = old[r:] + m[c], np.s_[r:, k[c]:k[c] + top]
+            np.copyto(last[here], c, where=offer < new[here])
+            np.minimum(new[here], offer, out=new[here])
+        g.append(new); took.append(last)
+    return g, took
 
-def retrace(g: list, m: np.ndarray, k: np.ndarray, allowed: np.ndarray, cap: np.ndarray, step: np.ndarray, n_layer: int) -> np.ndarray:
+def retrace(took: list, k: np.ndarray, cap: np.ndarray, step: np.ndarray, n_layer: int) -> np.ndarray:
     "Which width each layer took: indices `(n, n_layer)` for states `cap`, `step`, each `(n,)`."
-    took = np.empty((len(cap), n_layer), int)
+    path = np.empty((len(cap), n_layer), int)
     for i in range(n_layer, 0, -1):
-        before = step[:, None] - k
-        known = (before >= 0) & (before < g[i-1].shape[1]) & (np.arange(len(k)) < allowed[i-1][cap][:, None])
-        value = np.where(known, g[i-1][cap[:, None], np.where(known, before, 0)] + m, np.inf)
-        took[:, i-1] = value.argmin(1)
-        step = step - k[took[:, i-1]]
-    return took
+        path[:, i-1] = took[i][cap, step]
+        step = step - k[path[:, i-1]]
+    return path
 
 # %% ../nbs/05_exact.ipynb #b637bd44
 def caps(
@@ -128,7 +129,7 @@ def _within(values: dict, limits: dict) -> np.ndarray:
         ok &= (x <= v) if side == "max" else (x >= v)
     return ok
 
-# %% ../nbs/05_exact.ipynb #8e9c65a4
+# %% ../nbs/05_exact.ipynb #0fe1d824
 def exact_frontier(
     space: SearchSpace,
     cost: AdditiveCost,
@@ -153,7 +154,7 @@ def exact_frontier(
         heads, m = np.array(space.heads(d))[table.argmin(1)], table.min(1)
         for depths in ([[L] for L in space.n_layer] if capped and per_depth else [space.n_layer]):
             A, allowed = caps(f, d, depths[-1], workload) if capped else (np.array([0]), np.full((depths[-1], 1), len(f)))
-            g = knapsacks(m, k, allowed)
+            g, took = knapsacks(m, k, allowed)
             solved += len(A)
             for L in depths:
                 states += int(np.isfinite(g[L][-1]).sum()) * len(space.vocab_size)
@@ -167,11 +168,10 @@ def exact_frontier(
                     X = np.stack([values[o][keep] for o in objectives], 1)
                     on = is_nondominated(X) if len(X) else np.zeros(0, bool)
                     at = keep[on]
-                    took = retrace(g, m, k, allowed, cap[at], step[at], L)
+                    path = retrace(took, k, cap[at], step[at], L)
                     pad = np.zeros((len(at), space.max_layer - L), int)
-                    rows.append(np.c_[np.tile((L, d, V), (len(at), 1)), f[took], pad, heads[took], pad]); F.append(X[on])
+                    rows.append(np.c_[np.tile((L, d, V), (len(at), 1)), f[path], pad, heads[path], pad]); F.append(X[on])
     rows, F = np.concatenate(rows), np.concatenate(F)
     if not len(F): raise ValueError(f"constraints {', '.join(f'{k}={v:g}' for k, v in limits.items())}: no architecture of this space keeps them")
-    _, one = np.unique(F, axis=0, return_index=True)                                # one architecture for each point
-    on = np.sort(one[is_nondominated(F[one])])
+    on = moocore.is_nondominated(F, keep_weakly=False)                              # one architecture for each point
     return ExactFrontier(Population(rows[on].astype(np.int32), space.backbone, space.max_len), F[on], tuple(objectives), dict(states=states, knapsacks=solved))
