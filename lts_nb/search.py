@@ -352,7 +352,7 @@ def conclude(session: Session, history, plan: Plan, bar) -> tuple[pd.DataFrame, 
     if baseline: candidates = pd.concat([candidates, as_frame(baseline, list(again), generation=-1, first_latency_s=math.nan, role="baseline")], ignore_index=True)
     return frontier, candidates
 
-# %% ../nbs/13_search.ipynb #e853e90d
+# %% ../nbs/13_search.ipynb #e20f73d6
 def describe(target) -> dict: return dict(name=target.name, threads=target.threads, dtype=target.dtype)
 
 def as_target(target):
@@ -367,7 +367,7 @@ def settings(asked: dict) -> dict:
     whole("seed", run["seed"], 0, 2**32 - 1)
     if run["evaluations"] is not None: whole("evaluations", run["evaluations"], 1, 10**6)
     b = run["budget_s"]
-    if b is not None and (isinstance(b, bool) or not isinstance(b, (int, float)) or not 0 < b < math.inf): raise ValueError(f"budget_s={b!r}: must be a number of seconds above 0")
+    if b is not None and (isinstance(b, bool) or not isinstance(b, (int, float)) or not 0 < b <= 1e8): raise ValueError(f"budget_s={b!r}: must be a number of seconds above 0 and at most 1e8")
     return run
 
 # %% ../nbs/13_search.ipynb #10a3a00b

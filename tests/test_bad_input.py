@@ -94,6 +94,7 @@ def test_a_damaged_store_is_not_overwritten(finished, tmp_path):
     (["search", "--out", "{run}", "--resume", "--space", "gpt2"], "the search in"),
     (["search", "--budget-s", "-3"], "budget_s=-3"),
     (["search", "--budget-s", "inf"], "budget_s=inf"),
+    (["search", "--budget-s", "1e308"], "budget_s=1e+308"),
     (["search", "--evaluations", "0"], "evaluations=0"),
     (["search", "--threads", "100000"], "threads=100000"),
     (["search", "--dtype", "int1"], "dtype='int1'"),
