@@ -64,7 +64,7 @@ def check_feasible(space: SearchSpace, accept: Callable, workload: Workload, lim
     told = ", ".join(f"{k}={v:g}" for k, v in limits.items() if k != "max_latency_s")
     raise ValueError(f"limits {told}: leave no architecture; in this space decoder_params go from {n.min():,} to {n.max():,} and peak_bytes from {m.min():,} to {m.max():,}")
 
-# %% ../nbs/13_search.ipynb #bba6cf2e
+# %% ../nbs/13_search.ipynb #d67f8e15
 SEARCH, CONFIRM, ROUNDS = Effort(warmup=4, repetitions=3, seconds=.2), Effort(warmup=2, repetitions=2, seconds=.1), 2
 "Effort of a first look; of each of the `ROUNDS` fresh looks at a frontier member.";
 
@@ -86,8 +86,8 @@ def affordable(
     seconds: float,        # of an average measurement
     baseline_s: float = 0, # for the baseline's measurements
 ) -> int:  # evaluations, at least 1
-    "How many evaluations a budget pays for, fresh looks at the frontier included."
-    return max(1, int((budget_s - baseline_s) / (seconds * (1 + FRESH_SHARE))))
+    "How many evaluations a budget pays for, fresh looks at the frontier included; at most a million."
+    return max(1, int(min(1e6, (budget_s - baseline_s) / (max(seconds, 1e-6) * (1 + FRESH_SHARE)))))
 
 def generations(evaluations: int) -> tuple[int, int]:
     "`(population, iterations)`: the largest population with which five generations fit, and the generations that spend all evaluations."
