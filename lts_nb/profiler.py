@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Workload', 'last_level_cache', 'cpu_name', 'describe_machine', 'WeightBuffer', 'live_peak', 'request',
            'resident_growth', 'now', 'quiet', 'Effort', 'timed', 'Measurement', 'summarize', 'reference_kernel',
-           'cpu_clock', 'measure']
+           'cpu_clock', 'measure', 'watched', 'split_parts', 'mark_seconds', 'measure_parts']
 
 # %% ../nbs/07_profiler.ipynb #8f62f5ad
 import contextlib, ctypes, gc, json, os, platform, subprocess, sys, time
@@ -240,3 +240,60 @@ def measure(
         samples = timed(lambda clock: request(model, workload, clock), reference_kernel(), effort)
     return Measurement(weight_bytes=weights, peak_bytes=weights + peak, rss_bytes=None if grown is None else weights + grown,
                        samples=samples, environment=describe_machine(), **summarize(samples, workload, cpu_clock(threads)))
+
+# %% ../nbs/07_profiler.ipynb #aa0b1c09
+@contextlib.contextmanager
+def watched(
+    marks: list,  # modules, each beginning a part
+    clock=now,
+):  # the readings so far, a list
+    "Within it: reads the clock whenever the forward pass enters one of `marks`."
+    seen = []
+    hooks = [m.register_forward_pre_hook(lambda *_: seen.append(clock())) for m in marks]
+    try: yield seen
+    finally:
+        for h in hooks: h.remove()
+
+def split_parts(
+    seen: list,       # `marks` readings for each forward pass
+    start, end,       # readings around those passes
+    n_marks: int,
+) -> np.ndarray:  # `(passes, n_marks, 2)`: from each mark to the next; last, what is outside, up to the next pass's first mark
+    "Seconds of each part of each forward pass; they add up to `end - start`."
+    t = np.array(seen).reshape(-1, n_marks, 2)
+    outside = np.diff(np.concatenate([t[:, 0], t[:1, 0] + (end - start)]), axis=0) - (t[:, -1] - t[:, 0])
+    return np.concatenate([np.diff(t, axis=1), outside[:, None]], 1)
+
+def mark_seconds(clock=now, n: int = 1000) -> np.ndarray:
+    "What one reading costs the model, `(2,)`: a module that does nothing, with and without it."
+    import torch
+    nothing, took = torch.nn.Identity(), []
+    def calls():
+        start = clock()
+        for _ in range(n): nothing(None)
+        return clock() - start
+    plain = calls()
+    with watched([nothing], clock): return np.maximum(calls() - plain, 0) / n
+
+# %% ../nbs/07_profiler.ipynb #e393a2b6
+def measure_parts(
+    model,
+    marks: list,              # modules that begin a part, of `halves`
+    workload: Workload,
+    threads: int = 1,
+    effort: Effort = Effort(),
+) -> Measurement:  # its samples also hold `parts_s`: `(repetitions, 1 + new_tokens, len(marks))` seconds of the clock that counts, the prompt first
+    "Time a request part by part; memory is not measured."
+    workload.check(model.config.max_position_embeddings)
+    at, rows = ("wall", "thread_cpu").index(cpu_clock(threads)), []
+    def run(clock):
+        with watched(marks, clock) as seen: start, read, end = request(model, workload, clock)
+        n = len(marks)
+        rows.append(np.concatenate([split_parts(s, *ends, n)[..., at] for s, *ends in ((seen[:n], start, read), (seen[n:], read, end)) if s]))
+        return start, read, end
+    with quiet(threads):
+        samples = timed(run, reference_kernel(), effort)
+        parts = np.maximum(np.array(rows[-len(samples["prefill_s"]):]) - mark_seconds()[at], 0)
+    weights = sum(p.nbytes for p in model.parameters())
+    return Measurement(weight_bytes=weights, peak_bytes=weights, rss_bytes=None, samples=samples | {"parts_s": parts.tolist()}, environment=describe_machine(),
+                       **summarize(samples, workload, cpu_clock(threads)))

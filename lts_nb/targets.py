@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['TARGETS', 'TorchCPU', 'get_target']
 
-# %% ../nbs/08_targets.ipynb #1faa1360
+# %% ../nbs/08_targets.ipynb #c0406778
 import os
 from dataclasses import dataclass, field
 
 from .architecture import Architecture, whole
 from .params import count
-from .profiler import Effort, Measurement, WeightBuffer, Workload, describe_machine, measure
+from .profiler import Effort, Measurement, WeightBuffer, Workload, describe_machine, measure, measure_parts
 
-# %% ../nbs/08_targets.ipynb #52cdf1d5
+# %% ../nbs/08_targets.ipynb #59e944ea
 @dataclass
 class TorchCPU:
     "Runs models with PyTorch in this process."
@@ -21,6 +21,7 @@ class TorchCPU:
     dtype: str = "float32"     # of weights and activations: "float32" or "bfloat16"
     name: str = field(default="torch-cpu", init=False)
     _buffer: WeightBuffer | None = field(default=None, init=False, repr=False, compare=False)
+    _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)   # an architecture and its model
 
     def __post_init__(self):
         self.threads = whole("threads", self.threads, 1, os.cpu_count())
@@ -35,14 +36,19 @@ class TorchCPU:
         "The machine and versions behind its measurements."
         return describe_machine()
 
-    def reserve(self, archs):
+    def reserve(self,
+        archs,           # that will be measured
+        spare: int = 0,  # further bytes, for `place`; as many of them as half of the memory leaves
+    ) -> int:  # bytes to spare that the buffer really has
         "Make the weight buffer large enough for all of `archs` at once instead of growing it step by step."
         n_bytes = max(count(a).total for a in archs) * (4 if self.dtype == "float32" else 2) * 5 // 4 + 2**21
         free = describe_machine()["memory_bytes"]
         if free and n_bytes > free // 2: raise ValueError(f"weights={n_bytes/1e6:,.0f} MB: must be at most half of this machine's {free/1e6:,.0f} MB of memory")
-        if self._buffer is None or self._buffer.data.nbytes < n_bytes:
+        spare = min(spare, free // 2 - n_bytes) if free else spare
+        if self._buffer is None or self._buffer.data.nbytes < n_bytes + spare:
             self._buffer = None                      # the old one goes before the new one comes
-            self._buffer = WeightBuffer(n_bytes, self.dtype)
+            self._buffer = WeightBuffer(n_bytes + spare, self.dtype)
+        return spare
 
     def measure(self,
         a: Architecture,
@@ -51,10 +57,28 @@ class TorchCPU:
         memory: bool = True,  # measure memory too
     ) -> Measurement:
         "Latency and peak memory of an architecture. Raises `ValueError` if the workload or the memory does not fit."
-        from lts_nb.backbones import build
         workload.check(a.max_len)
+        return measure(self._lend(a, 0.), workload, self.threads, effort, memory)
+
+    def measure_parts(self,
+        a: Architecture,
+        workload: Workload = Workload(),
+        effort: Effort = Effort(),
+        place: float = 0.,   # where in the buffer the weights lie, from 0 to 1; another place is other memory
+    ) -> Measurement:  # as the profiler's `measure_parts`
+        "Time an architecture part by part. Raises `ValueError` like `measure`."
+        from lts_nb.backbones import halves
+        workload.check(a.max_len)
+        model = self._lend(a, place)
+        return measure_parts(model, halves(model), workload, self.threads, effort)
+
+    def _lend(self, a, place):
+        "The model of an architecture with weights from the buffer; that of the last one is kept."
+        from lts_nb.backbones import build
         self.reserve([a])
-        return measure(self._buffer.lend(build(a, device="meta")), workload, self.threads, effort, memory)
+        if self._built[0] != a: self._built = a, build(a, device="meta")
+        values = len(self._buffer.data) - count(a).total * 5 // 4 - 2**19
+        return self._buffer.lend(self._built[1], int(place * max(values, 0)) // 64 * 64)
 
 # %% ../nbs/08_targets.ipynb #8d10910e
 TARGETS = {"torch-cpu": TorchCPU}
