@@ -136,7 +136,7 @@ class Architecture:
         "The architecture that `to_json` wrote. Raises `ValueError` for any other text."
         return from_fields(cls, "architecture", read_json(text, "architecture", 1))
 
-# %% ../nbs/00_architecture.ipynb #7b88fae7
+# %% ../nbs/00_architecture.ipynb #901e7392
 SCALARS, PER_LAYER = ("n_layer", "d_model", "vocab_size"), ("d_inner", "n_head")
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +164,11 @@ class Population:
 
     @property
     def max_layer(self) -> int: return (self.matrix.shape[1] - len(SCALARS)) // len(PER_LAYER)
+    @property
+    def homogeneous(self) -> np.ndarray:
+        "Booleans `(n,)`: whose layers are all alike?"
+        beyond = np.arange(self.max_layer) >= self.n_layer[:, None]
+        return np.logical_and.reduce([((v == v[:, :1]) | beyond).all(1) for v in (self.d_inner, self.n_head)])
     def __getattr__(self, name):
         if name in SCALARS: return self.matrix[:, SCALARS.index(name)]
         if name in PER_LAYER:

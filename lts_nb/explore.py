@@ -15,7 +15,7 @@ import pandas as pd
 from .pareto import excess, knee
 from .plots import AXES, plot_architecture, plot_frontier
 
-# %% ../nbs/12_explore.ipynb #8d26821f
+# %% ../nbs/12_explore.ipynb #129e8b45
 AT_LEAST = {"decoder_params", "total_params"}
 "Columns whose limit is a minimum; all others are maxima.";
 
@@ -40,7 +40,7 @@ def choose(
     near = frontier.iloc[int(over.argmin())]
     asked = " and ".join(f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v*AXES[k][1]:.4g}" for k, v in limits.items())
     has = " and ".join(f"{AXES[k][0]} {near[k]*AXES[k][1]:.4g}" for k in limits)
-    raise ValueError(f"budget {asked}: no member of the frontier meets it; the nearest, {near['id'][:8]}, has {has} ({100*over.min():.1f} % off)")
+    raise ValueError(f"budget {asked}: no member of the frontier meets it; the nearest{', ' + near['id'][:8] + ',' if near['id'] else ''} has {has} ({100*over.min():.1f} % off)")
 
 # %% ../nbs/12_explore.ipynb #b3b1794b
 def in_words(

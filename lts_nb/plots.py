@@ -19,7 +19,7 @@ def shown(frame: pd.DataFrame, column: str) -> pd.Series:
     "A column in the units of the screen."
     return frame[column] * AXES[column][1]
 
-# %% ../nbs/11_plots.ipynb #5d8307a5
+# %% ../nbs/11_plots.ipynb #9788d375
 def plot_frontier(
     candidates: pd.DataFrame,   # everything measured
     frontier: pd.DataFrame,     # its Pareto-optimal members
@@ -27,15 +27,17 @@ def plot_frontier(
     chosen: pd.Series | None = None,       # one row to mark
     costs: tuple = ("latency_s", "peak_bytes"),  # one panel each
     quality: str = "decoder_params",
+    grey: str = "measured",      # what the candidates are
 ) -> Figure:
-    "Quality against each cost: all candidates, the frontier, the baseline, and a chosen member."
+    "Quality against each cost: all candidates, the frontier, the baseline, and a chosen member; where there is a `predicted_` column, a tick for each prediction."
     fig, axes = plt.subplots(1, len(costs), figsize=(4.6*len(costs), 3.4), sharey=True, squeeze=False, layout="constrained")
     for ax, cost in zip(axes[0], costs):
-        ax.scatter(shown(candidates, cost), shown(candidates, quality), s=9, c="#bbbbbb", label=f"measured ({len(candidates)})")
+        ax.scatter(shown(candidates, cost), shown(candidates, quality), s=9, c="#bbbbbb", label=f"{grey} ({len(candidates)})")
         if baseline is not None and len(baseline):
             line = baseline.sort_values("n_layer")
             ax.plot(shown(line, cost), shown(line, quality), "s--", ms=4, lw=.9, c="#d95f02", label="scaled baseline")
         ax.scatter(shown(frontier, cost), shown(frontier, quality), s=22, c="#1f77b4", label=f"frontier ({len(frontier)})", zorder=3)
+        if f"predicted_{cost}" in frontier: ax.scatter(frontier[f"predicted_{cost}"]*AXES[cost][1], shown(frontier, quality), s=60, marker="|", c="#08306b", label="predicted", zorder=4)
         if chosen is not None: ax.scatter(chosen[cost]*AXES[cost][1], chosen[quality]*AXES[quality][1], s=130, marker="*", c="#e7298a", label="chosen", zorder=4)
         ax.set_xlabel(AXES[cost][0]); ax.grid(alpha=.25)
     axes[0, 0].set_ylabel(AXES[quality][0]); axes[0, 0].legend(fontsize=8)

@@ -241,7 +241,7 @@ def measure(
     return Measurement(weight_bytes=weights, peak_bytes=weights + peak, rss_bytes=None if grown is None else weights + grown,
                        samples=samples, environment=describe_machine(), **summarize(samples, workload, cpu_clock(threads)))
 
-# %% ../nbs/07_profiler.ipynb #aa0b1c09
+# %% ../nbs/07_profiler.ipynb #61e6dd37
 @contextlib.contextmanager
 def watched(
     marks: list,  # modules, each beginning a part
@@ -264,7 +264,7 @@ def split_parts(
     outside = np.diff(np.concatenate([t[:, 0], t[:1, 0] + (end - start)]), axis=0) - (t[:, -1] - t[:, 0])
     return np.concatenate([np.diff(t, axis=1), outside[:, None]], 1)
 
-def mark_seconds(clock=now, n: int = 1000) -> np.ndarray:
+def mark_seconds(clock=now, n: int = 300) -> np.ndarray:
     "What one reading costs the model, `(2,)`: a module that does nothing, with and without it."
     import torch
     nothing, took = torch.nn.Identity(), []

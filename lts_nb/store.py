@@ -73,7 +73,7 @@ class Store:
         except sqlite3.OperationalError as e: raise OSError(f"store={str(self.path)!r}: {e}") from None
         except sqlite3.DatabaseError as e: raise ValueError(f"store={str(self.path)!r}: is damaged ({e})") from None
 
-# %% ../nbs/09_store.ipynb #467e09a2
+# %% ../nbs/09_store.ipynb #9eb44040
 def _key(a, workload, target, environment, occasion):
     return a.id, json.dumps(asdict(workload)), target.key, environment_key(environment), occasion
 
@@ -88,13 +88,14 @@ def ask(
     target,                     # of the targets notebook
     environment: dict,          # `target.environment()`, asked once by the caller
     occasion: str = "search",   # which of several measurements of the same thing
-    **options,                  # handed to `target.measure`
+    how: str = "measure",       # the target's method that measures
+    **options,                  # handed to that method
 ) -> tuple[Measurement | None, float]:  # None if it failed; the seconds that measuring took
     "The measurement from the store, or made now and filed before it is returned."
     key = _key(a, workload, target, environment, occasion)
     if not _find(store, key):
         start, made, error = time.perf_counter(), None, None
-        try: made = target.measure(a, workload, **options)
+        try: made = getattr(target, how)(a, workload, **options)
         except (RuntimeError, MemoryError, ValueError) as e: error = f"{type(e).__name__}: {e}"
         seconds = time.perf_counter() - start
         store._run("insert or ignore into measurement values (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, a.to_json(), made and made.to_json(), error, seconds))
