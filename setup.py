@@ -32,6 +32,6 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "benchmarks": cfg["benchmark_requirements"].split()},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

@@ -6,9 +6,9 @@
 __all__ = ['STEPS', 'DEPTHS', 'FIRST', 'NEXT', 'HEAD', 'KINDS', 'KNOTS', 'CACHE', 'LATENCIES', 'lengths_of', 'spread', 'Probe',
            'probes', 'take', 'drift', 'cached', 'hats', 'equations', 'straight', 'solve', 'tables', 'fit',
            'DeviceProfile', 'between', 'requests', 'held_out', 'conformal', 'quality', 'check_numbers', 'check_fit',
-           'load', 'from_json']
+           'check_verdict', 'load', 'from_json']
 
-# %% ../nbs/10_cost_model.ipynb #2c28a951
+# %% ../nbs/10_cost_model.ipynb #ef6642ce
 import json, math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 
-from .architecture import Architecture, Population, patch, read_json
+from .architecture import Architecture, Population, patch, read_json, whole
 from .exact import AdditiveCost
 from .params import count, count_state, flops
 from .profiler import Effort, Workload, last_level_cache
@@ -340,16 +340,17 @@ def interval(self: DeviceProfile, workload: Workload) -> tuple[float, float]:
     used = [self.validation[q]["interval"] for q in (["prefill"] if workload.logits == "last" else ["prefill, all logits"]) + ["decode"] * (workload.new_tokens > 0)]
     return min(u[0] for u in used), max(u[1] for u in used)
 
-# %% ../nbs/10_cost_model.ipynb #76a76c34
+# %% ../nbs/10_cost_model.ipynb #78bd728a
 def requests(lengths: tuple, batch_size: int) -> dict:
     "What whole architectures are measured with, by name."
     w = lambda T, n, logits="last": Workload(batch_size, T, n, logits)
     return {"": w(lengths[-1], STEPS), " between": w((lengths[0] + lengths[-1])//2, STEPS), ", all logits": w(lengths[-1], 0, "all")}
 
 def held_out(space: SearchSpace, n: int, max_len: int, seed: int) -> list:
-    "`n` random architectures, evenly spread over the FLOPs of the space."
+    "`n` random architectures, evenly spread over the FLOPs of the space, in random order."
     P = space.sample(20*n, seed)
-    return [replace(a, max_len=max_len) for a in P[np.argsort(flops(P))[np.linspace(0, len(P) - 1, n).astype(int)]]]
+    chosen = P[np.argsort(flops(P))[np.linspace(0, len(P) - 1, n).astype(int)]]
+    return [replace(chosen[int(i)], max_len=max_len) for i in np.random.default_rng(seed).permutation(n)]
 
 @patch
 def validate(self: DeviceProfile,
@@ -412,7 +413,7 @@ def judge(self: DeviceProfile) -> DeviceProfile:  # itself
     self.verdict = verdict
     return self
 
-# %% ../nbs/10_cost_model.ipynb #01d58c03
+# %% ../nbs/10_cost_model.ipynb #bbf6d808
 def check_numbers(where: str, values, shape: tuple):
     "Raise `ValueError` unless `values` are finite, not negative and of this shape."
     v = np.array(values, float) if isinstance(values, (list, tuple)) else np.full((), np.nan)
@@ -436,9 +437,17 @@ def check_fit(kind: str, fit: dict, space: SearchSpace, lengths: tuple) -> dict:
         for d, v in t.items(): check_numbers(f"{kind} all {i} d_model={d}", v, (words,))
     return fit
 
+def check_verdict(verdict: dict | None, lengths: tuple):
+    "Raise `ValueError` unless this is what `judge` made, or None."
+    if verdict is None: return
+    for kind in KINDS:
+        for q in [phase + name for name, w in requests(lengths, 1).items() for phase in ("prefill", "decode")[:1 + (w.new_tokens > 0)]]:
+            v = verdict[kind][q]
+            check_numbers(f"verdict {kind} {q}", [v["n"], v["mape"], v["worst"], v["raw_mape"], v["coverage"], *v["interval"], *v["coverage_interval"], v["repeatability"] or 0., 1 + v["spearman"], 1 + v["bias"]], (12,))
+
 def _missing(block): raise ValueError(f"block {block}: is missing; measure the profile again")
 
-# %% ../nbs/10_cost_model.ipynb #b727e9d6
+# %% ../nbs/10_cost_model.ipynb #5edc0a58
 @patch
 def to_json(self: DeviceProfile) -> str:
     "The profile as JSON text."
@@ -466,8 +475,13 @@ def from_json(text: str) -> DeviceProfile:
     p = read_json(text, "profile", 1)
     if p.pop("unit", None) != "s": raise ValueError("unit: must be 's', seconds; measure the profile again")
     p["space"], p["workload"], p["lengths"] = SearchSpace.from_json(json.dumps(p["space"])), Workload(**p["workload"]), tuple(p["lengths"])
-    if set(p["fits"]) != set(KINDS) or p["kind"] not in KINDS: raise ValueError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
+    if not isinstance(p["fits"], dict) or set(p["fits"]) != set(KINDS) or p["kind"] not in KINDS: raise ValueError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
     check_numbers("reference_s", [p["reference_s"]], (1,))
+    for T in p["lengths"]: whole("lengths", T, 1, 2**20)
+    if len(p["lengths"]) < 2 or list(p["lengths"]) != sorted(set(p["lengths"])): raise ValueError(f"lengths={list(p['lengths'])}: must be at least two, ascending")
+    for field, names in (("machine", ("cpu",)), ("target", ("name", "threads", "dtype"))):
+        if not isinstance(p[field], dict) or set(names) - set(p[field]): raise ValueError(f"{field}={p[field]!r}: must tell {', '.join(names)}")
+    check_verdict(p["verdict"], p["lengths"])
     for s in p["samples"]:
         for row in s["parts_s"]: check_numbers("samples", row, (len(row),))
     return DeviceProfile(**p | {"fits": {k: check_fit(k, f, p["space"], p["lengths"]) for k, f in p["fits"].items()}})

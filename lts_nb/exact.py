@@ -6,9 +6,9 @@
 __all__ = ['STATE', 'LATENCY', 'OBJECTIVES', 'FIXED', 'WORKLOAD', 'Block', 'AdditiveCost', 'fitted', 'check_objectives',
            'as_workload', 'restrict', 'Problem', 'caps', 'knapsacks', 'retrace', 'steps', 'single_blocks', 'vectors',
            'compared', 'vector_blocks', 'alike_blocks', 'candidates', 'prefer_alike', 'ExactFrontier', 'find_costs',
-           'exact_frontier']
+           'pose', 'exact_frontier']
 
-# %% ../nbs/05_exact.ipynb #64074e90
+# %% ../nbs/05_exact.ipynb #dac94310
 import math, numbers
 from collections import namedtuple
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
@@ -20,7 +20,7 @@ import numpy as np
 
 from .architecture import Population, whole
 from .params import count_state, flops_state, head_peak, layer_peak
-from .pareto import is_nondominated
+from .pareto import epsilon_frontier, is_nondominated
 from .space import SearchSpace, choices
 
 # %% ../nbs/05_exact.ipynb #d19af27a
@@ -49,7 +49,7 @@ class AdditiveCost:
             total[at] = [self.once[d, V] for V in P.vocab_size[at]] + (each * lives).sum(1)
         return total + self.extra(*(v.astype(np.int64) for v in (P.n_layer, P.d_model, P.vocab_size)), P.d_inner.sum(1, dtype=np.int64))
 
-# %% ../nbs/05_exact.ipynb #e87d2117
+# %% ../nbs/05_exact.ipynb #9d73d91f
 def fitted(
     cost: AdditiveCost,
     space: SearchSpace,  # a part of `cost.space`
@@ -65,7 +65,7 @@ def fitted(
             if new := set(mine) - set(theirs): raise ValueError(f"{name}: {k}={min(new)} is not among the measured ones {list(theirs)} of d_model={d}")
         for V in space.vocab_size:
             if (d, V) not in cost.once: raise ValueError(f"{name}: vocab_size={V} is not among the measured ones of d_model={d}: {sorted(v for w, v in cost.once if w == d)}")
-            once[d, V] = cost.once[d, V]
+            once[d, V] = float(cost.once[d, V])
         layer[d] = table[np.ix_(np.searchsorted(have.inners(d), space.inners(d)), np.searchsorted(have.heads(d), space.heads(d)))]
         for what, x in ((f"layer[{d}]", layer[d]), *((f"once[{d}, {V}]", once[d, V]) for V in space.vocab_size)):
             if (bad := ~(np.isfinite(x) & (np.asarray(x) >= 0))).any(): raise ValueError(f"{name}: {what} holds {np.asarray(x)[bad].flat[0]:g}: must be seconds, finite and at least 0")
@@ -85,7 +85,7 @@ FIXED = ("n_layer", "d_model", "vocab_size", "d_inner")
 WORKLOAD = dict(batch_size=1, prompt_len=192, new_tokens=0, logits="last")
 "The default request; the keywords of `peak_bytes` and `flops`.";
 
-# %% ../nbs/05_exact.ipynb #66479d48
+# %% ../nbs/05_exact.ipynb #d073ad6e
 def check_objectives(objectives, limits: dict, quality: Callable | None):
     "Raise `ValueError` for an objective or a limit that the solver does not know."
     known = OBJECTIVES + (("quality",) if quality else ())
@@ -99,10 +99,11 @@ def check_objectives(objectives, limits: dict, quality: Callable | None):
 
 def as_workload(given: Any) -> dict:
     "A request as keywords: from None, a dict of some of `WORKLOAD`, or a dataclass with such fields."
-    told = {k: v for k, v in asdict(given).items() if k in WORKLOAD} if is_dataclass(given) else dict(given or {})
+    if not (given is None or isinstance(given, dict) or is_dataclass(given)): raise ValueError(f"workload={given!r}: must be a dict of some of {', '.join(WORKLOAD)}, or a dataclass with these fields")
+    told = {k: v for k, v in asdict(given).items() if k in WORKLOAD} if is_dataclass(given) else given or {}
     for k, v in told.items():
         if k not in WORKLOAD: raise ValueError(f"workload: unknown field {k!r}; known are {', '.join(WORKLOAD)}")
-        if k != "logits": whole(k, v, int(k != "new_tokens"), 2**30)
+        if k != "logits": whole(k, v, int(k != "new_tokens"), 2**20)
         elif v not in ("last", "all"): raise ValueError(f"logits={v!r}: must be 'last' or 'all'")
     return WORKLOAD | told
 
@@ -119,7 +120,7 @@ def restrict(
     if not d_model: raise ValueError(f"d_inner={fixed['d_inner']!r}: no d_model is narrow enough for min_ratio={space.min_ratio:g}")
     return replace(space, **left | {"d_model": d_model})
 
-# %% ../nbs/05_exact.ipynb #c0470529
+# %% ../nbs/05_exact.ipynb #1c4eadde
 @dataclass(eq=False)
 class Problem:
     "What to minimise, over what, within which limits."
@@ -129,15 +130,25 @@ class Problem:
     limits: dict        # `min_<objective>`, `max_<objective>` -> number
     workload: dict      # as `WORKLOAD`
     quality: Callable | None = None
-    epsilon: float = 0. # what `vectors` may merge
+    epsilon: float = 0. # relative difference that may be lost
     homogeneous: bool = False
 
+    @property
+    def half(self) -> float:
+        "Half of ε, where peaks merge and then neighbours: the two make up 1 + ε."
+        return 0. if self.by_sums or self.homogeneous or "peak_bytes" not in self.names else math.sqrt(1 + self.epsilon) - 1
     @property
     def names(self) -> set: return {*self.objectives, *(k.partition("_")[2] for k in self.limits)}
     @property
     def by_sums(self) -> bool:
         "Are single numbers not enough? Two latencies compete, or a limit wants more of what layers add up to."
         return len(self.costs) > 1 or any(f"min_{k}" in self.limits for k in (*LATENCY, "peak_bytes"))
+
+    @property
+    def signs(self) -> list:
+        "What to compare the vectors of a state by: (component, 1 if small values are wanted or -1 if large ones are), the activation peak being the last component."
+        wanted = {1: {*self.objectives, *(k[4:] for k in self.limits if k[:4] == "max_")}, -1: {k[4:] for k in self.limits if k[:4] == "min_"}}
+        return [(j, s) for j, k in enumerate([*self.costs, "peak_bytes"]) for s in (1, -1) if k in wanted[s]]
 
     def values(self, L, d, V, S, seconds: dict, activation) -> dict:
         "Every objective in question for candidates: `S`, `activation` and each of `seconds` `(n,)`; minimised."
@@ -164,19 +175,21 @@ class Problem:
         if "peak_bytes" in self.names: activation = np.where(i <= L[:, None], layer_peak(f, i, L[:, None], d[:, None], **self.workload), 0).max(1)
         return self.values(L, d, V, f.sum(1), {k: c.predict(P) for k, c in self.costs.items()}, activation)
 
-# %% ../nbs/05_exact.ipynb #1ff26a52
+# %% ../nbs/05_exact.ipynb #f745bc9e
 def caps(
     f: np.ndarray,    # feed-forward widths, ascending, `(n_f,)`
     d: int,           # d_model
     depths: tuple,    # numbers of layers
     workload: dict,
     floor: Callable,  # depth -> bytes that are needed anyway
+    epsilon: float = 0.,  # of peaks within a factor 1 + ε of each other, the largest alone
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # depth and activation peak of each cap, `(n_caps,)`, ascending; how many widths each layer may use under it, `(max_layer, n_caps)`
     "Every activation peak at which some layer's choice of widths changes."
     found = []
     for L in depths:
         peak = layer_peak(f[None].astype(np.int64), np.arange(1, L + 1)[:, None], L, d, **workload)
         A = np.unique(np.maximum(peak, max(peak[:, 0].max(), floor(L))))
+        if epsilon: A = A[np.append(np.diff(np.floor(np.log(np.maximum(A, 1)) / np.log1p(epsilon))) > 0, True)]
         found.append((np.full(len(A), L), A, np.stack([np.searchsorted(p, A, "right") for p in peak] + [np.zeros(len(A), int)]*(depths[-1] - L))))
     return *(np.concatenate(x) for x in list(zip(*found))[:2]), np.concatenate([x[2] for x in found], 1)
 
@@ -211,7 +224,7 @@ def retrace(took: list, k: np.ndarray, n_layer: int, row: np.ndarray, step: np.n
         row, step = parent[row], step - k[path[:, i-1]]
     return path
 
-# %% ../nbs/05_exact.ipynb #07300103
+# %% ../nbs/05_exact.ipynb #87f23690
 Block = namedtuple("Block", "L d V S seconds activation code trace")
 "Candidates of one depth, width and vocabulary: `trace(code[i])` gives the widths and heads of the i-th.";
 
@@ -228,7 +241,7 @@ def single_blocks(problem: Problem):
         f, u, k = steps(space, d)
         name, cost = next(iter(problem.costs.items()), (None, None))
         table = cost.layer[d] if cost else np.zeros((len(f), 1))
-        if "peak_bytes" in problem.names: depth, A, allowed = caps(f, d, space.n_layer, w, lambda L: head_peak(L, d, space.vocab_size[0], **w))
+        if "peak_bytes" in problem.names: depth, A, allowed = caps(f, d, space.n_layer, w, lambda L: head_peak(L, d, space.vocab_size[0], **w), problem.half)
         else: depth, A, allowed = np.array(space.n_layer), np.zeros(len(space.n_layer), int), len(f) * (np.arange(space.max_layer)[:, None] < space.n_layer)
         g, rows, took = knapsacks(table.min(1), k, allowed)
         heads = np.array(space.heads(d))[table.argmin(1)]
@@ -246,7 +259,7 @@ def _single_trace(took, k, f, heads, L, width, code):
     path = retrace(took, k, L, *np.divmod(code, width))
     return f[path], heads[path]
 
-# %% ../nbs/05_exact.ipynb #8689807c
+# %% ../nbs/05_exact.ipynb #724b7208
 def vectors(
     add: np.ndarray,    # what a choice adds to each sum, `(n_choices, n_sums)`
     k: np.ndarray,      # and to the sum of widths, in steps, `(n_choices,)`
@@ -267,14 +280,14 @@ def vectors(
             if not len(back): continue
             Y = np.c_[X[back, :-1] + add[choice], np.maximum(X[back, -1], p[choice])]
             on = np.flatnonzero(moocore.is_nondominated(key(Y), keep_weakly=False))
-            found.append((np.full(len(on), t), Y[on], back[on], choice[on]))
+            found.append((np.full(len(on), t), Y[on], back[on].astype(np.int32), choice[on].astype(np.int32)))
             if (total := total + len(on)) > limit: raise OverflowError
         layers.append(tuple(map(np.concatenate, zip(*found))))
     return layers
 
-# %% ../nbs/05_exact.ipynb #af8778de
+# %% ../nbs/05_exact.ipynb #770af86e
 def compared(
-    signs: list,        # (component, 1 if small values are wanted or -1 if large ones are)
+    signs: list,        # as `Problem.signs`
     scale: np.ndarray,  # largest value of each component: what differs by less than 1e-13 of it is equal, as sums of floats are in another order
     grain: float = 0.,  # relative difference that does not matter
 ) -> Callable:  # vectors `(n, n_components)` -> keys `(n, len(signs))`
@@ -284,36 +297,34 @@ def compared(
     def key(Y): return sign * (np.floor(np.log(np.maximum(Y, 1e-300)) / np.log1p(grain)) if grain else np.rint(Y / unit))[:, column]
     return key
 
+# %% ../nbs/05_exact.ipynb #6724f309
 def vector_blocks(problem: Problem, limit: int = 2_000_000):
     "Of every state all unbeaten architectures. Raises `ValueError` beyond `limit` vectors of one width."
-    space, w, names = problem.space, problem.workload, list(problem.costs)
-    wanted = {"max": {*problem.objectives, *(k[4:] for k in problem.limits if k[:3] == "max")}, "min": {k[4:] for k in problem.limits if k[:3] == "min"}}
-    signs = [(j, s) for j, k in enumerate([*names, "peak_bytes"]) for side, s in (("max", 1), ("min", -1)) if k in wanted[side]]
-    capped = "peak_bytes" in problem.names
+    space, w, signs, capped = problem.space, problem.workload, problem.signs, "peak_bytes" in problem.names
     for d in space.d_model:
         f, u, k = steps(space, d)
         table = np.stack([c.layer[d] for c in problem.costs.values()] + [np.zeros((len(f), len(space.heads(d))))], -1)
         exact = compared(signs, table.max((0, 1)))
-        kind = np.array([(j, h) for j, t in enumerate(table) for h in np.flatnonzero(moocore.is_nondominated(exact(t), keep_weakly=False))])
-        add = table[*kind.T, :-1]
-        for depths in [(L,) for L in space.n_layer] if capped and w["new_tokens"] else [space.n_layer]:
-            L = depths[-1]
-            peak = layer_peak(f[kind[:, 0]].astype(np.int64), np.arange(1, L + 1)[:, None], L, d, **w) if capped else np.zeros((L, len(kind)))
+        i, h = np.array([(j, h) for j, t in enumerate(table) for h in np.flatnonzero(moocore.is_nondominated(exact(t), keep_weakly=False))]).T
+        add, k, width, heads = table[i, h, :-1], k[i], f[i], np.array(space.heads(d))[h]                       # of each choice: unbeaten pairs of width and heads
+        for depths in [(L,) for L in space.n_layer] if capped and w["new_tokens"] else [space.n_layer]:      # without new tokens, `layer_peak` does not depend on depth
+            L, floor = depths[-1], head_peak(depths[0], d, space.vocab_size[0], **w) if capped else 0
+            peak = layer_peak(width.astype(np.int64), np.arange(1, L + 1)[:, None], L, d, **w) if capped else np.zeros((L, len(k)))
             key = compared(signs, np.append(L*add.max(0), peak.max()), np.expm1(np.log1p(problem.epsilon) / L))
-            try: layers = vectors(add, k[kind[:, 0]], peak, head_peak(depths[0], d, space.vocab_size[0], **w) if capped else 0, key, limit)
+            try: layers = vectors(add, k, peak, floor, key, limit)
             except OverflowError: raise ValueError(f"epsilon={problem.epsilon:g}: more than {limit:,} unbeaten vectors at d_model={d}; allow a larger epsilon (0.01 is 1 %) or fix some choices") from None
-            for L in depths:
+            came = [x[2:] for x in layers]
+            for L, V in ((L, V) for L in depths for V in space.vocab_size):
                 S, X = L*f[0] + u*layers[L][0], layers[L][1]
-                for V in space.vocab_size:
-                    rest = {n: c.once[d, V] + c.extra(L, d, V, S) for n, c in problem.costs.items()}
-                    for n, x in rest.items():
-                        if problem.epsilon and np.min(x) < 0: raise ValueError(f"epsilon={problem.epsilon:g}: must be 0 where {n} has a state term below 0, {np.min(x):g}")
-                    yield Block(L, d, V, S, {n: X[:, j] + x for j, (n, x) in enumerate(rest.items())}, X[:, -1], np.arange(len(S)), partial(_vector_trace, layers[:L+1], f[kind[:, 0]], np.array(space.heads(d))[kind[:, 1]]))
+                seconds = {n: X[:, j] + c.once[d, V] + c.extra(L, d, V, S) for j, (n, c) in enumerate(problem.costs.items())}
+                for j, (n, x) in enumerate(seconds.items()):
+                    if problem.epsilon and (x < X[:, j]).any(): raise ValueError(f"epsilon={problem.epsilon:g}: must be 0 where a state takes {n} below the sum of its layers")
+                yield Block(L, d, V, S, seconds, X[:, -1], np.arange(len(S)), partial(_vector_trace, came[:L+1], width, heads))
 
-def _vector_trace(layers, f, heads, at):
-    path = np.empty((len(at), len(layers) - 1), int)
-    for i in range(len(layers) - 1, 0, -1): path[:, i-1], at = layers[i][3][at], layers[i][2][at]
-    return f[path], heads[path]
+def _vector_trace(came, width, heads, at):
+    path = np.empty((len(at), len(came) - 1), int)
+    for i in range(len(came) - 1, 0, -1): path[:, i-1], at = came[i][1][at], came[i][0][at]
+    return width[path], heads[path]
 
 # %% ../nbs/05_exact.ipynb #def80033
 def alike_blocks(problem: Problem):
@@ -388,7 +399,7 @@ class ExactFrontier:
                 margin[i] = min(margin[i], (rivals[:, timed] / F[timed]).max(1).min(initial=np.inf))
         return margin
 
-# %% ../nbs/05_exact.ipynb #f5be7e68
+# %% ../nbs/05_exact.ipynb #c4e7eb27
 def find_costs(cost, names, space: SearchSpace, workload) -> dict:
     "A table for each latency in `names`. Raises `ValueError` if there is none."
     if isinstance(cost, AdditiveCost): cost = {"latency_s": cost}
@@ -398,20 +409,9 @@ def find_costs(cost, names, space: SearchSpace, workload) -> dict:
         if not isinstance(cost.get(k), AdditiveCost): raise ValueError(f"{k}: no AdditiveCost for it; the cost has {', '.join(cost) or 'none'}")
     return {k: cost[k] for k in names}
 
-def exact_frontier(
-    space: SearchSpace,
-    cost,                             # an `AdditiveCost`, which is latency_s; a dict of them by latency; or what has `costs(names, space, workload) -> dict`, such as a device's profile
-    objectives: tuple = ("decoder_params", "latency_s", "peak_bytes"),  # two or three of `OBJECTIVES`, or "quality"
-    constraints: dict | None = None,  # `max_<objective>`, `min_<objective>`: a number; `n_layer`, `d_model`, `vocab_size`, `d_inner`: a choice or a list of them; `homogeneous`: True for layers that are all alike
-    workload=None,                    # a dict of some of `WORKLOAD` or a dataclass with its fields; by default that of `cost` if it has one
-    quality: Callable | None = None,  # (n_layer, d_model, vocab_size, summed d_inner), each `(n,)` -> score `(n,)`, minimised; the objective "quality"
-    epsilon: float = 0.,              # with two latencies or a `min_` limit of one: relative difference that may be lost, if exactness needs too many vectors
-) -> ExactFrontier:
-    """The whole Pareto frontier of a space under an additive cost, one architecture for each of its points.
-
-    With `epsilon` in use, every architecture that keeps the limits with a factor `1 + epsilon` to spare has a member
-    that is within this factor in every objective. Raises `ValueError` for what it cannot honour, or if no architecture keeps the limits.
-    """
+def pose(space, cost, objectives, constraints, workload, quality, epsilon) -> Problem:
+    "What `exact_frontier` was asked, checked. Raises `ValueError`."
+    if not isinstance(constraints, dict | None): raise ValueError(f"constraints={constraints!r}: must be a dict")
     told = constraints or {}
     limits, alike = {k: v for k, v in told.items() if k not in (*FIXED, "homogeneous")}, told.get("homogeneous", False)
     check_objectives(objectives, limits, quality)
@@ -419,15 +419,30 @@ def exact_frontier(
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < 1: raise ValueError(f"epsilon={epsilon!r}: must be a number from 0 to below 1")
     part = restrict(space, {k: told[k] for k in FIXED if k in told})
     problem = Problem(part, {}, tuple(objectives), limits, as_workload(getattr(cost, "workload", None) if workload is None else workload), quality, float(epsilon), alike)
-    found = find_costs(cost, [k for k in LATENCY if k in problem.names], space, workload)
-    problem.costs = {k: fitted(c, part, k) for k, c in found.items()}
+    problem.costs = {k: fitted(c, part, k) for k, c in find_costs(cost, [k for k in LATENCY if k in problem.names], space, workload).items()}
+    return problem
 
-    kept, F, states = [], [], 0
+# %% ../nbs/05_exact.ipynb #fb6f0dfa
+def exact_frontier(
+    space: SearchSpace,
+    cost,                             # an `AdditiveCost`, which is latency_s; a dict of them by latency; or what has `costs(names, space, workload) -> dict`, such as a device's profile
+    objectives: tuple = ("decoder_params", "latency_s", "peak_bytes"),  # two or three of `OBJECTIVES`, or "quality"
+    constraints: dict | None = None,  # `max_<objective>`, `min_<objective>`: a number; `n_layer`, `d_model`, `vocab_size`, `d_inner`: a choice or a list of them; `homogeneous`: True for layers that are all alike
+    workload=None,                    # a dict of some of `WORKLOAD` or a dataclass with its fields; by default that of `cost` if it has one
+    quality: Callable | None = None,  # (n_layer, d_model, vocab_size, summed d_inner), each `(n,)` -> score `(n,)`, minimised; the objective "quality"
+    epsilon: float = 0.,              # relative difference that may be lost, where exactness takes too long: in peak memory, with two latencies, with a `min_` limit of one
+) -> ExactFrontier:
+    """The whole Pareto frontier of a space under an additive cost, one architecture for each of its points.
+
+    With `epsilon` in use, every architecture that keeps the limits with a factor `1 + epsilon` to spare has a member
+    that is within this factor in every objective. Raises `ValueError` for what it cannot honour, or if no architecture keeps the limits.
+    """
+    problem, kept, F, states = pose(space, cost, objectives, constraints, workload, quality, epsilon), [], [], 0
     for b, X, ok in candidates(problem):
         states += len(np.unique(b.S))
-        on = is_nondominated(X) if len(X) else np.zeros(0, bool)
+        on = (epsilon_frontier(X, problem.half) if problem.half else is_nondominated(X)) if len(X) else np.zeros(0, int)
         kept.append((b.L, b.d, b.V, b.trace, b.code[ok[on]])); F.append(X[on])
-    if not any(map(len, F)): raise ValueError(f"constraints {', '.join(f'{k}={v}' for k, v in told.items())}: no architecture of this space keeps them")
+    if not any(map(len, F)): raise ValueError(f"constraints {', '.join(f'{k}={v}' for k, v in constraints.items())}: no architecture of this space keeps them")
     on = np.split(moocore.is_nondominated(np.concatenate(F), keep_weakly=False), np.cumsum([len(x) for x in F])[:-1])   # one architecture for each point
     F = np.concatenate([x[o] for x, o in zip(F, on)])
     rows, n = np.zeros((len(F), 3 + 2*space.max_layer), np.int32), 0
@@ -435,6 +450,13 @@ def exact_frontier(
         here, n = slice(n, n + o.sum()), n + o.sum()
         rows[here, :3] = L, d, V
         rows[here, 3:3 + L], rows[here, 3 + space.max_layer:3 + space.max_layer + L] = trace(code[o])
-    model = " and ".join(found) + ": table entries add up over layers" + (", and a term of the state" if any(c.state for c in found.values()) else "") if found else "closed forms of parameters, FLOPs and bytes"
-    certificate = dict(states=states, model=model, epsilon=getattr(cost, "epsilon", None), approximation=problem.epsilon * (problem.by_sums and not alike))
-    return ExactFrontier(prefer_alike(problem, Population(rows, space.backbone, space.max_len), F), F, problem.objectives, certificate, problem)
+    state = ", and a term of the state" if any(c.state for c in problem.costs.values()) else ""
+    model = " and ".join(problem.costs) + ": table entries add up over layers" + state if problem.costs else "closed forms of parameters, FLOPs and bytes"
+    P, rough = Population(rows, space.backbone, space.max_len), problem.by_sums and not problem.homogeneous or problem.half > 0
+    if problem.half:                                   # a cap stood for lower peaks: what the members truly have
+        values = problem.evaluate(P)
+        on = moocore.is_nondominated(X := np.stack([values[o] for o in problem.objectives], 1), keep_weakly=False)
+        P, F = P[on], X[on]
+    approximation = problem.epsilon if rough else 0.
+    certificate = dict(states=states, model=model, epsilon=getattr(cost, "epsilon", None), approximation=approximation)
+    return ExactFrontier(prefer_alike(problem, P, F), F, problem.objectives, certificate, problem)

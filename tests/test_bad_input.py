@@ -6,6 +6,7 @@ from conftest import SMALL, lts
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from lts_nb.architecture import Architecture
+from lts_nb.cost_model import DeviceProfile
 from lts_nb.profiler import Measurement, Workload
 from lts_nb.search import SearchResult, check_limits, read_run, search
 from lts_nb.space import SearchSpace
@@ -66,8 +67,50 @@ def test_json(text):
 def finished(tmp_path_factory):
     "A run folder of a real search."
     out = tmp_path_factory.mktemp("runs")/"run"
-    search(SMALL, out=out, workload=Workload(prompt_len=16), evaluations=6, progress=False, say=lambda s: None)
+    search(SMALL, method="lts", out=out, workload=Workload(prompt_len=16), evaluations=6, progress=False, say=lambda s: None)
     return out
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    "A run folder of a real exact search, its device profile in it."
+    out = tmp_path_factory.mktemp("runs")/"exact"
+    search(SMALL, out=out, workload=Workload(prompt_len=16), progress=False, say=lambda s: None)
+    return out
+
+
+def leaves(node, path=()):  # every place in a JSON tree
+    yield path
+    for key, child in (node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()): yield from leaves(child, (*path, key))
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_profile(profiled, tmp_path, data):
+    "Whatever one puts into or takes out of a profile, it loads and predicts plausible times, or says in one line why not."
+    tree = json.loads((profiled/"device.json").read_text())
+    path = data.draw(st.sampled_from([p for p in leaves(tree) if p and p[0] != "samples"] + [p for p in leaves(tree["samples"][:1]) if len(p) > 1 and p[0] == 0] * 3))
+    if path[0] == 0: path = ("samples", *path)
+    *way, last = path
+    node = tree
+    for k in way: node = node[k]
+    if data.draw(st.booleans()): del node[last]
+    else: node[last] = data.draw(st.sampled_from([None, -1, float("nan"), 1e400, "x", [], {}, True, 0]))
+    (tmp_path/"p.json").write_text(json.dumps(tree))
+    try: found = DeviceProfile.load(tmp_path/"p.json").predict(list(SMALL.sample(3, 0)))
+    except ValueError as e: assert "\n" not in str(e).strip()
+    else: assert (found[["prefill_s", "latency_s"]].to_numpy() >= 0).all()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(["run.json", "candidates.csv", "frontier.csv", "exact.npz", "device.json"]), keep=st.floats(0, 1), junk=st.binary(max_size=6))
+def test_damaged_exact_run(profiled, tmp_path, name, keep, junk):
+    shutil.copytree(profiled, run := tmp_path/"run", dirs_exist_ok=True)
+    content = (profiled/name).read_bytes()
+    (run/name).write_bytes(content[:int(keep*len(content))] + junk)
+    for use in (lambda: SearchResult.load(run).pick(), lambda: DeviceProfile.load(run/"device.json")):
+        try: use()
+        except (ValueError, OSError) as e: assert "\n" not in str(e).strip()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -104,13 +147,25 @@ def test_a_damaged_store_is_not_overwritten(finished, tmp_path):
     (["search", "--min-params", "2e7", "--max-params", "1e7"], "leave no architecture"),
     (["search", "--max-memory-mb", "-1"], "max_peak_bytes=-1000000"),
     (["search", "--method", "exactly"], "method='exactly'"),
+    (["search", "--evaluations", "5"], "is for the methods lts and random"),
+    (["search", "--method", "lts", "--budget-s", "inf"], "budget_s=inf"),
+    (["search", "--method", "lts", "--evaluations", "0"], "evaluations=0"),
+    (["search", "--dtype", "bfloat16"], "dtype='bfloat16': must be 'float32' for method 'exact'"),
+    (["search", "--profile", "{profiled}/device.json", "--space", "gpt2"], "is not in this profile"),
+    (["search", "--profile", "{profiled}/device.json", "--threads", "1", "--prompt-len", "30"], "covers 2 to 16; measure a profile for it with `lts profile`, or search with --method lts"),
+    (["search", "--profile", "{profiled}/device.json", "--batch-size", "4"], "batch_size=4"),
+    (["search", "--profile", "{profiled}/device.json", "--dtype", "bfloat16"], "the profile was measured on"),
+    (["search", "--profile", "{profiled}/run.json"], "run.json': profile: format"),
+    (["search", "--profile", "{profiled}"], "cannot be read"),
+    (["search", "--profile", "{profiled}/device.json", "--min-params", "1e15"], "leave no architecture"),
+    (["pick", "{profiled}", "--max-latency-s", "1e-9"], "no member of the frontier meets it; the nearest has"),
     (["show", "{run}", "--at-most", "0"], "at-most"),
     (["pick", "{run}", "--min-params", "1e12"], "no member of the frontier meets it; the nearest"),
     (["pick", "{run}", "--max-memory-mb", "0"], "peak_bytes=0.0: must be a number above 0"),
     (["build", "{run}", "0000"], "id='0000'"),
 ])
-def test_commands(finished, tmp_path, args, finding):
-    args = [a.format(run=finished) for a in args]
+def test_commands(finished, profiled, tmp_path, args, finding):
+    args = [a.format(run=finished, profiled=profiled) for a in args]
     if args[0] == "search" and "--out" not in args: args += ["--out", tmp_path/"new"]
     before = {p.name: p.read_bytes() for p in finished.iterdir()}
     code, out, err = lts(*args)
