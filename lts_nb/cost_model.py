@@ -8,8 +8,8 @@ __all__ = ['STEPS', 'DEPTHS', 'FIRST', 'NEXT', 'HEAD', 'KINDS', 'KNOTS', 'CACHE'
            'DeviceProfile', 'between', 'requests', 'held_out', 'conformal', 'quality', 'check_numbers', 'check_fit',
            'check_verdict', 'load', 'from_json']
 
-# %% ../nbs/10_cost_model.ipynb #ef6642ce
-import json, math
+# %% ../nbs/10_cost_model.ipynb #10db4578
+import json, warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -73,7 +73,7 @@ def probes(
             if r == 1: out += [Probe(Architecture(space.backbone, d, H[-1:], F[:1], V, longest), Workload(batch_size, T, 0, "all"), r, place, HEAD) for V in words for T in lengths]
     return out
 
-# %% ../nbs/10_cost_model.ipynb #3244f04b
+# %% ../nbs/10_cost_model.ipynb #60873b22
 def take(
     plan: list,      # of `Probe`
     target,          # with `measure_parts`
@@ -82,8 +82,9 @@ def take(
 ) -> list:  # samples: dicts of `architecture`, `workload`, `reference_s`, `parts_s` (passes, parts)
     "Measure what is not in the store yet. Raises `ValueError` if a block cannot be measured."
     environment = target.environment()
-    largest = 4 * max(count(p.architecture).total for p in plan)
-    target.reserve([p.architecture for p in plan], 4 * (last_level_cache() or largest))
+    wanted = 4 * (last_level_cache() or 4 * max(count(p.architecture).total for p in plan))
+    spare = target.reserve([p.architecture for p in plan], wanted)
+    if spare < wanted: warnings.warn(f"weights move through {max(spare, 0)/1e6:,.0f} MB of memory, not four last-level caches ({wanted/1e6:,.0f} MB): there is no room; some may be read from the cache", stacklevel=2)
     out = []
     for p in plan:
         m, _ = ask(store, p.architecture, p.workload, target, environment, f"profile {p.round}", "measure_parts", effort=p.effort, place=p.place)
@@ -340,15 +341,17 @@ def interval(self: DeviceProfile, workload: Workload) -> tuple[float, float]:
     used = [self.validation[q]["interval"] for q in (["prefill"] if workload.logits == "last" else ["prefill, all logits"]) + ["decode"] * (workload.new_tokens > 0)]
     return min(u[0] for u in used), max(u[1] for u in used)
 
-# %% ../nbs/10_cost_model.ipynb #78bd728a
+# %% ../nbs/10_cost_model.ipynb #6156df57
 def requests(lengths: tuple, batch_size: int) -> dict:
     "What whole architectures are measured with, by name."
     w = lambda T, n, logits="last": Workload(batch_size, T, n, logits)
     return {"": w(lengths[-1], STEPS), " between": w((lengths[0] + lengths[-1])//2, STEPS), ", all logits": w(lengths[-1], 0, "all")}
 
 def held_out(space: SearchSpace, n: int, max_len: int, seed: int) -> list:
-    "`n` random architectures, evenly spread over the FLOPs of the space, in random order."
+    "`n` different random architectures, fewer if the space is small, evenly spread over its FLOPs, in random order."
     P = space.sample(20*n, seed)
+    P = P[np.unique(P.matrix, axis=0, return_index=True)[1]]
+    n = min(n, len(P))
     chosen = P[np.argsort(flops(P))[np.linspace(0, len(P) - 1, n).astype(int)]]
     return [replace(chosen[int(i)], max_len=max_len) for i in np.random.default_rng(seed).permutation(n)]
 
@@ -360,9 +363,10 @@ def validate(self: DeviceProfile,
     seed: int = 1,
     done: Callable = lambda: None,   # called after each of 4·n measurements
 ) -> DeviceProfile:  # itself
-    "Measure whole architectures, judge both kinds of table by them, and let the better one predict. Raises `ValueError` if one cannot be measured."
+    "Measure whole architectures, judge both kinds of table by them, and let the better one predict; nothing is judged by fewer than three. Raises `ValueError` if one cannot be measured."
     store, environment, asked = Store() if store is None else store, target.environment(), requests(self.lengths, self.workload.batch_size)
     archs = held_out(self.space, n, self.lengths[-1] + STEPS, seed)
+    if len(archs) < 3: return self                     # nothing to rank
     target.reserve(archs)
     order = [(a, name, 1) for a in archs for name in asked] + [(a, "", 2) for a in archs[::-1]]
     self.held_out, self.verdict = [], None
@@ -375,42 +379,40 @@ def validate(self: DeviceProfile,
         done()
     return self.judge()
 
-# %% ../nbs/10_cost_model.ipynb #c9579129
+# %% ../nbs/10_cost_model.ipynb #a802edab
 def conformal(errors: np.ndarray, level: float = .9) -> tuple[float, float]:
     "The two order statistics of `n` errors between which a further one falls with probability `level` or a little more (split conformal prediction)."
     k = max(int(round((1 - level)/2 * (len(errors) + 1), 9)), 1)
     return float(np.sort(errors)[k - 1]), float(np.sort(errors)[-k])
 
-def quality(predicted: np.ndarray, measured: np.ndarray, raw: np.ndarray, again: np.ndarray | None = None) -> dict:
-    "How good predictions are, arrays `(n,)`: `measured` and `again` at the reference speed, `raw` as the clock said."
+def quality(predicted: np.ndarray, measured: np.ndarray, raw: np.ndarray) -> dict:
+    "How good predictions `(n,)` are; `measured` at the reference speed and `raw` as the clock said, each `(n, passes)`: what counts is the mean of the passes."
     from scipy.stats import binomtest, spearmanr
-    error, ratio = predicted/measured - 1, measured/predicted
+    truth = measured.mean(1)
+    error, ratio = predicted/truth - 1, truth/predicted
     inside = sum(low <= r <= high for i, r in enumerate(ratio) for low, high in [conformal(np.delete(ratio, i))])
     sure = binomtest(int(inside), len(ratio)).proportion_ci(method="wilson")
-    repeats = None if again is None else np.abs(again/measured - 1)
-    return dict(n=len(ratio), spearman=float(spearmanr(predicted, measured)[0]), mape=float(np.abs(error).mean()), bias=float(error.mean()), worst=float(np.abs(error).max()),
-                raw_mape=float(np.abs(predicted/raw - 1).mean()), repeatability=None if again is None else float(repeats.mean()),
+    return dict(n=len(ratio), spearman=float(spearmanr(predicted, truth)[0]), mape=float(np.abs(error).mean()), bias=float(error.mean()), worst=float(np.abs(error).max()),
+                raw_mape=float(np.abs(predicted/raw.mean(1) - 1).mean()), repeatability=None if measured.shape[1] == 1 else float((np.abs(measured[:, 1] - measured[:, 0]) / truth).mean()),
                 interval=list(conformal(ratio)), coverage=inside/len(ratio), coverage_interval=[float(sure.low), float(sure.high)])
 
 @patch
 def judge(self: DeviceProfile) -> DeviceProfile:  # itself
     "Compare predictions with the held-out measurements; the kind of table with the smaller mean error predicts from now on."
     slow = drift(np.array([h["reference_s"] for h in self.held_out]), self.reference_s)
-    found = pd.DataFrame(self.held_out).assign(slow=slow)
+    found = pd.DataFrame(self.held_out).assign(slow=slow, key=[json.dumps(h["architecture"]) for h in self.held_out])
     asked, verdict = requests(self.lengths, self.workload.batch_size), {}
     for kind in KINDS:
         verdict[kind] = {}
         for name, w in asked.items():
-            f, again = (found[(found.request == name) & (found.time == t)].reset_index(drop=True) for t in (1, 2))
-            predicted = self.predict([Architecture.from_json(json.dumps(a)) for a in f.architecture], w, kind) if len(f) else None
+            f = found[found.request == name]
+            archs = f.key.unique()
+            predicted = self.predict([Architecture.from_json(a) for a in archs], w, kind)
             for phase in ("prefill", "decode")[:1 + (w.new_tokens > 0)]:
-                column = f"{phase}_s"
-                repeat = again.iloc[::-1].reset_index(drop=True) if len(again) else None
-                verdict[kind][phase + name] = quality(predicted[column].to_numpy(), (f[column]/f.slow).to_numpy(float), f[column].to_numpy(float),
-                                                      None if repeat is None else (repeat[column]/repeat.slow).to_numpy(float))
+                passes = lambda v: pd.DataFrame(dict(key=f.key, time=f.time, v=v.astype(float))).pivot(index="key", columns="time", values="v").loc[archs].to_numpy()
+                verdict[kind][phase + name] = quality(predicted[f"{phase}_s"].to_numpy(), passes(f[f"{phase}_s"]/f.slow), passes(f[f"{phase}_s"]))
     error = {k: np.mean([v["mape"] for v in verdict[k].values()]) for k in KINDS}
-    self.kind = min(KINDS, key=error.get)
-    self.verdict = verdict
+    self.kind, self.verdict = min(KINDS, key=error.get), verdict
     return self
 
 # %% ../nbs/10_cost_model.ipynb #bbf6d808
