@@ -8,7 +8,7 @@ __all__ = ['STEPS', 'DEPTHS', 'FIRST', 'NEXT', 'HEAD', 'KINDS', 'KNOTS', 'CACHE'
            'DeviceProfile', 'between', 'requests', 'held_out', 'conformal', 'quality', 'check_numbers', 'check_fit',
            'check_verdict', 'load', 'from_json']
 
-# %% ../nbs/10_cost_model.ipynb #10db4578
+# %% ../nbs/10_cost_model.ipynb #d946efaa
 import json, warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from .exact import AdditiveCost
 from .params import count, count_state, flops
 from .profiler import Effort, Workload, last_level_cache
 from .space import SearchSpace
-from .store import Store, ask
+from .store import Store, ask, write
+from .targets import describe
 
 # %% ../nbs/10_cost_model.ipynb #58a1a215
 STEPS = 8   # new tokens of a decoding sample
@@ -73,7 +74,7 @@ def probes(
             if r == 1: out += [Probe(Architecture(space.backbone, d, H[-1:], F[:1], V, longest), Workload(batch_size, T, 0, "all"), r, place, HEAD) for V in words for T in lengths]
     return out
 
-# %% ../nbs/10_cost_model.ipynb #60873b22
+# %% ../nbs/10_cost_model.ipynb #4cff4c65
 def take(
     plan: list,      # of `Probe`
     target,          # with `measure_parts`
@@ -89,9 +90,7 @@ def take(
     for p in plan:
         m, _ = ask(store, p.architecture, p.workload, target, environment, f"profile {p.round}", "measure_parts", effort=p.effort, place=p.place)
         if m is None: raise ValueError(f"block d_model={p.architecture.d_model} at prompt_len={p.workload.prompt_len}: could not be measured ({store.first_error()})")
-        at = ("wall", "thread_cpu").index(m.latency_clock)
-        out.append(dict(architecture=json.loads(p.architecture.to_json()), workload=asdict(p.workload), reference_s=float(np.median(m.samples["reference_s"], 0)[at]),
-                        parts_s=np.median(m.samples["parts_s"], 0).round(7).tolist()))
+        out.append(dict(architecture=json.loads(p.architecture.to_json()), workload=asdict(p.workload), reference_s=m.reference_s, parts_s=np.median(m.samples["parts_s"], 0).round(7).tolist()))
         done()
     return out
 
@@ -204,7 +203,7 @@ def fit(
     return dict(prefill=[quantity("prefill", T) for T in lengths], decode=[quantity("decode", T) for T in (lengths[0], lengths[-1])],
                 all=[{d: [float(np.median(everywhere(T, d, V))) for V in spread(space.vocab_size, 3)] for d in space.d_model} for T in lengths])
 
-# %% ../nbs/10_cost_model.ipynb #3b00bcb2
+# %% ../nbs/10_cost_model.ipynb #55218b91
 @dataclass(eq=False, repr=False)
 class DeviceProfile:
     "Latency tables of a space on a device, what they were made from, and how good they are. Seconds and bytes."
@@ -233,7 +232,7 @@ class DeviceProfile:
         "Measure blocks, fit the tables and try them on whole architectures. Raises `ValueError` if something cannot be measured."
         store, lengths = Store() if store is None else store, lengths_of(workload)
         samples = take(probes(space, lengths, workload.batch_size, seed), target, store, done)
-        p = cls(space, dict(name=target.name, threads=target.threads, dtype=target.dtype), target.environment(), workload, lengths,
+        p = cls(space, describe(target), target.environment(), workload, lengths,
                 float(np.median([s["reference_s"] for s in samples])), samples, {k: fit(samples, space, lengths, k) for k in KINDS})
         return p.validate(target, held_out, store, seed + 1, done) if held_out else p
 
@@ -341,7 +340,7 @@ def interval(self: DeviceProfile, workload: Workload) -> tuple[float, float]:
     used = [self.validation[q]["interval"] for q in (["prefill"] if workload.logits == "last" else ["prefill, all logits"]) + ["decode"] * (workload.new_tokens > 0)]
     return min(u[0] for u in used), max(u[1] for u in used)
 
-# %% ../nbs/10_cost_model.ipynb #6156df57
+# %% ../nbs/10_cost_model.ipynb #a8e9a6d1
 def requests(lengths: tuple, batch_size: int) -> dict:
     "What whole architectures are measured with, by name."
     w = lambda T, n, logits="last": Workload(batch_size, T, n, logits)
@@ -373,9 +372,7 @@ def validate(self: DeviceProfile,
     for a, name, time in order:
         m, _ = ask(store, a, asked[name], target, environment, f"held out {time}", effort=Effort(warmup=1, repetitions=2, seconds=.1), memory=False)
         if m is None: raise ValueError(f"held-out architecture {a.id}: could not be measured ({store.first_error()})")
-        at = ("wall", "thread_cpu").index(m.latency_clock)
-        self.held_out.append(dict(architecture=json.loads(a.to_json()), request=name, time=time, prefill_s=m.prefill_s, decode_s=m.decode_s,
-                                  reference_s=float(np.median(m.samples["reference_s"], 0)[at])))
+        self.held_out.append(dict(architecture=json.loads(a.to_json()), request=name, time=time, prefill_s=m.prefill_s, decode_s=m.decode_s, reference_s=m.reference_s))
         done()
     return self.judge()
 
@@ -449,7 +446,7 @@ def check_verdict(verdict: dict | None, lengths: tuple):
 
 def _missing(block): raise ValueError(f"block {block}: is missing; measure the profile again")
 
-# %% ../nbs/10_cost_model.ipynb #5edc0a58
+# %% ../nbs/10_cost_model.ipynb #07b2ea27
 @patch
 def to_json(self: DeviceProfile) -> str:
     "The profile as JSON text."
@@ -459,10 +456,7 @@ def to_json(self: DeviceProfile) -> str:
 @patch
 def save(self: DeviceProfile, path: str | Path):
     "Write the profile, completely or not at all. Raises `OSError` if that fails."
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try: part.write_text(self.to_json(), encoding="utf-8"); part.replace(path)
-    finally: part.unlink(missing_ok=True)
+    write(Path(path), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
 
 def load(path: str | Path) -> DeviceProfile:
     "Read a profile. Raises `ValueError` in one line for whatever is not a whole and plausible profile."

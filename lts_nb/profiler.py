@@ -180,7 +180,7 @@ def timed(
     prefill, decode = np.array(phases).transpose(1, 0, 2)
     return dict(prefill_s=prefill.tolist(), decode_s=decode.tolist(), reference_s=np.array(kernel).tolist())
 
-# %% ../nbs/07_profiler.ipynb #9870330d
+# %% ../nbs/07_profiler.ipynb #1298006c
 @dataclass(frozen=True)
 class Measurement:
     "What one architecture cost on one target: medians, spread and every raw sample. Times in seconds, sizes in bytes."
@@ -194,6 +194,11 @@ class Measurement:
     rss_bytes: int | None        # weights + growth of the resident set; None where the system cannot tell
     samples: dict = field(repr=False)       # what `timed` returned: raw [wall, CPU] pairs
     environment: dict = field(repr=False)   # the machine
+
+    @property
+    def reference_s(self) -> float:
+        "Median time of the reference kernel beside it, by the same clock."
+        return float(np.median(self.samples["reference_s"], 0)[("wall", "thread_cpu").index(self.latency_clock)])
 
     def to_json(self) -> str: return json.dumps({"format": "lts_nb.measurement", "version": 1} | asdict(self))
     @classmethod

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['LIMITS', 'SEARCH', 'CONFIRM', 'ROUNDS', 'FRESH_SHARE', 'FLOATS', 'INTS', 'EXACT', 'METHODS', 'SHOWN', 'HELD_OUT',
            'check_limits', 'acceptable', 'check_feasible', 'seconds_line', 'affordable', 'generations', 'as_frame',
-           'to_csv', 'from_csv', 'SearchResult', 'table', 'headline', 'write', 'write_run', 'read_run', 'load_whole',
-           'load', 'open_run', 'Session', 'Plan', 'plan', 'check_latency', 'confirm', 'propose', 'conclude', 'obtain',
-           'lts_picks', 'compute', 'tables', 'pairs', 'adopt', 'describe', 'as_target', 'settings', 'begin', 'planned',
-           'search', 'gains']
+           'to_csv', 'from_csv', 'SearchResult', 'table', 'headline', 'write_run', 'read_run', 'load_whole', 'load',
+           'open_run', 'Session', 'Plan', 'plan', 'check_latency', 'confirm', 'propose', 'conclude', 'obtain',
+           'lts_picks', 'compute', 'tables', 'pairs', 'adopt', 'as_target', 'settings', 'begin', 'planned', 'search',
+           'gains']
 
-# %% ../nbs/13_search.ipynb #2c889dd2
-import json, math, os, tempfile, zipfile
+# %% ../nbs/13_search.ipynb #5cc2ea03
+import json, math, tempfile, zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -31,8 +31,8 @@ from .pareto import thin
 from .plots import plot_frontier
 from .profiler import Effort, Measurement, Workload, summarize
 from .space import SearchSpace, get_space
-from .store import Store, ask
-from .targets import get_target
+from .store import Store, ask, write
+from .targets import describe, get_target
 
 # %% ../nbs/13_search.ipynb #4b99927a
 LIMITS = ("max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params")
@@ -207,15 +207,7 @@ def __repr__(self: SearchResult): rows, eps = table(self); return headline(self,
 @patch
 def _repr_html_(self: SearchResult): rows, eps = table(self); return f"<p>{headline(self, len(rows), eps)}</p>" + rows.to_html(index=False)
 
-# %% ../nbs/13_search.ipynb #559b0c71
-def write(path: Path, content: Callable):
-    "Write a file completely or not at all: `content(temporary_path)`, then move it into place."
-    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        content(temporary)
-        os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
-
+# %% ../nbs/13_search.ipynb #2698ca78
 def write_run(folder: Path, run: dict):
     "Write `run.json`."
     write(folder/"run.json", lambda p: p.write_text(json.dumps({"format": "lts_nb.run", "version": 1} | run, indent=1), encoding="utf-8"))
@@ -463,14 +455,12 @@ def pairs(
     return pd.DataFrame(dict(id=both.id, decoder_params=both.decoder_params, predicted_ratio=both.predicted_latency_s_lts / both.predicted_latency_s,
                              measured_ratio=both.latency_s_lts / both.latency_s if result.run["measured"] else math.nan))
 
-# %% ../nbs/13_search.ipynb #973e158f
+# %% ../nbs/13_search.ipynb #045c36e1
 def adopt(asked: dict, profile: DeviceProfile) -> dict:
     "What the caller asked for, and what was left open as the profile has it. Raises `ValueError` where they disagree."
     if asked.get("method", "exact") != "exact": raise ValueError(f"profile: is for method 'exact', not {asked['method']!r}")
     if asked.get("target", profile.target) != profile.target: raise ValueError(f"target={asked['target']}: the profile was measured on {profile.target}; leave the target out, measure a profile on it with `lts profile`, or search with --method lts")
     return dict(space=json.loads(profile.space.to_json()), target=profile.target, workload=asdict(profile.workload), method="exact") | asked
-
-def describe(target) -> dict: return dict(name=target.name, threads=target.threads, dtype=target.dtype)
 
 def as_target(target):
     "A target, however it was named."
