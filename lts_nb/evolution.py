@@ -46,7 +46,7 @@ def choose_parents(
     np.add.at(drawn, picked, 1)
     return picked
 
-# %% ../nbs/04_evolution.ipynb #55dd2f09
+# %% ../nbs/04_evolution.ipynb #4bd4d6e8
 def fresh(
     draw: Callable,   # `draw(n)` gives a `Population` of n candidates
     n: int,           # new ones wanted
@@ -64,7 +64,7 @@ def fresh(
                 seen.add(key); rows.append(row); dry = 0
         if len(rows) == n or dry == rounds: break
     if not rows and not seen: raise ValueError(f"space: none of {n*rounds:,} random members is within the constraints; loosen them")
-    return Population(np.array(rows, np.int32).reshape(-1, batch.matrix.shape[1]), batch.backbone, batch.max_len)
+    return Population(np.array(rows, np.int32).reshape(-1, batch.matrix.shape[1]), batch.fixed)
 
 # %% ../nbs/04_evolution.ipynb #1e5799b6
 def split(population: int) -> tuple[int, int, int]:
@@ -77,7 +77,7 @@ def planned_evaluations(population: int, iterations: int) -> int:
     "Evaluations of a full run: the first generation is all new, later ones all but their parents."
     return population + (iterations - 1) * sum(split(population)[1:])
 
-# %% ../nbs/04_evolution.ipynb #809a1653
+# %% ../nbs/04_evolution.ipynb #b0c569f5
 def evolve(
     space: SearchSpace,
     evaluate: Callable,            # Population -> objectives `(n, n_objectives)`, minimised; NaN where it failed
@@ -111,14 +111,14 @@ def evolve(
                 M = fresh(lambda n: space.mutate(pick(n), p_mutation, rng), min(mutants, left), seen, accept)
                 X = fresh(lambda n: space.crossover(pick(n), pick(n), p_crossover, rng), min(crossovers, left - len(M)), seen, accept)
                 more = fresh(lambda n: space.mutate(pick(n), p_mutation, rng), min(crossovers, left - len(M)) - len(X), seen, accept)   # alike parents have few children
-                new = Population(np.concatenate([M.matrix, X.matrix, more.matrix]), M.backbone, M.max_len)
+                new = Population(np.concatenate([M.matrix, X.matrix, more.matrix]), M.fixed)
             if not len(new): break                                       # the space is exhausted
             history = _record(history, new, evaluate(new), g)
             left -= len(new); bar.update(len(new))
             if left <= 0: break
     return history
 
-# %% ../nbs/04_evolution.ipynb #16a100a4
+# %% ../nbs/04_evolution.ipynb #408fe938
 def _record(history, new, F, generation):
     "`history` with a newly evaluated population appended."
     F = np.asarray(F, float)
@@ -126,7 +126,7 @@ def _record(history, new, F, generation):
     made = np.full(len(new), generation)
     if history is None: return History(new, F, made)
     old = history.population
-    return History(Population(np.concatenate([old.matrix, new.matrix]), old.backbone, old.max_len),
+    return History(Population(np.concatenate([old.matrix, new.matrix]), old.fixed),
                    np.concatenate([history.F, F]), np.concatenate([history.generation, made]))
 
 # %% ../nbs/04_evolution.ipynb #207e472c
