@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 
 import typer
 
-# %% ../nbs/20_cli.ipynb #c1980b1b
+# %% ../nbs/20_cli.ipynb #c0bedc10
 app = typer.Typer(help="Find the language-model architectures worth training for a device, without training them.", no_args_is_help=True,
                   add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -23,7 +23,7 @@ Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
 MaxLatency = Annotated[Optional[float], typer.Option(help="at most so many seconds for one request")]
 MaxMemory = Annotated[Optional[float], typer.Option(help="at most so much peak memory, in MB (10^6 bytes)")]
 MinParams = Annotated[Optional[float], typer.Option(help="at least so many decoder parameters, such as 20e6")]
-Space = Annotated[Optional[str], typer.Option(help="a preset (gpt2) or the path of a space's JSON file  [default: gpt2]")]
+Space = Annotated[Optional[str], typer.Option(help="a preset (gpt2, transformer-xl, opt, llama, lfm2, gpt2-edges, llama-edges) or the path of a space's JSON file  [default: gpt2]")]
 Target = Annotated[Optional[str], typer.Option(help="where to measure: torch-cpu  [default: torch-cpu]")]
 Threads = Annotated[Optional[int], typer.Option(help="torch threads  [default: 1]")]
 DType = Annotated[Optional[str], typer.Option(help="float32 or bfloat16  [default: float32]")]
@@ -38,13 +38,14 @@ def as_json(frame) -> list:
     "Rows of a table as plain values, NaN as null."
     return json.loads(frame.to_json(orient="records"))
 
-# %% ../nbs/20_cli.ipynb #fcafe582
+# %% ../nbs/20_cli.ipynb #7f6dbf35
 @app.command("search")
 def search_command(
     space: Space = None,
     target: Target = None,
     out: Annotated[Path, typer.Option(help="run folder; must be new, or continued with --resume")] = Path("runs/search"),
     method: Annotated[Optional[str], typer.Option(help="exact (computed from a device profile), lts (the paper's evolution) or random  [default: exact]")] = None,
+    objectives: Annotated[Optional[str], typer.Option(help="exact: two or three of decoder_params, latency_s, prefill_s (time to first token), decode_s (a new token), kv_cache_bytes, peak_bytes, weight_bytes, flops, with commas  [default: decoder_params,latency_s,peak_bytes]")] = None,
     profile: Annotated[Optional[Path], typer.Option(help="exact: a file that `lts profile` wrote, on this or another machine; measured first if not given")] = None,
     budget_s: Annotated[Optional[float], typer.Option(help="lts, random: seconds for measuring, turned once into a number of evaluations  [default: 300]")] = None,
     evaluations: Annotated[Optional[int], typer.Option(help="lts, random: architectures to measure, instead of a budget")] = None,
@@ -72,7 +73,7 @@ def search_command(
     options, work = told(threads=threads, dtype=dtype), told(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits)
     limits = told(max_latency_s=max_latency_s, max_peak_bytes=megabytes(max_memory_mb), min_decoder_params=min_params, max_decoder_params=max_params)
     try: result = search(space, get_target(target or "torch-cpu", **options) if target or options else None, method, Workload(**work) if work else None, out, seed, budget_s,
-                         evaluations, limits or None, profile, resume, progress=True, say=note)
+                         evaluations, limits or None, objectives and objectives.split(","), profile, resume, progress=True, say=note)
     except KeyboardInterrupt: note(f"\nstopped; everything measured is kept. Continue with: lts search --out {out} --resume"); raise typer.Exit(130)
     except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, continue with --resume when there is room") from None
     if json_: return typer.echo(json.dumps(dict(folder=str(out), run=result.run, frontier=as_json(result.frontier))))
@@ -138,13 +139,16 @@ def show(
     rows, epsilon = table(result, at_most)
     typer.echo(headline(result, len(rows), epsilon) + "\n" + rows.to_string(index=False))
 
-# %% ../nbs/20_cli.ipynb #0f1374af
+# %% ../nbs/20_cli.ipynb #e3d7b42c
 @app.command()
 def pick(
     run: Run,
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
+    max_prefill_s: Annotated[Optional[float], typer.Option(help="at most so many seconds to the first token, where that was an objective")] = None,
+    max_decode_s: Annotated[Optional[float], typer.Option(help="at most so many seconds for a new token, where that was an objective")] = None,
+    max_kv_cache_mb: Annotated[Optional[float], typer.Option(help="at most so large a KV cache, where that was an objective")] = None,
     json_: Json = False,
 ):
     """The best architecture within a budget.
@@ -152,7 +156,7 @@ def pick(
     Without a budget: a balanced choice, the knee of the frontier."""
     from lts_nb.explore import in_words
     from lts_nb.search import SearchResult
-    row = SearchResult.load(run).row(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params)
+    row = SearchResult.load(run).row(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params, prefill_s=max_prefill_s, decode_s=max_decode_s, kv_cache_bytes=megabytes(max_kv_cache_mb))
     if json_: return typer.echo(json.dumps(as_json(row.to_frame().T.infer_objects())[0]))
     typer.echo(f"{row['id']}: {in_words(row)}\nnext: lts build {run} {row['id'][:8]} --out model")
 

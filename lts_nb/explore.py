@@ -15,7 +15,7 @@ import pandas as pd
 from .pareto import excess, knee
 from .plots import AXES, plot_architecture, plot_frontier
 
-# %% ../nbs/12_explore.ipynb #129e8b45
+# %% ../nbs/12_explore.ipynb #d95d3873
 AT_LEAST = {"decoder_params", "total_params"}
 "Columns whose limit is a minimum; all others are maxima.";
 
@@ -32,25 +32,27 @@ def choose(
     for k, v in limits.items():
         if k not in AXES or k not in frontier: raise ValueError(f"{k}={v!r}: must be a limit on one of {', '.join(c for c in AXES if c in frontier)}")
         if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or not v > 0: raise ValueError(f"{k}={v!r}: must be a number above 0")
-    if not limits: return knee(np.c_[-frontier.decoder_params, frontier.latency_s, frontier.peak_bytes])
+    usual = ("decoder_params", "latency_s", "peak_bytes")
+    if not limits: return knee(np.stack([frontier[c] * (-1 if c in AT_LEAST else 1) for c in (usual if set(usual) <= set(frontier) else AXES) if c in frontier], 1))
     sign = np.array([-1 if k in AT_LEAST else 1 for k in limits])
     over = excess(frontier[list(limits)].to_numpy(float) * sign, np.array(list(limits.values()), float) * sign)
     fits = np.flatnonzero(over <= 0)
-    if len(fits): return int(fits[np.lexsort((frontier.latency_s.iloc[fits], -frontier.decoder_params.iloc[fits]))[0]])
+    if len(fits): return int(fits[np.lexsort((frontier[next(c for c in AXES if c in frontier)].iloc[fits], -frontier.decoder_params.iloc[fits]))[0]])
     near = frontier.iloc[int(over.argmin())]
     asked = " and ".join(f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v*AXES[k][1]:.4g}" for k, v in limits.items())
     has = " and ".join(f"{AXES[k][0]} {near[k]*AXES[k][1]:.4g}" for k in limits)
     raise ValueError(f"budget {asked}: no member of the frontier meets it; the nearest{', ' + near['id'][:8] + ',' if near['id'] else ''} has {has} ({100*over.min():.1f} % off)")
 
-# %% ../nbs/12_explore.ipynb #b3b1794b
+# %% ../nbs/12_explore.ipynb #2acde5c8
 def in_words(
     row: pd.Series,  # one member
 ) -> str:
     "One sentence about an architecture, in the units of the screen."
-    f, h = row.d_inner, row.n_head
     told = lambda v: f"{v[0]}" if len(set(v)) == 1 else f"{min(v)}–{max(v)}"
-    return (f"{row.n_layer} layers of width {row.d_model}, feed-forward {told(f)}, heads {told(h)}: {row.decoder_params/1e6:.1f} M decoder parameters, "
-            f"{row.latency_s*1e3:.1f} ms, {row.peak_bytes/1e6:.0f} MB")
+    heads, none = [h for h in row.n_head if h], sum(h == 0 for h in row.n_head)
+    costs = "".join(f", {name} {row[c]*AXES[c][1]:.1f} ms" for c, name in (("latency_s", ""), ("prefill_s", "prefill"), ("decode_s", "a new token")) if c in row and row[c] == row[c] and (c == "latency_s" or row.get("latency_s") != row.get("latency_s"))).replace(",  ", ", ")
+    return (f"{row.n_layer} layers of width {row.d_model}, feed-forward {told(row.d_inner)}, heads {told(heads)}{f', {none} of the layers convolutions' if none else ''}: {row.decoder_params/1e6:.1f} M decoder parameters"
+            f"{costs}, {row.peak_bytes/1e6:.0f} MB")
 
 # %% ../nbs/12_explore.ipynb #5ff5dfd3
 SLIDERS = {"latency_s": "latency ≤ [ms]", "peak_bytes": "memory ≤ [MB]", "decoder_params": "parameters ≥ [M]"}

@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-# %% ../nbs/11_plots.ipynb #675f8651
+# %% ../nbs/11_plots.ipynb #ba94084c
 AXES = {"latency_s": ("latency [ms]", 1e3), "prefill_s": ("prefill [ms]", 1e3), "decode_s": ("one new token [ms]", 1e3),
-        "peak_bytes": ("peak memory [MB]", 1e-6), "decoder_params": ("decoder parameters [M]", 1e-6), "total_params": ("all parameters [M]", 1e-6)}
+        "peak_bytes": ("peak memory [MB]", 1e-6), "kv_cache_bytes": ("KV cache [MB]", 1e-6), "flops": ("GFLOPs", 1e-9), "weight_bytes": ("weights [MB]", 1e-6), "decoder_params": ("decoder parameters [M]", 1e-6), "total_params": ("all parameters [M]", 1e-6)}
 "Column -> its label and what to multiply it with for the screen.";
 
 def shown(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -44,7 +44,7 @@ def plot_frontier(
     plt.close(fig)        # returned, not shown a second time by the notebook
     return fig
 
-# %% ../nbs/11_plots.ipynb #3b04ea97
+# %% ../nbs/11_plots.ipynb #6060c9e7
 def plot_architecture(
     row: pd.Series,  # with `d_model`, `d_inner`, `n_head`
 ) -> Figure:
@@ -52,7 +52,7 @@ def plot_architecture(
     layers = range(1, len(row.d_inner) + 1)
     fig, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
     bars = ax.barh(layers, row.d_inner, color="#7fb1d8", height=.75)
-    ax.bar_label(bars, [f"{h} heads" for h in row.n_head], fontsize=7, padding=3)
+    ax.bar_label(bars, [f"{h} heads" + (f", {k} kv" if k != h else "") if h else "convolution" for h, k in zip(row.n_head, row.get("n_kv_head", row.n_head))], fontsize=7, padding=3)
     ax.axvline(row.d_model, c="#d95f02", lw=1, label=f"d_model {row.d_model}")
     ax.set(xlabel="feed-forward width d_inner", ylabel="layer", yticks=list(layers) if len(layers) <= 20 else [], xlim=(0, 1.22*max(row.d_inner))); ax.legend(fontsize=8, loc="lower right")
     plt.close(fig)

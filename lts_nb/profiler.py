@@ -192,7 +192,7 @@ def timed(
     prefill, decode = np.array(phases).transpose(1, 0, 2)
     return dict(prefill_s=prefill.tolist(), decode_s=decode.tolist(), reference_s=np.array(kernel).tolist())
 
-# %% ../nbs/07_profiler.ipynb #701fd70b
+# %% ../nbs/07_profiler.ipynb #01814dab
 @dataclass(frozen=True)
 class Measurement:
     "What one architecture cost on one target: medians, spread and every raw sample. Times in seconds, sizes in bytes."
@@ -203,10 +203,10 @@ class Measurement:
     latency_clock: str           # "thread_cpu" or "wall": the clock behind the three times
     weight_bytes: int
     peak_bytes: int              # true peak of live bytes: weights, cache, activations
-    kv_cache_bytes: int | None   # bytes of the cache that is left in the end, really counted; None where memory was not measured
     rss_bytes: int | None        # weights + growth of the resident set; None where the system cannot tell
     samples: dict = field(repr=False)       # what `timed` returned: raw [wall, CPU] pairs
     environment: dict = field(repr=False)   # the machine
+    kv_cache_bytes: int | None = None       # of the cache that is left in the end, really counted; None where memory was not measured
 
     @property
     def reference_s(self) -> float:
@@ -293,7 +293,7 @@ def mark_seconds(clock=now, n: int = 300) -> np.ndarray:
     plain = calls()
     with watched([nothing], clock): return np.maximum(calls() - plain, 0) / n
 
-# %% ../nbs/07_profiler.ipynb #31f63479
+# %% ../nbs/07_profiler.ipynb #e393a2b6
 def measure_parts(
     model,
     marks: list,              # modules that begin a part, of `halves`
@@ -313,5 +313,5 @@ def measure_parts(
         samples = timed(run, reference_kernel(), effort)
         parts = np.maximum(np.array(rows[-len(samples["prefill_s"]):]) - mark_seconds()[at], 0)
     weights = sum(p.nbytes for p in model.parameters())
-    return Measurement(weight_bytes=weights, peak_bytes=weights, kv_cache_bytes=None, rss_bytes=None, samples=samples | {"parts_s": parts.tolist()}, environment=describe_machine(),
+    return Measurement(weight_bytes=weights, peak_bytes=weights, rss_bytes=None, samples=samples | {"parts_s": parts.tolist()}, environment=describe_machine(),
                        **summarize(samples, workload, cpu_clock(threads)))
