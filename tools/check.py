@@ -202,7 +202,8 @@ def check_floors(root: Path) -> Iterator[str]:
                 while target not in modules and target != LIB: target = target.rpartition(".")[0]
                 # what no notebook exports stands above all rooms: it may import any, and none may import it
                 below, here = floor.get(target, 99), floor.get(module, 99)
-                if module.startswith(f"{BACKBONES}."): yield f"{at}: a model file must stand alone, but imports {target}"
+                if module.startswith(f"{BACKBONES}.") and target.startswith(f"{BACKBONES}."): pass     # a file beside it travels with it
+                elif module.startswith(f"{BACKBONES}."): yield f"{at}: a model file must stand alone or with files beside it, but imports {target}"
                 elif below >= here and not (below == here and module == BACKBONES and target.startswith(f"{BACKBONES}.")):
                     yield f"{at}: floor {here} imports {target} of floor {below}"
             elif outer in NOTEBOOK_ONLY: yield f"{at}: imports {outer}, which is for notebooks only"

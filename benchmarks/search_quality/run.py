@@ -43,8 +43,9 @@ class Genes(Problem):
         for x in X.astype(int):
             L, d = s.n_layer[x[0]], s.d_model[x[1]]
             pick = lambda choices, i, top: [choices[j * (len(choices) - 1) // max(top, 1)] for j in i[:L]] + [0]*(M - L)
-            rows.append([L, d, s.vocab_size[0], *pick(s.inners(d), x[2:2 + M], len(s.d_inner) - 1), *pick(s.heads(d), x[2 + M:], len(s.n_head) - 1)])
-        return Population(np.array(rows, np.int32), s.backbone, s.max_len)
+            heads = pick(s.heads(d), x[2 + M:], len(s.n_head) - 1)
+            rows.append([L, d, s.vocab_size[0], d, 1, *pick(s.inners(d), x[2:2 + M], len(s.d_inner) - 1), *heads, *heads, *range(1, L + 1), *[0]*(M - L)])
+        return Population(np.array(rows, np.int32), s.fixed)
 
     def _evaluate(self, X, out, *_, **__): out["F"] = self.objectives(self.decode(X))
 

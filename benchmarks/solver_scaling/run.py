@@ -24,7 +24,7 @@ CASES = [("depth", 2, dict(n_layer=[2, L + 1])) for L in (8, 16, 32, 64, 128)] +
 def cost(space, noise=.001):
     rng = np.random.default_rng(0)
     layer = lambda f, d, h: (4*d*d*192*2e-11 + 2*d*f*192*2e-11 + 1e-4) * (1 + noise*rng.normal(size=(len(f), h)))
-    return AdditiveCost(space, {(d, V): 1e-3 + 2*d*V*1e-11 for d in space.d_model for V in space.vocab_size},
+    return AdditiveCost(space, {(d, *e): 1e-3 + 2*d*e[0]*1e-11 for d in space.d_model for e in space.embeddings(d)},
                         {d: layer(np.array(space.inners(d))[:, None], d, len(space.heads(d))) for d in space.d_model})
 
 
