@@ -196,11 +196,12 @@ def option_error(
     given = [b for a, b in zip(args, args[1:]) if a in names] + [a.split("=", 1)[1] for a in args if a.split("=", 1)[0] in names and "=" in a]
     return f"{names[-1]}={given[-1]!r}: {message.split(': ', 1)[-1]}" if given else message
 
-# %% ../nbs/20_cli.ipynb #c2f455f0
+# %% ../nbs/20_cli.ipynb #af899005
 def main(
     args: list[str] | None = None,  # of the process by default
 ) -> int:  # exit code: 0, 2 for bad input, 130 when interrupted
     "Entry point of `lts`."
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")     # LFM2 would say at length that it has no special convolution kernel
     try: return app(args, standalone_mode=False, prog_name="lts") or 0
     except (typer.Abort, KeyboardInterrupt): return 130
     except BrokenPipeError: sys.stdout = None; return 1     # the reader, such as `head`, has gone

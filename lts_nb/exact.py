@@ -466,7 +466,7 @@ def alike_blocks(problem: Problem):
             yield Block(L, d, e, g, N, [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in problem.costs.items()}, activation, np.arange(len(P)),
                         lambda at, P=P, g=g: np.stack([P.d_inner[at, ::g], P.n_head[at, ::g], P.n_kv_head[at, ::g]]))
 
-# %% ../nbs/05_exact.ipynb #1c20d303
+# %% ../nbs/05_exact.ipynb #75429b35
 def candidates(problem: Problem, skip: set = frozenset(), of: tuple = ()):
     "Blocks of a problem, each with its objectives, or `of`, `(n, n_objectives)` and which of its candidates keep the limits, those in `skip` aside."
     solver = alike_blocks if problem.homogeneous else vector_blocks if problem.by_sums else single_blocks
@@ -485,11 +485,13 @@ def prefer_alike(
     N = count(P).decoder - final_norm(space.backbone, wide(P.d_model))
     g = (P.share == 1).sum(1)
     for d, size in {*zip(P.d_model.tolist(), g.tolist())}:
-        at, c = np.flatnonzero((P.d_model == d) & (g == size)), unit_choices(problem, d, size)
-        some, choice = np.nonzero((N[at][:, None] == P.n_layer[at][:, None] // size * (c.least[0] + c.step*c.k)) & (c.h > 0))
+        at, c = np.flatnonzero((P.d_model == d) & (g == size) & (N % (P.n_layer // g) == 0)), unit_choices(problem, d, size)
+        each = N[at] // (P.n_layer[at] // size)
+        some, choice = np.nonzero((each[:, None] == c.least[0] + c.step*c.k) & (c.h > 0))
         at = at[some]
-        like = P.matrix[at].copy()
-        for j, v in enumerate((c.f, c.h, c.kv)): like[:, 5 + j*P.max_layer:5 + (j + 1)*P.max_layer] = v[choice][:, None] * P.lives[at]
+        like = P.matrix[at]
+        lives = np.arange(P.max_layer) < like[:, :1]
+        for j, v in enumerate((c.f, c.h, c.kv)): like[:, 5 + j*P.max_layer:5 + (j + 1)*P.max_layer] = v[choice][:, None] * lives
         twins.append(like); of.append(at)
     twins, of = Population(np.concatenate(twins), P.fixed), np.concatenate(of)
     values = problem.evaluate(twins)
@@ -558,7 +560,7 @@ def pose(space, cost, objectives, constraints, workload, quality, epsilon) -> Pr
     if problem.bounded and "min_peak_bytes" in limits: raise ValueError(f"min_peak_bytes={limits['min_peak_bytes']}: cannot be honoured where layers differ in their KV cache and tokens are decoded; leave it out")
     return problem
 
-# %% ../nbs/05_exact.ipynb #d72dbe38
+# %% ../nbs/05_exact.ipynb #e48437e4
 def exact_frontier(
     space: SearchSpace,
     cost,                             # an `AdditiveCost`, which is latency_s; a dict of them by latency; or what has `costs(names, space, workload) -> dict`, such as a device's profile
@@ -578,11 +580,11 @@ def exact_frontier(
     for b, X, ok in candidates(problem, of=seen):
         states.setdefault((b.L, b.d, b.e, b.g), []).append(np.unique(b.N))
         on = (epsilon_frontier(X, problem.half) if problem.half else is_nondominated(X)) if len(X) else np.zeros(0, int)
-        kept.append((b, b.code[ok[on]])); F.append(X[on])
+        kept.append((b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]]))); F.append(X[on])
     if not any(map(len, F)): raise ValueError(f"constraints {', '.join(f'{k}={v}' for k, v in (constraints or {}).items())}: no architecture of this space keeps them")
     on = np.split(moocore.is_nondominated(np.concatenate(F), keep_weakly=False), np.cumsum([len(x) for x in F])[:-1])   # one architecture for each point
     F = np.concatenate([x[o] for x, o in zip(F, on)])
-    P = Population(np.concatenate([as_rows(b, b.trace(code[o]), space.max_layer) for (b, code), o in zip(kept, on) if o.any()]), problem.space.fixed)
+    P = Population(np.concatenate([as_rows(b, b.trace(b.code[o]), space.max_layer) for b, o in zip(kept, on) if o.any()]), problem.space.fixed)
     rough, off = problem.by_sums and not problem.homogeneous or problem.half > 0, 1.
     if problem.half or problem.bounded:                # a cap stood for lower peaks, or a bound for the peak: what the members truly have
         values = problem.evaluate(P)
