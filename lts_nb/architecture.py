@@ -81,13 +81,13 @@ def from_fields(cls, kind: str, d: dict):
     try: return cls(**d)
     except TypeError as e: raise ValueError(f"{kind}: {str(e).split('() ')[-1]}") from None
 
-# %% ../nbs/00_architecture.ipynb #7b57236d
+# %% ../nbs/00_architecture.ipynb #b3357a68
 def embedding_fields(
     d_model: int, vocab_size: int,  # checked
     d_embed, div_val, cutoffs,      # as given
 ) -> tuple:  # `(d_embed, div_val, cutoffs)`, canonical
     "Check what the embedding looks like. Raises `ValueError`."
-    cutoffs = per_layer("cutoffs", cutoffs) if len(cutoffs) else ()
+    cutoffs = () if isinstance(cutoffs, (list, tuple)) and not cutoffs else per_layer("cutoffs", cutoffs)
     if list(cutoffs) != sorted(set(cutoffs)): raise ValueError(f"cutoffs={cutoffs!r}: must ascend")
     k, e = whole("div_val", div_val), whole("d_embed", d_model if d_embed is None else d_embed)
     if k > 1 and not cutoffs: raise ValueError(f"div_val={k}: needs cutoffs, the first token of each further cluster")
@@ -95,7 +95,7 @@ def embedding_fields(
     if e < k**len(cutoffs): raise ValueError(f"div_val={k}: leaves nothing of d_embed={e} for the last of {len(cutoffs) + 1} clusters")
     return None if e == d_model else e, k if cutoffs else 1, cutoffs
 
-# %% ../nbs/00_architecture.ipynb #12e597f3
+# %% ../nbs/00_architecture.ipynb #7b0b991b
 def head_fields(
     backbone: str, d_model: int, n_layer: int,  # checked
     n_head, n_kv_head, d_head, layer_kind,      # as given
@@ -103,7 +103,7 @@ def head_fields(
     "Check what stands where attention does. Raises `ValueError`."
     reads = BACKBONES[backbone]
     heads = per_layer("n_head", n_head, int("layer_kind" not in reads), n_layer)
-    kinds = layer_kind or ("attention",) * n_layer
+    kinds = ("attention",) * n_layer if layer_kind is None else layer_kind
     if not isinstance(kinds, tuple) or len(kinds) != n_layer or set(kinds) - {"attention", "conv"}: raise ValueError(f"layer_kind={layer_kind!r}: must be \"attention\" or \"conv\" for each of {n_layer} layers")
     heads = tuple(0 if k == "conv" else h for h, k in zip(heads, kinds))
     if layer_kind and "attention" in [k for k, h in zip(kinds, heads) if not h]: raise ValueError(f"n_head={n_head!r}: must be at least 1 where layer_kind is \"attention\"")

@@ -43,7 +43,7 @@ def backbone_of(preset: str) -> str:
     "The backbone of a preset."
     return max((b for b in BACKBONES if preset.startswith(b)), key=len)
 
-# %% ../nbs/02_space.ipynb #8c0c9658
+# %% ../nbs/02_space.ipynb #bd45695b
 @dataclass(frozen=True, repr=False)
 class SearchSpace:
     """All architectures whose genes come from these lists. Raises `ValueError` naming the field.
@@ -72,8 +72,10 @@ class SearchSpace:
         lists = ("n_layer", "d_model", "d_inner", "n_head", "vocab_size", "d_embed", "div_val", "share") + ("n_kv_head",) * (self.n_kv_head is not None)
         for k in lists: object.__setattr__(self, k, choices(k, getattr(self, k), int(k != "d_embed")))
         object.__setattr__(self, "max_len", whole("max_len", self.max_len))
-        object.__setattr__(self, "cutoffs", per_layer("cutoffs", self.cutoffs) if len(self.cutoffs) else ())
-        object.__setattr__(self, "layer_kind", tuple(sorted({self.layer_kind} if isinstance(self.layer_kind, str) else set(self.layer_kind))))
+        object.__setattr__(self, "cutoffs", () if isinstance(self.cutoffs, (list, tuple)) and not self.cutoffs else per_layer("cutoffs", self.cutoffs))
+        kinds = [self.layer_kind] if isinstance(self.layer_kind, str) else self.layer_kind
+        if not isinstance(kinds, (list, tuple)) or not all(isinstance(k, str) for k in kinds): raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
+        object.__setattr__(self, "layer_kind", tuple(sorted(set(kinds))))
         if isinstance(self.min_ratio, bool) or not isinstance(self.min_ratio, (int, float)) or not 0 <= self.min_ratio < 1e6:
             raise ValueError(f"min_ratio={self.min_ratio!r}: must be a number from 0 to 1,000,000")
         if "attention" not in self.layer_kind or set(self.layer_kind) - {"attention", "conv"}: raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')

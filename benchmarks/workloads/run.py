@@ -1,6 +1,6 @@
 """Which architecture is best for which workload, computed from device profiles, then measured on the same machine.
 
-    python benchmarks/workloads/run.py        # reads the profiles beside it, appends to results.json pair by pair
+    python benchmarks/workloads/run.py        # reads the profiles, appends to results.json pair by pair
 
 Each question compares the fastest architectures of two spaces or two objectives with at least so many decoder parameters,
 in three interleaved rounds. What is already in results.json is not measured again.
@@ -20,6 +20,7 @@ from lts_nb.targets import get_target
 HERE, ROUNDS, SIZES = Path(__file__).parent, 3, (10e6, 20e6, 40e6, 80e6)
 READ, WRITE = Workload(prompt_len=160), Workload(prompt_len=160, new_tokens=32)
 LONG = Workload(prompt_len=2048)
+PROFILES = {k: HERE/v for k, v in dict(gpt2="../gpt2_profile/device.json", llama="../llama_cpu/device.json", lfm2="../lfm2_cpu/device.json", lfm2_2048="lfm2_2048.json", embedding="embedding.json").items()}
 
 
 def fastest(space, profile, goal, workload, n):
@@ -31,13 +32,13 @@ def fastest(space, profile, goal, workload, n):
 def questions():
     "(question, backbone, parameters, workload, what is compared, the two architectures, profile)."
     for name in ("gpt2", "llama", "lfm2"):
-        p = DeviceProfile.load(HERE/f"{name}.json" if name != "gpt2" else HERE.parent/"gpt2_profile"/"device.json")
+        p = DeviceProfile.load(PROFILES[name])
         for n in SIZES: yield "reading or writing", name, n, WRITE, None, *(fastest(p.space, p, goal, WRITE, n) for goal in ("prefill_s", "decode_s")), p
-    p = DeviceProfile.load(HERE/"embedding.json")
+    p = DeviceProfile.load(PROFILES["embedding"])
     for w, goal in ((READ, "prefill_s"), (WRITE, "decode_s")):
         for n in SIZES: yield "embedding", "gpt2", n, w, goal, *(fastest(s, p, goal, w, n) for s in (replace(p.space, d_embed=(0,), div_val=(1,)), p.space)), p
     for name, w, goal in (("lfm2", READ, "prefill_s"), ("lfm2", WRITE, "decode_s"), ("lfm2_2048", LONG, "prefill_s"), ("lfm2_2048", replace(LONG, prompt_len=2032, new_tokens=16), "decode_s")):
-        p = DeviceProfile.load(HERE/f"{name}.json")
+        p = DeviceProfile.load(PROFILES[name])
         for n in SIZES[1:]: yield "attention or convolution", name, n, w, goal, *(fastest(s, p, goal, w, n) for s in (replace(p.space, layer_kind=("attention",)), p.space)), p
 
 
