@@ -181,7 +181,7 @@ class SearchResult:
     def plot(self, chosen: pd.Series | None = None): return plot_frontier(self.others()[0], self.frontier, self.baseline, chosen, grey=self.others()[1])
     def explore(self) -> Explorer: return Explorer(self.frontier, self.others()[0], self.baseline)
 
-# %% ../nbs/13_search.ipynb #68910a8d
+# %% ../nbs/13_search.ipynb #67abfdab
 def table(
     result: SearchResult,
     at_most: int = 20,  # rows
@@ -195,7 +195,7 @@ def table(
                          "decoder params [M]": (f.decoder_params/1e6).round(1), "latency [ms]": (f.latency_s*1e3).round(1), "memory [MB]": (f.peak_bytes/1e6).round().astype(int)})
     if f.n_head.map(min).min() == 0: rows.insert(5, "convolutions", f.n_head.map(lambda v: v.count(0)))
     if (f.n_kv_head != f.n_head).any(): rows.insert(5, "kv heads", f.n_kv_head.map(lambda v: width([k for k in v if k])))
-    if predicted: rows.insert(rows.columns.get_loc("memory [MB]") - 1, "predicted [ms]", (f.predicted_latency_s*1e3).round(1))
+    if predicted: rows.insert(rows.columns.get_loc("memory [MB]"), "predicted [ms]", (f.predicted_latency_s*1e3).round(1))
     return rows, epsilon
 
 def headline(result: SearchResult, shown: int, epsilon: float) -> str:
