@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMBEDDING', 'BACKBONES', 'LIMITS', 'SCALARS', 'PER_LAYER', 'patch', 'whole', 'per_layer', 'read_json', 'from_fields',
-           'embedding_fields', 'head_fields', 'share_field', 'Architecture', 'Fixed', 'Population']
+           'embedding_fields', 'head_fields', 'share_field', 'Architecture', 'from_json', 'Fixed', 'Population']
 
 # %% ../nbs/00_architecture.ipynb #c6a6ecda
 import hashlib, json, operator
@@ -131,7 +131,7 @@ def share_field(
         if layers[i] != layers[first[g]]: raise ValueError(f"share={share!r}: layers {first[g]} and {i} share weights, so they must be alike")
     return None if len(first) == len(layers) else tuple(list(first).index(g) for g in numbers)
 
-# %% ../nbs/00_architecture.ipynb #f2abb7d3
+# %% ../nbs/00_architecture.ipynb #4c59d1bc
 @dataclass(frozen=True, repr=False)
 class Architecture:
     """One candidate decoder, checked when it is made. Raises `ValueError` naming the field.
@@ -186,16 +186,19 @@ class Architecture:
 
     def __repr__(self): return f"Architecture({', '.join(f'{f.name}={v!r}' for f in fields(self) if (v := getattr(self, f.name)) != f.default)})"
 
-    def to_json(self) -> str:
-        "One line of JSON with every field that is set."
-        return json.dumps({"format": "lts_nb.architecture", "version": 1} | {k: v for k, v in asdict(self).items() if v is not None})
+# %% ../nbs/00_architecture.ipynb #62e9c2f2
+@patch
+def to_json(self: Architecture) -> str:
+    "One line of JSON with every field that is set."
+    return json.dumps({"format": "lts_nb.architecture", "version": 1} | {k: v for k, v in asdict(self).items() if v is not None})
 
-    @classmethod
-    def from_json(cls, text: str) -> "Architecture":
-        "The architecture that `to_json` wrote. Raises `ValueError` for any other text."
-        return from_fields(cls, "architecture", read_json(text, "architecture", 1))
+def from_json(text: str) -> Architecture:
+    "The architecture that `to_json` wrote. Raises `ValueError` for any other text."
+    return from_fields(Architecture, "architecture", read_json(text, "architecture", 1))
 
-# %% ../nbs/00_architecture.ipynb #717eb846
+Architecture.from_json = staticmethod(from_json)
+
+# %% ../nbs/00_architecture.ipynb #b06d53ad
 SCALARS, PER_LAYER = ("n_layer", "d_model", "vocab_size", "d_embed", "div_val"), ("d_inner", "n_head", "n_kv_head", "share")
 
 @dataclass(frozen=True)
@@ -207,6 +210,7 @@ class Fixed:
     d_head: int | None = None
     tie_embeddings: bool = True
 
+# %% ../nbs/00_architecture.ipynb #bf45f641
 @dataclass(frozen=True, eq=False)
 class Population:
     "Architectures of one backbone as rows of an integer matrix; indexing with a number gives an `Architecture`."
@@ -239,6 +243,10 @@ class Population:
     def lives(self) -> np.ndarray:
         "Booleans `(n, max_layer)`: where there is a layer."
         return np.arange(self.max_layer) < self.n_layer[:, None]
+    @property
+    def group(self) -> np.ndarray:
+        "How many layers use the first layer's weights, `(n,)`."
+        return (self.share == 1).sum(1)
     @property
     def homogeneous(self) -> np.ndarray:
         "Booleans `(n,)`: whose layers are all alike?"

@@ -36,7 +36,7 @@ def lengths_of(
     found = {max(1, P//8), max(1, P//3), max(1, 2*P//3), P} | ({P + N - STEPS} if N > STEPS else set())
     return tuple(sorted(found if len(found) > 1 else found | {P + STEPS}))
 
-# %% ../nbs/10_cost_model.ipynb #63cd0527
+# %% ../nbs/10_cost_model.ipynb #49ab2e22
 DEPTHS = (3, 10, 2, 5)   # layers of a probe, round by round
 
 def spread(values: tuple, n: int) -> tuple:
@@ -53,8 +53,7 @@ def assembled(
     e: tuple,        # of `words`
     max_len: int,
 ) -> Architecture:
-    "An architecture of these parts. If all were convolutions, the last has attention."
-    if not any(h for h, _ in mixers): mixers = (*mixers[:-1], space.mixers(d)[-1])
+    "An architecture of these parts."
     h, kv = zip(*mixers)
     return Architecture(space.backbone, d, h, f, e[0], max_len, e[1], e[2], space.cutoffs, kv if "n_kv_head" in BACKBONES[space.backbone] else None, space.d_head, tie_embeddings=space.tie_embeddings)
 

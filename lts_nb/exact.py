@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['LATENCY', 'SUMS', 'OBJECTIVES', 'FIXED', 'WORKLOAD', 'Choices', 'Block', 'AdditiveCost', 'fitted', 'flops_cost',
-           'table_axes', 'check_objectives', 'as_workload', 'restrict', 'Problem', 'parameters', 'unit_choices', 'pack',
-           'unpack', 'unit_peak', 'classes', 'unit_codes', 'reach', 'caps', 'knapsacks', 'retrace', 'single_blocks',
-           'vectors', 'compared', 'vector_blocks', 'undominated', 'alike_blocks', 'candidates', 'prefer_alike',
-           'ExactFrontier', 'find_costs', 'pose', 'exact_frontier', 'as_rows']
+           'table_axes', 'check_objectives', 'as_workload', 'restrict', 'Problem', 'in_layers', 'parameters',
+           'unit_choices', 'pack', 'unpack', 'unit_peak', 'classes', 'unit_codes', 'reach', 'caps', 'knapsacks',
+           'retrace', 'single_blocks', 'vectors', 'compared', 'vector_blocks', 'undominated', 'alike_blocks',
+           'candidates', 'prefer_alike', 'ExactFrontier', 'find_costs', 'pose', 'exact_frontier', 'as_rows']
 
-# %% ../nbs/05_exact.ipynb #7b9f98d9
+# %% ../nbs/05_exact.ipynb #0ba89357
 import math, numbers
 from collections import namedtuple
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
@@ -19,12 +19,12 @@ from typing import Any, Callable
 import moocore
 import numpy as np
 
-from .architecture import SCALARS, Population, whole
+from .architecture import SCALARS, Population, patch, whole
 from .params import activation_peak, cached_values, count, embedding_count, final_norm, footprint, footprints, head_peak, layer_counts, layer_flops, layer_peak, once_flops, wide
 from .pareto import epsilon_frontier, is_nondominated
-from .space import SearchSpace, choices
+from .space import SearchSpace, choices, mixer_code
 
-# %% ../nbs/05_exact.ipynb #2db51b24
+# %% ../nbs/05_exact.ipynb #46a56ecc
 @dataclass(eq=False)
 class AdditiveCost:
     "Latency of every architecture of a space as a sum of table entries, seconds."
@@ -44,8 +44,8 @@ class AdditiveCost:
         seconds, n = np.empty(len(P)), count(P)
         for d in np.unique(P.d_model):
             at = np.flatnonzero(P.d_model == d)
-            mixers = np.array(self.space.mixers(d)) @ (2**15, 1)
-            f, m = np.searchsorted(self.space.inners(d), P.d_inner[at]), np.searchsorted(mixers, P.n_head[at].astype(int)*2**15 + P.n_kv_head[at])
+            f = np.searchsorted(self.space.inners(d), P.d_inner[at])
+            m = np.searchsorted(mixer_code(*np.array(self.space.mixers(d)).T), mixer_code(P.n_head[at], P.n_kv_head[at]))
             lives = P.lives[at]
             each = self.layer[d][np.where(lives, f, 0), np.where(lives, m, 0)]
             seconds[at] = [self.once[tuple(k)] for k in P.matrix[at, 1:5].tolist()] + (each * lives).sum(1)
@@ -129,7 +129,7 @@ def restrict(
     if not left.get("n_layer", True): raise ValueError(f"share={fixed['share']!r}: divides no n_layer")
     return replace(space, **left)
 
-# %% ../nbs/05_exact.ipynb #70614b82
+# %% ../nbs/05_exact.ipynb #00d4cf41
 @dataclass(eq=False)
 class Problem:
     "What to minimise, over what, within which limits."
@@ -170,33 +170,41 @@ class Problem:
         wanted = {1: {*self.objectives, *(k[4:] for k in self.limits if k[:4] == "max_")}, -1: {k[4:] for k in self.limits if k[:4] == "min_"}}
         return [(j, s) for j, k in enumerate([*self.costs, "peak_bytes"]) for s in (1, -1) if k in wanted[s]]
 
-    def values(self, L, d, e, N, used, seconds: dict, activation) -> dict:
-        "Every objective in question for candidates with embedding `e`, `N` parameters in layers `(n,)`, summed footprint `used`, `activation` and each of `seconds` `(n,)`; minimised."
-        w, fixed, out = self.workload, self.space.fixed, dict(seconds)
-        decoder = N + final_norm(fixed.backbone, d)
-        total = decoder + embedding_count(fixed, d, *e)
-        state = dict(decoder_params=-decoder, total_params=-total, weight_bytes=4*total)
-        for name in self.names - seconds.keys():
-            if name == "quality": out[name] = self.quality(*(np.broadcast_to(v, np.shape(N)) for v in (L, d, decoder, total)))
-            elif name == "peak_bytes": out[name] = 4*total + 8*w["batch_size"]*(w["prompt_len"] + w["new_tokens"]) + np.maximum(activation, head_peak(fixed, d, *e, *used, **w))
-            elif name == "kv_cache_bytes": out[name] = 4*w["batch_size"]*cached_values(fixed, d, *used, w["prompt_len"] + w["new_tokens"])
-            else: out[name] = state[name]
-        return {k: np.broadcast_to(np.asarray(v, float), np.shape(N)) for k, v in out.items()}
+# %% ../nbs/05_exact.ipynb #5ff091d2
+def in_layers(P: Population) -> np.ndarray:
+    "Decoder parameters without the final norm, `(n,)`."
+    return count(P).decoder - final_norm(P.fixed.backbone, wide(P.d_model))
 
-    def within(self, values: dict, skip: set = frozenset()) -> np.ndarray:
-        "Which candidates keep every limit, those in `skip` aside."
-        ok = np.ones(len(next(iter(values.values()))), bool)
-        for name, v in self.limits.items():
-            side, _, of = name.partition("_")
-            x = np.abs(values[of]) if of in ("decoder_params", "total_params") else values[of]
-            if name not in skip: ok &= (x <= v) if side == "max" else (x >= v)
-        return ok
+@patch
+def values(self: Problem, L, d, e, N, used, seconds: dict, activation) -> dict:
+    "Every objective in question for candidates with embedding `e`, `N` parameters in layers `(n,)`, summed footprint `used`, `activation` and each of `seconds` `(n,)`; minimised."
+    w, fixed, out = self.workload, self.space.fixed, dict(seconds)
+    decoder = N + final_norm(fixed.backbone, d)
+    total = decoder + embedding_count(fixed, d, *e)
+    state = dict(decoder_params=-decoder, total_params=-total, weight_bytes=4*total)
+    for name in self.names - seconds.keys():
+        if name == "quality": out[name] = self.quality(*(np.broadcast_to(v, np.shape(N)) for v in (L, d, decoder, total)))
+        elif name == "peak_bytes": out[name] = 4*total + 8*w["batch_size"]*(w["prompt_len"] + w["new_tokens"]) + np.maximum(activation, head_peak(fixed, d, *e, *used, **w))
+        elif name == "kv_cache_bytes": out[name] = 4*w["batch_size"]*cached_values(fixed, d, *used, w["prompt_len"] + w["new_tokens"])
+        else: out[name] = state[name]
+    return {k: np.broadcast_to(np.asarray(v, float), np.shape(N)) for k, v in out.items()}
 
-    def evaluate(self, P: Population) -> dict:
-        "The same of architectures."
-        L, d, *e = (wide(getattr(P, k)) for k in SCALARS)
-        activation = activation_peak(P, **self.workload) if "peak_bytes" in self.names else 0
-        return self.values(L, d, e, count(P).decoder - final_norm(P.fixed.backbone, d), [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in self.costs.items()}, activation)
+@patch
+def within(self: Problem, values: dict, skip: set = frozenset()) -> np.ndarray:
+    "Which candidates keep every limit, those in `skip` aside."
+    ok = np.ones(len(next(iter(values.values()))), bool)
+    for name, v in self.limits.items():
+        side, _, of = name.partition("_")
+        x = np.abs(values[of]) if of in ("decoder_params", "total_params") else values[of]
+        if name not in skip: ok &= (x <= v) if side == "max" else (x >= v)
+    return ok
+
+@patch
+def evaluate(self: Problem, P: Population) -> dict:
+    "The same of architectures."
+    L, d, *e = (wide(getattr(P, k)) for k in SCALARS)
+    activation = activation_peak(P, **self.workload) if "peak_bytes" in self.names else 0
+    return self.values(L, d, e, in_layers(P), [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in self.costs.items()}, activation)
 
 # %% ../nbs/05_exact.ipynb #2a449f6f
 Choices = namedtuple("Choices", "f h kv k add units convolutions least step")
@@ -406,7 +414,7 @@ def compared(
     def key(Y): return sign * (np.floor(np.log(np.maximum(Y, 1e-300)) / np.log1p(grain)) if grain else np.rint(Y / unit))[:, column]
     return key
 
-# %% ../nbs/05_exact.ipynb #6b273ac4
+# %% ../nbs/05_exact.ipynb #4fc2dedc
 def vector_blocks(problem: Problem, limit: int = 2_000_000):
     "Of every state all unbeaten architectures. Raises `ValueError` beyond `limit` vectors of one width."
     space, w, signs, capped = problem.space, problem.workload, problem.signs, "peak_bytes" in problem.names
@@ -442,6 +450,7 @@ def vector_blocks(problem: Problem, limit: int = 2_000_000):
                         if problem.epsilon and (x < X[:, j]).any(): raise ValueError(f"epsilon={problem.epsilon:g}: must be 0 where a state takes {n} below the sum of its layers")
                     yield Block(L, d, e, g, N, used, seconds, X[:, -1], ok, trace)
 
+# %% ../nbs/05_exact.ipynb #b5489a1e
 def undominated(c: Choices, code: np.ndarray, key: Callable) -> tuple:
     "Choices without those that another of equal parameters and code beats in every sum; their codes."
     kind = (c.k << 43) + code
@@ -453,7 +462,7 @@ def _vector_trace(came, genes, at):
     for i in range(len(came) - 1, 0, -1): path[:, i-1], at = came[i][1][at], came[i][0][at]
     return genes[:, path]
 
-# %% ../nbs/05_exact.ipynb #a2963b7f
+# %% ../nbs/05_exact.ipynb #aa2161a7
 def alike_blocks(problem: Problem):
     "Every architecture whose layers are all alike."
     space = problem.space
@@ -461,12 +470,12 @@ def alike_blocks(problem: Problem):
         every = replace(space, n_layer=(L,), d_model=(d,), share=(g,)).enumerate(homogeneous=True, limit=10**7)
         for e in space.embeddings(d):
             P = every[(every.matrix[:, 2:5] == e).all(1)]
-            N = count(P).decoder - final_norm(space.backbone, d)
+            N = in_layers(P)
             activation = activation_peak(P, **problem.workload) if "peak_bytes" in problem.names else 0*N
             yield Block(L, d, e, g, N, [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in problem.costs.items()}, activation, np.arange(len(P)),
                         lambda at, P=P, g=g: np.stack([P.d_inner[at, ::g], P.n_head[at, ::g], P.n_kv_head[at, ::g]]))
 
-# %% ../nbs/05_exact.ipynb #75429b35
+# %% ../nbs/05_exact.ipynb #5058848e
 def candidates(problem: Problem, skip: set = frozenset(), of: tuple = ()):
     "Blocks of a problem, each with its objectives, or `of`, `(n, n_objectives)` and which of its candidates keep the limits, those in `skip` aside."
     solver = alike_blocks if problem.homogeneous else vector_blocks if problem.by_sums else single_blocks
@@ -482,8 +491,7 @@ def prefer_alike(
 ) -> Population:
     "Each architecture, or one of alike layers that has the same state and costs the same to 12 digits."
     space, rows, twins, of = problem.space, P.matrix.copy(), [], []
-    N = count(P).decoder - final_norm(space.backbone, wide(P.d_model))
-    g = (P.share == 1).sum(1)
+    N, g = in_layers(P), P.group
     for d, size in {*zip(P.d_model.tolist(), g.tolist())}:
         at, c = np.flatnonzero((P.d_model == d) & (g == size) & (N % (P.n_layer // g) == 0)), unit_choices(problem, d, size)
         each = N[at] // (P.n_layer[at] // size)
@@ -499,7 +507,7 @@ def prefer_alike(
     rows[of[near]] = twins.matrix[near]
     return Population(rows, P.fixed)
 
-# %% ../nbs/05_exact.ipynb #6a037f33
+# %% ../nbs/05_exact.ipynb #2b3f070d
 @dataclass(eq=False)
 class ExactFrontier:
     "Architectures that no other of the space beats under the cost, and what was done to be sure."
@@ -525,10 +533,10 @@ class ExactFrontier:
         """
         timed = [j for j, o in enumerate(self.objectives) if o in LATENCY]
         if not timed: raise ValueError(f"objectives={self.objectives}: a margin needs one of {', '.join(LATENCY)}")
-        P, N, goal = self.population, count(self.population).decoder - final_norm(self.problem.space.backbone, wide(self.population.d_model)), self.F[np.arange(len(self.F)) if which is None else which].reshape(-1, len(self.objectives))
+        P, N, goal = self.population, in_layers(self.population), self.F[np.arange(len(self.F)) if which is None else which].reshape(-1, len(self.objectives))
         rest, margin = np.setdiff1d(np.arange(len(self.objectives)), timed), np.full(len(goal), np.inf)
         for b, X, ok in candidates(self.problem, {f"max_{self.objectives[j]}" for j in timed}):
-            X = X[~np.isin(b.N[ok], N[(P.n_layer == b.L) & (P.d_model == b.d) & (P.matrix[:, 2:5] == b.e).all(1) & ((P.share == 1).sum(1) == b.g)])]
+            X = X[~np.isin(b.N[ok], N[(P.n_layer == b.L) & (P.d_model == b.d) & (P.matrix[:, 2:5] == b.e).all(1) & (P.group == b.g)])]
             X = X[is_nondominated(X)] if len(X) else X
             for i, F in enumerate(goal):
                 rivals = X[(X[:, rest] <= F[rest]).all(1)]

@@ -10,7 +10,7 @@ __all__ = ['LIMITS', 'SEARCH', 'CONFIRM', 'ROUNDS', 'FRESH_SHARE', 'FLOATS', 'LI
            'propose', 'conclude', 'obtain', 'lts_picks', 'compute', 'tables', 'pairs', 'adopt', 'as_target', 'settings',
            'begin', 'planned', 'search', 'gains']
 
-# %% ../nbs/13_search.ipynb #80794a28
+# %% ../nbs/13_search.ipynb #5be2d746
 import json, math, tempfile, zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from . import __version__
 from .architecture import Architecture, Population, patch, read_json, whole
-from .cost_model import DeviceProfile
+from .cost_model import DeviceProfile, assembled
 from .evolution import evolve, frontier_of, planned_evaluations, random_search, split
 from .exact import LATENCY, ExactFrontier, Problem, check_objectives, exact_frontier
 from .explore import Explorer, choose
@@ -56,14 +56,13 @@ def acceptable(
         return (n >= limits.get("min_decoder_params", 0)) & (n <= limits.get("max_decoder_params", math.inf)) & (m <= limits.get("max_peak_bytes", math.inf))
     return accept
 
-# %% ../nbs/13_search.ipynb #a8af1cc3
+# %% ../nbs/13_search.ipynb #eec27321
 def extremes(space: SearchSpace) -> Population:
     "Homogeneous members at the ends of every list of choices."
     both = lambda v: {v[0], v[-1]}
-    rows = [(a, space.inners(a.d_model), [m for m in space.mixers(a.d_model) if m[0]]) for d in space.d_model for L in both(space.n_layer) for a in [Architecture(space.backbone, d, (1,)*L, (1,)*L, d_head=space.d_head)]]
-    return Population.of([replace(a, d_inner=(f,)*a.n_layer, n_head=(h,)*a.n_layer, n_kv_head=(kv,)*a.n_layer if space.n_kv_head else None, vocab_size=V, d_embed=e, div_val=k, cutoffs=space.cutoffs, max_len=space.max_len,
-                                  share=tuple(i//g for i in range(a.n_layer)) if g > 1 else None, tie_embeddings=space.tie_embeddings)
-                          for a, inners, mixers in rows for f in both(inners) for h, kv in both(mixers) for V, e, k in both(space.embeddings(a.d_model)) for g in both(space.groups(a.n_layer))], space.max_layer)
+    return Population.of([replace(assembled(space, d, (f,)*L, (m,)*L, e, space.max_len), share=tuple(i//g for i in range(L)) if g > 1 else None)
+                          for d in space.d_model for L in both(space.n_layer) for f in both(space.inners(d)) for m in both([m for m in space.mixers(d) if m[0]])
+                          for e in both(space.embeddings(d)) for g in both(space.groups(L))], space.max_layer)
 
 def check_feasible(space: SearchSpace, accept: Callable, workload: Workload, limits: dict):
     "Raise `ValueError` if no member passes the free checks, naming the ranges of the space."
