@@ -5,21 +5,21 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'shapes', 'mean_rho', 'chosen', 'judge', 'leave_one_out', 'verdict']
 
-# %% ../nbs/17b_better.ipynb #018b41ec
+# %% ../nbs/17b_better.ipynb #a1727cb1
 import itertools
 
 import numpy as np
 import pandas as pd
 
+from .params import count
 from .ranking import compare, rho
 
-# %% ../nbs/17b_better.ipynb #9127f3b6
+# %% ../nbs/17b_better.ipynb #d21b6d5b
 def shapes(
     architectures,  # an iterable of `Architecture`
     loss,           # `(n,)`, of any unit: only its order counts
 ) -> pd.DataFrame:  # `N, attention, ffn, D, W, narrow, loss`
     "What the families read: parameters of the decoder, of attention and feed-forward, depth, width, embedding width over width."
-    from lts_nb.params import count
     rows = [(c.decoder, c.attention, c.ffn, a.n_layer, a.d_model, min(1., (a.d_embed or a.d_model) / a.d_model)) for a in architectures for c in [count(a)]]
     return pd.DataFrame(rows, columns=["N", "attention", "ffn", "D", "W", "narrow"], dtype=float).assign(loss=np.asarray(loss, float))
 

@@ -189,34 +189,36 @@ def build(
     if json_: return typer.echo(json.dumps(dict(id=a.id, out=str(out), total_params=count(a).total)))
     typer.echo(f"{a.id}, {count(a).total/1e6:.1f} M parameters, untrained, in {out}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)")
 
-# %% ../nbs/20_cli.ipynb #8ba1159c
+# %% ../nbs/20_cli.ipynb #d9079ac7
 def published_study(archive: Path | None, out: Path, json_: bool):
     "Print the table of the published results and draw the paper's figures into a folder."
     from lts_nb import replication
     from lts_nb.published import disagreements, published
+    from lts_nb.ranking import readable
     frame = published(archive)
     table, odd = replication.published_table(frame), disagreements(frame)
     if json_: return typer.echo(json.dumps(dict(architectures=len(frame), experiments=as_json(table), disagreements=len(odd))))
     out.mkdir(parents=True, exist_ok=True)
     for name in ("ranks", "tops", "divisors", "frontiers"): getattr(replication, f"plot_{name}")(frame).savefig(out/f"{name}.png", dpi=120)
     typer.echo(f"{len(frame):,} published architectures; agreement of decoder parameters with perplexity, 95 % intervals in brackets (rho_total: of all parameters)\n"
-               f"{replication.readable(table).to_string(index=False)}\nwhat the archive stores otherwise than its configurations give (nbs/14a_published says why):\n"
+               f"{readable(table, replication.STATISTICS).to_string(index=False)}\nwhat the archive stores otherwise than its configurations give (nbs/14a_published says why):\n"
                f"{odd.groupby(['what', 'why']).size().rename('rows').reset_index().to_string(index=False)}\nfigures are in {out}")
 
 def report(store, json_: bool):
     "Say what the trials of a store show."
     import math
+    from lts_nb.ranking import readable
     from lts_nb.study import agreements, first_seeds, noise, settled
     from lts_nb.trials import trials
     t = trials(store)
     if t.empty: raise ValueError("out: holds no trial yet; train some with --train")
-    good = t[t.error.isna()]
+    good, shown = t[t.error.isna()], ("rho", "tau", "cr50")
     scores = good.drop_duplicates("id").set_index("id")[["decoder_params", "total_params", "n_layer", "d_model"]]
     tables = dict(agreement=agreements(first_seeds(t), scores, ("corpus", "backbone", "tokens")), budgets=settled(t), noise=noise(t))
     if json_: return typer.echo(json.dumps({k: as_json(v) for k, v in tables.items()} | dict(failed=as_json(t[t.error.notna()][["id", "seed", "error"]]))))
-    told = tables["agreement"].assign(corpus=lambda a: a.corpus.str[:8], **{k: lambda a, k=k: [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in zip(a[k], a[f"{k}_low"], a[f"{k}_high"])] for k in ("rho", "tau", "cr50")}) if len(tables["agreement"]) else tables["agreement"]
     typer.echo(f"{good.groupby(['id', 'seed']).ngroups} trainings of {good.id.nunique()} architectures, {t.error.notna().sum()} failed, {int(good.loss.isna().sum())} losses diverged\n")
-    typer.echo(told[["corpus", "backbone", "tokens", "score", "n", "rho", "tau", "cr50"]].to_string(index=False) if len(told) else "too few for a rank correlation")
+    told = tables["agreement"]
+    typer.echo(readable(told.assign(corpus=told.corpus.str[:8]), shown)[["corpus", "backbone", "tokens", "score", "n", *shown]].to_string(index=False) if len(told) else "too few for a rank correlation")
     for b in tables["budgets"].itertuples():
         if not math.isnan(b.rho): typer.echo(f"{b.backbone}: ranks at {b.before/1e6:g} M and {b.tokens/1e6:g} M tokens agree with ρ = {b.rho:.3f}: {'settled' if b.settled else 'unsettled, so what is said here is about short training'}")
     for n in tables["noise"].itertuples(): typer.echo(f"{n.backbone}, {n.tokens/1e6:g} M tokens: another seed changes a loss by {n.sd:.4f} nats (standard deviation, {n.trainings} trainings of {n.architectures} architectures)")

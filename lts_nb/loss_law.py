@@ -5,16 +5,15 @@
 # %% auto #0
 __all__ = ['EXPONENTS', 'FORMS', 'LossLaw', 'fit_law']
 
-# %% ../nbs/10a_loss_law.ipynb #f88066b2
+# %% ../nbs/10a_loss_law.ipynb #31fcb472
 import itertools, json
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from .architecture import read_json
 
-# %% ../nbs/10a_loss_law.ipynb #4f4a03b6
+# %% ../nbs/10a_loss_law.ipynb #e6869392
 EXPONENTS = (.125, .25, .5, 1., 2.)
 FORMS = (("N",), ("N", "W"), ("N", "D"), ("N", "D", "W"))   # N decoder parameters, D depth, W width
 
@@ -25,10 +24,11 @@ def _features(shape: dict, exponents: dict, middle: dict) -> np.ndarray:
 
 def _fit(shape: dict, loss: np.ndarray, form: tuple, middle: dict) -> tuple[dict, np.ndarray]:
     "The exponents and coefficients of least squared error."
+    from scipy.optimize import nnls
     best = min(((nnls(_features(shape, e, middle), loss), e) for e in (dict(zip(form, v)) for v in itertools.product(EXPONENTS, repeat=len(form)))), key=lambda f: f[0][1])
     return best[1], best[0][0]
 
-# %% ../nbs/10a_loss_law.ipynb #c5ca7544
+# %% ../nbs/10a_loss_law.ipynb #105e53e7
 @dataclass(frozen=True, repr=False)
 class LossLaw:
     "A fitted law; call it like a quality of the exact search, or ask `predict` and `interval`."
@@ -68,10 +68,13 @@ class LossLaw:
 
     @classmethod
     def from_json(cls, text: str) -> "LossLaw":
-        "The law that `to_json` wrote. Raises `ValueError` for any other text."
+        "The law that `to_json` wrote. Raises `ValueError` for any other text, and for a law that predicts nothing."
         found = read_json(text, "loss_law", 1)
         if set(found) != set(cls.__dataclass_fields__): raise ValueError(f"loss law: fields {', '.join(sorted(found))}: must be {', '.join(cls.__dataclass_fields__)}")
-        return cls(**found)
+        try: law = cls(**found); said = np.r_[law.predict([2], [64], [1e5]), law.interval([2], [64], [1e5]).ravel()] if str(law) else []
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError): said = [np.nan]
+        if not np.isfinite(said).all(): raise ValueError("loss law: damaged, it predicts no loss")
+        return law
 
 # %% ../nbs/10a_loss_law.ipynb #9f90c12a
 def fit_law(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['places', 'rho', 'spearman', 'tau', 'kendall', 'members', 'chance', 'shared', 'common_ratio', 'redrawn', 'in_order',
-           'interval', 'rho_within', 'agreement', 'curve', 'compare']
+           'interval', 'rho_within', 'agreement', 'curve', 'compare', 'readable']
 
 # %% ../nbs/14b_ranking.ipynb #184b46c8
 import numpy as np
@@ -164,3 +164,12 @@ def compare(
     decided = draws[~np.isnan(draws)]
     return dict(n=len(c), dropped=dropped, rho_a=float(rho(a, c)), rho_b=float(rho(b, c)), difference=float(rho(a, c) - rho(b, c)), difference_low=float(low), difference_high=float(high),
                 a_better=float((np.sign(decided) + 1).mean()/2) if len(decided) else np.nan)
+
+# %% ../nbs/14b_ranking.ipynb #070b0c10
+def readable(
+    table: pd.DataFrame,  # with columns `s`, `s_low` and `s_high`
+    statistics: tuple,    # the names `s`
+) -> pd.DataFrame:  # the same, each `s` as text with its interval in brackets, without the other two
+    "A table for the screen."
+    texts = {s: [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in zip(*(table[s + end] for end in ("", "_low", "_high")))] for s in statistics}
+    return table.assign(**texts).drop(columns=[s + end for s in statistics for end in ("_low", "_high")])

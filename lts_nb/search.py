@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['LIMITS', 'PROXIES', 'SEARCH', 'CONFIRM', 'ROUNDS', 'FRESH_SHARE', 'FLOATS', 'LISTS', 'INTS', 'EXACT', 'METHODS',
            'SHOWN', 'HELD_OUT', 'LOST', 'check_limits', 'acceptable', 'extremes', 'check_feasible', 'Quality',
-           'read_law', 'as_proxy', 'quality_of', 'check_quality', 'seconds_line', 'affordable', 'generations',
-           'as_frame', 'to_csv', 'from_csv', 'SearchResult', 'table', 'headline', 'write_run', 'read_run', 'load_whole',
-           'load', 'open_run', 'Session', 'Plan', 'plan', 'check_latency', 'confirm', 'propose', 'conclude', 'obtain',
-           'lts_picks', 'compute', 'tables', 'pairs', 'adopt', 'as_target', 'settings', 'begin', 'planned', 'search',
-           'gains']
+           'as_proxy', 'quality_of', 'check_quality', 'seconds_line', 'affordable', 'generations', 'as_frame', 'to_csv',
+           'from_csv', 'SearchResult', 'table', 'headline', 'write_run', 'read_run', 'load_whole', 'load', 'open_run',
+           'Session', 'Plan', 'plan', 'check_latency', 'confirm', 'propose', 'conclude', 'obtain', 'lts_picks',
+           'compute', 'tables', 'pairs', 'adopt', 'as_target', 'settings', 'begin', 'planned', 'search', 'gains']
 
-# %% ../nbs/13_search.ipynb #709593ef
+# %% ../nbs/13_search.ipynb #10c299c7
 import json, math, tempfile, zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from .cost_model import DeviceProfile, assembled
 from .evolution import evolve, frontier_of, planned_evaluations, random_search, split
 from .exact import LATENCY, ExactFrontier, Problem, check_objectives, exact_frontier
 from .explore import Explorer, choose
+from .loss_law import LossLaw
 from .params import count, flops, peak_bytes, wide
 from .pareto import thin
 from .plots import AXES, plot_frontier, shown
@@ -74,7 +74,7 @@ def check_feasible(space: SearchSpace, accept: Callable, workload: Workload, lim
     told = ", ".join(f"{k}={v:g}" for k, v in limits.items() if k != "max_latency_s")
     raise ValueError(f"limits {told}: leave no architecture; in this space decoder_params go from {n.min():,} to {n.max():,} and peak_bytes from {m.min():,} to {m.max():,}")
 
-# %% ../nbs/13_search.ipynb #49db9914
+# %% ../nbs/13_search.ipynb #098c0254
 PROXIES = dict(decoder_params="decoder_params", total_params="total_params", depth="n_layer", width="d_model")
 "What may stand for quality besides a loss law: name -> its column, the more the better.";
 
@@ -82,7 +82,7 @@ PROXIES = dict(decoder_params="decoder_params", total_params="total_params", dep
 class Quality:
     "What stands for quality; called like a quality of the exact search, it says what to minimise."
     column: str = "decoder_params"  # of the tables
-    law: Callable | None = None     # the `LossLaw` whose predictions they are
+    law: LossLaw | None = None      # whose predictions they are
 
     def __call__(self, n_layer, d_model, decoder_params, total_params) -> np.ndarray:
         if self.law: return np.round(self.law(n_layer, d_model, decoder_params, total_params), 9)   # further digits depend on how many are asked at once
@@ -96,16 +96,7 @@ class Quality:
     def scaled(self, q): return np.exp(q) if self.law else q      # whose ratios mean something: perplexities, not losses
     def __str__(self): return f"predicted loss ({self.law})" if self.law else self.column
 
-# %% ../nbs/13_search.ipynb #d2470a26
-def read_law(text: str) -> Callable:
-    "The `LossLaw` of a JSON text. Raises `ValueError` if it is none, or predicts nothing."
-    from lts_nb.loss_law import LossLaw
-    law = LossLaw.from_json(text)
-    try: sound = str(law) and np.isfinite(law.predict([2], [64], [1e5])).all()
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError): sound = False
-    if not sound: raise ValueError("loss_law: damaged, it predicts no loss")
-    return law
-
+# %% ../nbs/13_search.ipynb #3045eac9
 def as_proxy(
     given,  # None, one of `PROXIES`, a `LossLaw`, or the path of its file
 ) -> str | dict | None:
@@ -113,12 +104,12 @@ def as_proxy(
     if given is None or isinstance(given, str) and given in PROXIES: return given
     try: text = given.to_json() if hasattr(given, "to_json") else Path(given).read_text(encoding="utf-8")
     except (OSError, TypeError, ValueError) as e: raise ValueError(f"proxy={str(given)!r}: must be one of {', '.join(PROXIES)}, or the path of a loss law ({getattr(e, 'strerror', None) or 'this is no text file'})") from None
-    try: return json.loads(read_law(text).to_json())
+    try: return json.loads(LossLaw.from_json(text).to_json())
     except ValueError as e: raise ValueError(f"proxy={str(given)!r}: {e}") from None
 
 def quality_of(proxy: str | dict) -> Quality:
     "What `as_proxy` gave, ready for use. Raises `ValueError`."
-    return Quality(PROXIES[proxy]) if isinstance(proxy, str) and proxy in PROXIES else Quality("predicted_loss", read_law(json.dumps(proxy)))
+    return Quality(PROXIES[proxy]) if isinstance(proxy, str) and proxy in PROXIES else Quality("predicted_loss", LossLaw.from_json(json.dumps(proxy)))
 
 # %% ../nbs/13_search.ipynb #f2b85cc5
 def check_quality(quality: Quality, space: SearchSpace):

@@ -215,7 +215,7 @@ def check_floors(root: Path) -> Iterator[str]:
 
 
 CHECKS = {"notebooks": check_notebooks, "export": check_export, "readme": check_readme, "floors": check_floors}
-COMMANDS = {"nbdev_test": [SCRIPTS/"nbdev_test", "--n_workers", "2"], "pytest": [sys.executable, "-m", "pytest"]}
+COMMANDS = {"nbdev_test": [SCRIPTS/"nbdev_test", "--n_workers", "2"], "pytest": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]}
 
 
 def main(names: list[str], root: Path = ROOT) -> int:  # exit code

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PROXIES', 'Proxy', 'proxy', 'find', 'decoder_params', 'attention_params', 'ffn_params', 'total_params',
-           'forward_flops', 'depth', 'width', 'random_tokens', 'check_batch', 'Score', 'measured', 'architecture_of',
-           'score', 'rows', 'scores']
+           'forward_flops', 'depth', 'width', 'random_tokens', 'check_batch', 'Score', 'measured', 'score', 'rows',
+           'scores']
 
-# %% ../../nbs/16_proxies.ipynb #213797e2
+# %% ../../nbs/16_proxies.ipynb #05818320
 import functools, math, time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..architecture import Architecture, Population
-from ..backbones import MODELS, build
+from ..backbones import architecture_of, build
 from ..params import count, flops
 from . import activations, gradients
 from .anatomy import borrowed, seeded
@@ -169,20 +169,7 @@ def measured(
     seconds = time.perf_counter() - start
     return Score(value, seconds, work, error) if error or math.isfinite(value) else Score(math.nan, seconds, work, f"not finite: {value}")
 
-# %% ../../nbs/16_proxies.ipynb #838ca085
-def architecture_of(
-    model,  # as `build` makes it
-) -> Architecture | None:  # None if it is of none of the backbones
-    "The architecture that a model was built from."
-    c = getattr(model, "config", None)
-    backbone = getattr(c, "model_type", "").removeprefix("lts_").replace("_", "-")
-    if backbone not in MODELS or not isinstance(model, MODELS[backbone][1]): return None
-    told = lambda *names: next((v for n in names if (v := getattr(c, n, None)) is not None), None)
-    rotary = dict(n_kv_head=told("layer_n_kv_head"), d_head=c.head_dim, tie_embeddings=c.tie_word_embeddings) if backbone in ("llama", "lfm2") else {}
-    if backbone == "lfm2": rotary["layer_kind"] = ["attention" if h else "conv" for h in c.layer_n_head]
-    return Architecture(backbone, c.hidden_size, told("layer_n_head", "layer_num_attention_heads"), told("layer_n_inner", "layer_ffn_dim", "layer_d_inner"), c.vocab_size, c.max_position_embeddings,
-                        c.d_embed, c.div_val, tuple(c.cutoffs or ()), share=told("layer_share"), **rotary)
-
+# %% ../../nbs/16_proxies.ipynb #bc0868a6
 def score(
     x: Architecture | PreTrainedModel,  # an architecture, or a model of one
     names: Iterable | str | None = None,  # which proxies; all by default
