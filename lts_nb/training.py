@@ -157,7 +157,7 @@ def validation_loss(
     model.train(training)
     return total / len(rows)
 
-# %% ../nbs/15_training.ipynb #3f14bb83
+# %% ../nbs/15_training.ipynb #a01a2354
 def climbed(
     losses: list,        # in the order of training, nats
     window: int = 5,     # losses that are averaged, against single bad batches
@@ -169,10 +169,13 @@ def climbed(
 
 class Watch(TrainerCallback):
     "Saves at one step, reports, warns of a loss that climbs, and ends a run that diverged."
-    def __init__(self, save_at: int = -1, per_step: int = 1, say=None, every: float = 10., clock=time.perf_counter):
-        self.save_at, self.per_step, self.say, self.every, self.clock = save_at, per_step, say or (lambda text: None), every, clock
+    def __init__(self, save_at: int = -1, per_step: int = 1, say=None, anew: bool = True, every: float = 10., clock=time.perf_counter):
+        self.save_at, self.per_step, self.say, self.anew, self.every, self.clock = save_at, per_step, say or (lambda text: None), anew, every, clock
         self.diverged, self.losses, self.warned = False, [], False
-    def on_train_begin(self, args, state, control, **_): self.began = self.told = self.clock(); self.first = state.global_step
+    def on_train_begin(self, args, state, control, **_):
+        self.began = self.told = self.clock()
+        self.first, self.before = state.global_step, 0. if self.anew or not state.log_history else state.log_history[-1].get("seconds", 0.)
+    def seconds(self) -> float: return self.before + self.clock() - self.began     # of this budget, continuations together
     def on_step_end(self, args, state, control, **_):
         if state.global_step == self.save_at: control.should_save = True
     def on_log(self, args, state, control, logs, **_):
@@ -185,9 +188,10 @@ class Watch(TrainerCallback):
         speed, self.told = (done - self.first) / max(now - self.began, 1e-9), now
         self.say(f"step {done:,} of {state.max_steps:,}: loss {logs['loss']:.3f}, {speed * self.per_step:,.0f} tokens/s, {(state.max_steps - done) / max(speed, 1e-9) / 60:,.1f} min left")
 
-# %% ../nbs/15_training.ipynb #f0d93032
+# %% ../nbs/15_training.ipynb #b9c5d3ed
 class Whole(Trainer):
-    "A `Trainer` whose epochs consist of whole steps."
+    "A `Trainer` whose epochs consist of whole steps, and whose log knows the time."
+    def log(self, logs, *more): super().log(logs | dict(seconds=self.watch.seconds()), *more)
     def _get_train_sampler(self, dataset=None):
         rows, step = len(self.train_dataset), self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return torch.utils.data.RandomSampler(self.train_dataset, num_samples=rows // step * step)
@@ -212,6 +216,7 @@ def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path
         save_total_limit=keep, logging_steps=max(steps // 200, 1), logging_nan_inf_filter=False, report_to=[], disable_tqdm=True, remove_unused_columns=False, log_level="error", ddp_find_unused_parameters=False)
     t = Whole(model, args, train_dataset=Windows(data.train, recipe.seq_len), callbacks=[watch], optimizers=(optimizer, schedule))
     t.remove_callback(next(c for c in t.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"))
+    t.watch = watch
     return t
 
 # %% ../nbs/15_training.ipynb #fcec4500
@@ -235,7 +240,7 @@ def fitting(
             if not out_of_memory(e): raise
     return "not even one sequence at a time does"
 
-# %% ../nbs/15_training.ipynb #0a07e3f3
+# %% ../nbs/15_training.ipynb #4f8b412d
 def train(
     a: Architecture,
     data: Tokens,
@@ -246,7 +251,7 @@ def train(
     saves: int = 4,                    # checkpoints of a budget beside the one that the next budget needs
     say=None,                          # told now and then how it goes
     parts: int = 1,                    # into which a step's sequences are cut, for less memory
-    into: Callable | None = None,      # called with the trained model, in the first process
+    into: Callable | None = None,      # called with the trained model, in the first process, unless it diverged
 ) -> dict:  # what the store keeps, see below
     """Train an architecture once and measure its loss at every budget; afterwards torch's and numpy's random states are as before.
 
@@ -272,7 +277,7 @@ def check(a: Architecture, data: Tokens, recipe: Recipe):
     if len(data.train) < recipe.batch_size * recipe.seq_len: raise ValueError(f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}")
     if len(data.valid) < recipe.seq_len: raise ValueError(f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}")
 
-# %% ../nbs/15_training.ipynb #0b7bab16
+# %% ../nbs/15_training.ipynb #a53b9049
 def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into):
     "One budget of `train`: from its own last checkpoint, or from where the one before began to decay, or from the start."
     place = folder/f"{k}"
@@ -280,18 +285,17 @@ def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into)
     own = sorted(place.glob("checkpoint-*"), key=lambda p: int(p.name[11:]))
     before = [folder/f"{k-1}"/f"checkpoint-{recipe.hold(k-1)}"] if k else []
     resume = next((str(p) for p in [*own[::-1], *before] if (p/"trainer_state.json").exists()), None)
-    model, last, per_step, start = prepare(a, seed, recipe.scaled, recipe.dropout), k + 1 == len(recipe.tokens), recipe.batch_size * recipe.seq_len, time.perf_counter()
-    watch = Watch(-1 if last else recipe.hold(k), per_step, say)
+    model, last, per_step = prepare(a, seed, recipe.scaled, recipe.dropout), k + 1 == len(recipe.tokens), recipe.batch_size * recipe.seq_len
+    watch = Watch(-1 if last else recipe.hold(k), per_step, say, not resume or Path(resume) in before)
     t = trainer(model, data, recipe, k, seed, place, saves, 2 if last and len(recipe.tokens) == 1 else None, parts, compiled, watch)
     try: t.train(resume_from_checkpoint=resume)
     except RuntimeError as e:
         if not out_of_memory(e): raise
         raise ValueError(f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}") from None
-    seconds = time.perf_counter() - start
     loss = float("nan") if watch.diverged else validation_loss(model, data.valid, recipe.seq_len, recipe.valid_tokens)
-    found = dict(loss=loss, seconds=seconds, curve=[[r["step"] * per_step, r["loss"]] for r in t.state.log_history if "loss" in r])
+    found = dict(loss=loss, seconds=watch.seconds(), curve=[[r["step"] * per_step, r["loss"]] for r in t.state.log_history if "loss" in r])
     if t.is_world_process_zero():
         place.mkdir(parents=True, exist_ok=True)
-        if into: into(model)
+        if into and not watch.diverged: into(model)
         write(done, lambda path: path.write_text(json.dumps(found)))
     return found
