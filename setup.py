@@ -32,6 +32,7 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "benchmarks": cfg["benchmark_requirements"].split()},
+    extras_require={"dev": [*cfg["dev_requirements"].split(), *cfg["eval_requirements"].split(), *cfg["onnx_requirements"].split()],
+                    **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "onnx", "benchmarks")}},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['END', 'Corpus', 'split', 'stdlib', 'pieces', 'folder', 'Stream', 'hub', 'get_corpus', 'Tokens', 'beginning',
-           'train_tokenizer', 'take_tokenizer', 'encode', 'tokenize']
+           'train_tokenizer', 'take_tokenizer', 'as_tokenizer', 'encode', 'tokenize']
 
 # %% ../nbs/14_corpus.ipynb #e2bef57f
 import hashlib, json, math, os, sysconfig, tempfile
@@ -178,6 +178,19 @@ def take_tokenizer(
     end = t.eos_token or (END if END in t.get_vocab() else None)
     if end is None: raise ValueError(f"tokenizer={str(place)!r}: has no end-of-text token")
     return t.backend_tokenizer.to_str(), end
+
+# %% ../nbs/14_corpus.ipynb #3d46caa6
+def as_tokenizer(
+    tokenizer: str,       # JSON
+    end: str | None,      # its token that ends a text; None if it has none
+    max_len: int,         # tokens that the model can read
+):  # a `PreTrainedTokenizerFast`
+    "A tokenizer as transformers knows it. Raises `ValueError` if the text is none."
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+    try: t = Tokenizer.from_str(tokenizer)
+    except Exception as e: raise ValueError(f"tokenizer: is not the JSON of a tokenizer ({str(e)[:100]})") from None       # the package raises Exception itself
+    return PreTrainedTokenizerFast(tokenizer_object=t, model_max_length=max_len, padding_side="left", clean_up_tokenization_spaces=False, **dict.fromkeys(("bos_token", "eos_token", "pad_token"), end))
 
 # %% ../nbs/14_corpus.ipynb #844354c6
 def encode(

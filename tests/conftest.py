@@ -1,9 +1,10 @@
 """What several tests need: a space small enough to search in seconds, and `lts` as a user runs it."""
-import os, subprocess, sys
+import contextlib, io, os, subprocess, sys
 from pathlib import Path
 
 import pytest
 
+from lts_nb.cli import main
 from lts_nb.space import SearchSpace
 
 SMALL = SearchSpace.preset("gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32)
@@ -22,6 +23,10 @@ def start(*args, **options) -> subprocess.Popen:
 
 
 def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output, standard error
-    process = start(*args, **options)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    "In this process, which has imported everything already; with options of `Popen`, in one of its own."
+    if options:
+        process = start(*args, **options)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err: code = main([*map(str, args)])
+    return code, out.getvalue(), err.getvalue()

@@ -151,9 +151,11 @@ def test_a_failing_export_leaves_the_modules(repo):
     ("first", "import torch", "lts_nb.first: importing it imports torch: lts_nb.first > torch"),
     ("top", "class A:\n    from transformers import GPT2Config", "lts_nb.top: importing it imports torch: lts_nb.top > transformers"),
     ("top", "from .backbones import np", "importing it imports torch: lts_nb.top > lts_nb.backbones > lts_nb.backbones.gpt2 > torch"),
-    ("top", "import onnx", "top.py:1: imports onnx, which settings.ini does not require"),
+    ("top", "import jax", "top.py:1: imports jax, which settings.ini does not require"),
     ("top", "def f():\n    from fastcore.all import L", "top.py:2: imports fastcore, which is for notebooks only"),
-    ("top", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch, onnx\ndef f():\n    import onnx", None),
+    ("top", "import lm_eval", "top.py:1: imports lm_eval, which settings.ini does not require"),
+    ("top", "def f():\n    import jax", "top.py:2: imports jax, which settings.ini neither requires nor names as an extra"),
+    ("top", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch, lm_eval\ndef f():\n    import lm_eval, yaml", None),
     ("first", "from lts_nb import __version__", None),
 ])
 def test_floor_faults(repo, name, text, finding):
