@@ -61,7 +61,7 @@ def test_full_disk(study, tmp_path):
 
 @pytest.mark.parametrize("change, finding", [
     (["--tokens", "many"], "tokens='many'"), (["--tokens", "82000,41000"], "must be budgets that rise"), (["--tokens", "100"], "ten steps"), (["--lr", "0"], "lr=0"),
-    (["--corpus", "no/such/folder"], "is not a folder"), (["--space", "gpt9"], "space='gpt9'"), (["--min-params", "1e9", "--max-params", "2e9"], "no architecture drawn"),
+    (["--corpus", "no/such/folder"], "is neither a folder nor a file"), (["--space", "gpt9"], "space='gpt9'"), (["--min-params", "1e9", "--max-params", "2e9"], "no architecture drawn"),
     (["--published"], "choose one"), (["--equal", "x"], "equal='x'"), (["--equal", "3000"], "equals: only")])
 def test_nonsense(study, tmp_path, change, finding):
     code, out, err = lts("study", *study, "--out", tmp_path/"run", *change)

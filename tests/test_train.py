@@ -77,6 +77,6 @@ def test_two_processes_come_to_the_same(run, straight, tmp_path):
 def test_bad_input(run, more, told):
     for name, content in {"empty.txt": b"", "latin.txt": b"caf\xe9", "binary.txt": b"\0\1\2"}.items(): (run/name).write_bytes(content)
     (run/"short").mkdir(exist_ok=True)
-    for i in range(40): (run/"short"/f"{i}.txt").write_text(f"{i} words")
+    for i in range(60): (run/"short"/f"{i}.txt").write_text(f"{i}")
     code, out, err = lts(*options(run, "--out", run/"bad", *(str(m).format(d=run) for m in more)))
     assert code == 2 and out == "" and err.splitlines()[-1].startswith("error: ") and told in err and "Traceback" not in err
