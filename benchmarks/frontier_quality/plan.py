@@ -1,0 +1,57 @@
+"""Choose what will be trained, before anything is: the scaled baseline, and what three searches offer at its latencies.
+
+    python benchmarks/frontier_quality/plan.py     # on a quiet machine, ten minutes; writes plan.json, which run.py trains
+
+The space is the study's without widths above 96, so that its largest baseline has ten tokens for each decoder parameter
+in the study's budget. For each of `DEPTHS` baseline models:
+
+    baseline   the model itself
+    exact      most decoder parameters within its latency, by the exact frontier under this machine's profile
+    lts        most decoder parameters within its latency, among what the paper's evolution measured here
+    random     the first of random architectures whose predicted latency is within 3 % of it
+
+Three seeds of each, the study's recipe and corpus, and the study's store, so that nothing is trained twice.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lts_nb.cost_model import DeviceProfile
+from lts_nb.exact import exact_frontier
+from lts_nb.params import count
+from lts_nb.profiler import Workload, describe_machine
+from lts_nb.search import search
+from lts_nb.space import SearchSpace
+from lts_nb.store import Store
+from lts_nb.targets import get_target
+
+HERE, DEPTHS, SEEDS, EVALUATIONS = Path(__file__).parent, (2, 3, 4, 5, 7), (0, 1, 2), 600
+SPACE, WORKLOAD = SearchSpace.preset("gpt2-study", d_model=[48, 64, 80, 96]), Workload(prompt_len=128)
+
+
+def chosen(profile: DeviceProfile, lts) -> list:
+    "`(baseline's depth, method, architecture)` of all that is trained."
+    drawn = SPACE.sample(20_000, seed=0)
+    latency, out = profile.predict(drawn).latency_s.to_numpy(), []
+    for b in SPACE.baseline():
+        if b.n_layer not in DEPTHS: continue
+        limit = float(profile.predict([b]).latency_s[0])
+        front = exact_frontier(SPACE, profile, ("decoder_params", "latency_s"), dict(max_latency_s=limit))
+        seen, of_b = lts.candidates[lts.candidates.role == "candidate"], lts.baseline[lts.baseline.n_layer == b.n_layer]
+        within = seen[seen.latency_s <= float(of_b.latency_s.iloc[0])]
+        out += [(b.n_layer, "baseline", b), (b.n_layer, "exact", front.population[int(front.F[:, 0].argmin())]), (b.n_layer, "random", drawn[int(np.flatnonzero(np.abs(latency / limit - 1) < .03)[0])])]
+        if len(within): out.append((b.n_layer, "lts", lts.architecture(within.loc[within.decoder_params.idxmax()].id)))
+    return out
+
+
+if __name__ == "__main__":
+    target = get_target("torch-cpu")
+    if (HERE/"device.json").exists(): profile = DeviceProfile.load(HERE/"device.json")
+    else:
+        with Store(HERE/"device.sqlite") as store: profile = DeviceProfile.measure(SPACE, target, WORKLOAD, store, held_out=40)
+        profile.save(HERE/"device.json")
+    lts = search(SPACE, target, "lts", WORKLOAD, HERE/"lts", seed=0, evaluations=EVALUATIONS, resume=(HERE/"lts").exists())
+    rows = [dict(depth=depth, method=method, id=a.id, decoder_params=count(a).decoder, predicted_s=float(profile.predict([a]).latency_s[0]), architecture=json.loads(a.to_json())) for depth, method, a in chosen(profile, lts)]
+    (HERE/"plan.json").write_text(json.dumps(dict(machine=describe_machine(), seeds=SEEDS, rows=rows), indent=0) + "\n", encoding="utf-8")
+    for r in rows: print(r["depth"], f"{r['method']:8}", r["id"], f"{r['decoder_params']:,}", f"{1e3*r['predicted_s']:.2f} ms")
