@@ -332,8 +332,9 @@ def train_command(
     except OSError as e: raise ValueError(f"out={str(out or run/'models')!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room") from None
     if not first: return
     if json_: return typer.echo(json.dumps(json.loads(json.dumps(found), parse_constant=lambda name: None)))
-    for f in found: typer.echo(f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens']/1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}")
-    typer.echo(f"open it with: AutoModelForCausalLM.from_pretrained({found[0]['out']!r}, trust_remote_code=True)")
+    for f in found:
+        if f["loss"] != f["loss"]: typer.echo(f"{f['id']}: diverged, so there is no model; a lower --lr in a new --out may help")
+        else: typer.echo(f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens']/1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}\nnext: lts eval {f['out']}, lts export {f['out']} --out handed")
 
 # %% ../nbs/20_cli.ipynb #23c922c9
 @app.command("eval")

@@ -118,11 +118,11 @@ def prepare(
     scaled: bool = True,   # initialised by number of inputs and depth
     dropout: float = 0.,
 ) -> PreTrainedModel:
-    "A model initialised for training, its attention and activation in the forms that train fastest on a CPU."
+    "A model initialised for training, its activation, and on a CPU its attention, in the forms that train fastest."
     model = build(a, seed)
     if scaled: initialise(model, seed)
     model.config.use_cache = False
-    model.set_attn_implementation("eager")
+    if not torch.cuda.is_available(): model.set_attn_implementation("eager")
     for m in model.modules():
         for k in ("p", "dropout", "attention_dropout"):
             if isinstance(getattr(m, k, None), float): setattr(m, k, dropout)
