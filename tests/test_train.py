@@ -41,6 +41,19 @@ def test_trained_and_told(run, straight):
     assert (code, out, err.count("\n")) == (2, "", 2) and "was begun with seed='0'" in err
 
 
+def test_judged_and_handed_over(run, straight):
+    code, out, err = lts("eval", run/"straight", "--corpus", run/"text", "--window", 32, "--json")
+    assert code == 0, err
+    judged = json.loads(out)["perplexity"]
+    assert abs(judged["nats_per_token"] - straight["loss"]) < .15 and judged["nats_per_token_low"] < judged["nats_per_token"] < judged["nats_per_token_high"]
+    code, out, err = lts("export", run/"straight", "--out", run/"handed", "--run", run/"run", "--json")
+    assert code == 0 and json.loads(out)["id"] == straight["id"], err
+    card = (run/"handed"/"README.md").read_text(encoding="utf-8")
+    assert f"{straight['loss']:.4f}" in card and f"{judged['token_perplexity']:,.3f}" in card and "torch-cpu" in card
+    code, out, err = lts("export", run/"straight", "--out", run/"handed")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "must be a new name or an empty folder" in err
+
+
 def test_several_by_their_ids(run):
     code, out, _ = lts("show", run/"run", "--json")
     ids = [row["id"] for row in json.loads(out)["frontier"]][:2]
