@@ -111,7 +111,7 @@ def groups(
     rest = [p for p in model.parameters() if id(p) not in told]
     return [dict(params=rest, lr=lr, weight_decay=0.)] + [dict(params=list(by_rate[r].values()), lr=r, weight_decay=decay) for r in sorted(by_rate)]
 
-# %% ../nbs/15_training.ipynb #221990eb
+# %% ../nbs/15_training.ipynb #04ee8ac4
 def prepare(
     a: Architecture,
     seed: int,
