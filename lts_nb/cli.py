@@ -283,7 +283,7 @@ def study_command(
     except KeyboardInterrupt: note(f"\nstopped; what was trained is kept in {out/'study.sqlite'}. Call the same command again to continue"); raise typer.Exit(130)
     except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room") from None
 
-# %% ../nbs/20_cli.ipynb #36246f01
+# %% ../nbs/20_cli.ipynb #6ad351fb
 @app.command("train")
 def train_command(
     run: Run,

@@ -8,7 +8,7 @@ __all__ = ['GROUPS', 'STATISTICS', 'TASKS', 'reachable', 'offline', 'fitting', '
            'on_this_machine', 'find_tasks', 'load_tasks', 'accuracy', 'accuracy_table', 'report', 'filed', 'finite',
            'file_away', 'weights_of', 'evaluate']
 
-# %% ../nbs/18_evaluation.ipynb #0f7c3819
+# %% ../nbs/18_evaluation.ipynb #4c087b53
 import contextlib, copy, difflib, functools, hashlib, importlib.metadata, importlib.util, io, itertools, json, logging, math, os, random, re, sys, warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 import lts_nb.backbones      # registers our models, so that their folders open without running the code in them
 from .architecture import read_json, whole
-from .corpus import END, Corpus, get_corpus
+from .corpus import END, Corpus, get_corpus, read_text
 from .store import write
 
 # %% ../nbs/18_evaluation.ipynb #f1307309
@@ -71,16 +71,13 @@ def open_model(
             if kind == "model": model = found.eval()
     return fitting(model, found)
 
-# %% ../nbs/18_evaluation.ipynb #83135d90
+# %% ../nbs/18_evaluation.ipynb #bdfe0b85
 def read(
     corpus: str | Path | Corpus,  # a file, or what `get_corpus` takes
 ) -> tuple:  # its name, and a text or a tuple of documents
     "The text that a model is evaluated on. Raises `ValueError` if a file is not UTF-8 text."
     if isinstance(corpus, Corpus) or not Path(corpus).is_file(): return (found := get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))).name, found.valid
-    content = Path(corpus).read_bytes()
-    if b"\0" in content: raise ValueError(f"corpus={str(corpus)!r}: is binary, not text")
-    try: return Path(corpus).name, content.decode()
-    except UnicodeDecodeError as e: raise ValueError(f"corpus={str(corpus)!r}: is not UTF-8 text (byte {e.start:,})") from None
+    return Path(corpus).name, read_text(Path(corpus))
 
 # %% ../nbs/18_evaluation.ipynb #65c34163
 def count_words(
