@@ -8,8 +8,8 @@ __all__ = ['GROUPS', 'STATISTICS', 'TASKS', 'reachable', 'offline', 'fitting', '
            'on_this_machine', 'find_tasks', 'load_tasks', 'accuracy', 'accuracy_table', 'report', 'filed', 'finite',
            'file_away', 'weights_of', 'evaluate']
 
-# %% ../nbs/18_evaluation.ipynb #4c087b53
-import contextlib, copy, difflib, functools, hashlib, importlib.metadata, importlib.util, io, itertools, json, logging, math, os, random, re, sys, warnings
+# %% ../nbs/18_evaluation.ipynb #73fa9e55
+import contextlib, copy, difflib, functools, hashlib, importlib.metadata, importlib.util, io, itertools, json, logging, math, os, re, sys, warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from scipy.stats import t as student
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-import lts_nb.backbones      # registers our models, so that their folders open without running the code in them
 from .architecture import read_json, whole
+from .backbones import seeded     # which registers our models, too, so that their folders open without running the code in them
 from .corpus import END, Corpus, get_corpus, read_text
 from .store import write
 
@@ -113,19 +113,18 @@ def to_tokens(
     starts = np.cumsum([0] + [len(p) for p in parts])[:-1]
     return texts, np.array([front] * (front is not None) + list(itertools.chain(*parts)), np.int64), starts if front is not None else np.maximum(starts - 1, 0)
 
-# %% ../nbs/18_evaluation.ipynb #a4d0d0ca
+# %% ../nbs/18_evaluation.ipynb #a586bbd8
 @contextlib.contextmanager
 def undisturbed(
     model: PreTrainedModel,
     seed: int = 0,
 ):
     "Within it the model evaluates and every random generator begins at `seed`; afterwards all are as they were before."
-    kept = model.training, random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(), torch.no_grad():
-        try:
-            model.eval(); random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
-            yield
-        finally: model.train(kept[0]); random.setstate(kept[1]); np.random.set_state(kept[2])
+    training = model.training
+    with seeded(seed, [d for d in [model.device] if d.type == "cuda"]), torch.no_grad():
+        model.eval()
+        try: yield
+        finally: model.train(training)
 
 def token_losses(
     model: PreTrainedModel,

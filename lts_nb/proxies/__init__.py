@@ -7,7 +7,7 @@ __all__ = ['PROXIES', 'Proxy', 'proxy', 'find', 'decoder_params', 'attention_par
            'forward_flops', 'depth', 'width', 'random_tokens', 'check_batch', 'Score', 'measured', 'score', 'rows',
            'scores']
 
-# %% ../../nbs/16_proxies.ipynb #05818320
+# %% ../../nbs/16_proxies.ipynb #b4510215
 import functools, math, time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -18,10 +18,10 @@ import torch
 from transformers import PreTrainedModel
 
 from ..architecture import Architecture, Population
-from ..backbones import architecture_of, build
+from ..backbones import architecture_of, build, seeded
 from ..params import count, flops
 from . import activations, gradients
-from .anatomy import borrowed, seeded
+from .anatomy import borrowed
 
 # %% ../../nbs/16_proxies.ipynb #ad941195
 @dataclass(frozen=True)
