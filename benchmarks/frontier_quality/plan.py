@@ -5,14 +5,19 @@
 The space is the study's without widths above 96, so that its largest baseline has ten tokens for each decoder parameter
 in the study's budget. For each of `DEPTHS` baseline models:
 
-    baseline   the model itself
+    baseline   the model itself: LTS's, with a feed-forward of two widths
     exact      most decoder parameters within its latency, by the exact frontier under this machine's profile
     lts        most decoder parameters within its latency, among what the paper's evolution measured here
     random     the first of random architectures whose predicted latency is within 3 % of it
 
+and, since LTS's baseline is not how GPT-2 is usually scaled,
+
+    gpt2       the baseline's width and heads with GPT-2's feed-forward of four widths, at `GPT2_DEPTHS`
+
 Three seeds of each, the study's recipe and corpus, and the study's store, so that nothing is trained twice.
 """
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +31,7 @@ from lts_nb.space import SearchSpace
 from lts_nb.store import Store
 from lts_nb.targets import get_target
 
-HERE, DEPTHS, SEEDS, EVALUATIONS = Path(__file__).parent, (2, 3, 4, 5, 7), (0, 1, 2), 600
+HERE, DEPTHS, GPT2_DEPTHS, SEEDS, EVALUATIONS = Path(__file__).parent, (2, 3, 4, 5, 7), (2, 3, 4, 6), (0, 1, 2), 600
 SPACE, WORKLOAD = SearchSpace.preset("gpt2-study", d_model=[48, 64, 80, 96]), Workload(prompt_len=128)
 
 
@@ -42,7 +47,8 @@ def chosen(profile: DeviceProfile, lts) -> list:
         within = seen[seen.latency_s <= float(of_b.latency_s.iloc[0])]
         out += [(b.n_layer, "baseline", b), (b.n_layer, "exact", front.population[int(front.F[:, 0].argmin())]), (b.n_layer, "random", drawn[int(np.flatnonzero(np.abs(latency / limit - 1) < .03)[0])])]
         if len(within): out.append((b.n_layer, "lts", lts.architecture(within.loc[within.decoder_params.idxmax()].id)))
-    return out
+    one = SPACE.baseline()[0]
+    return out + [(n, "gpt2", replace(one, n_head=one.n_head[:1]*n, d_inner=(4*one.d_model,)*n)) for n in GPT2_DEPTHS]
 
 
 if __name__ == "__main__":
