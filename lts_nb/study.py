@@ -120,10 +120,10 @@ def law_of(
     g = g[(g.tokens == g.tokens.max()) & g.loss.notna()]
     return fit_law(g.n_layer, g.d_model, g.decoder_params, g.loss)
 
-# %% ../nbs/17_study.ipynb #8029ec25
+# %% ../nbs/17_study.ipynb #1e0e724f
 def judge_law(
     t: pd.DataFrame,    # of `trials`, of one corpus and recipe
-    handful: int = 16,  # trainings to fit on, at least 8
+    handful: int = 12,  # trainings to fit on, at least 8
     draws: int = 20,    # random handfuls
     seed: int = 0,
 ) -> pd.DataFrame:  # a row a backbone and way to choose: `backbone, fitted_on, judged`, `cost` (share of all training seconds), `law`, `params` (ρ with the loss), `gain` with `_low` and `_high`, `error` (root mean square, nats), `held` (share inside intervals of 90 %)
