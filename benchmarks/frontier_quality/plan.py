@@ -14,7 +14,7 @@ and, since LTS's baseline is not how GPT-2 is usually scaled,
 
     gpt2       the baseline's width and heads with GPT-2's feed-forward of four widths, at `GPT2_DEPTHS`
 
-Three seeds of each, the study's recipe and corpus, and the study's store, so that nothing is trained twice.
+Three seeds of each, by the study's recipe and on its corpus.
 """
 import json
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""Train what plan.json says, three seeds of each, into the study's store; call it again to continue.
+"""Train what plan.json says, three seeds of each, by the study's recipe; call it again to continue.
 
-    python benchmarks/frontier_quality/run.py [workers]     # hours on two cores; plan.py writes the plan
+    python benchmarks/frontier_quality/run.py [workers]     # into trained.sqlite; hours on two cores
 """
 import importlib.util, json, sys
 from pathlib import Path
@@ -10,13 +10,12 @@ from lts_nb.store import Store
 from lts_nb.trials import Job, LocalExecutor, run_trials
 
 HERE = Path(__file__).parent
-STUDY = HERE.parent/"study"
-spec = importlib.util.spec_from_file_location("study_run", STUDY/"run.py")
+spec = importlib.util.spec_from_file_location("study_run", HERE.parent/"study"/"run.py")
 study = importlib.util.module_from_spec(spec); spec.loader.exec_module(study)
 
 
 if __name__ == "__main__":
     plan = json.loads((HERE/"plan.json").read_text(encoding="utf-8"))
     jobs = [Job(Architecture.from_json(json.dumps(r["architecture"])), seed, "frontier") for seed in plan["seeds"] for r in plan["rows"]]
-    with Store(STUDY/"study.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
-        run_trials(jobs, study.RECIPE, "stdlib", store, pool, STUDY/"checkpoints", compiled=True, say=lambda text: print(text, flush=True))
+    with Store(HERE/"trained.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
+        run_trials(jobs, study.RECIPE, "stdlib", store, pool, HERE/"checkpoints", compiled=True, say=lambda text: print(text, flush=True))
