@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['cost_ratio', 'gain']
 
-# %% ../nbs/17d_equal_loss.ipynb #c0a2d4d6
+# %% ../nbs/17d_equal_loss.ipynb #fe82677a
 import numpy as np
+from scipy.integrate import trapezoid
 
 from .ranking import interval
 
-# %% ../nbs/17d_equal_loss.ipynb #3f327e93
+# %% ../nbs/17d_equal_loss.ipynb #703c27c4
 def cost_ratio(
     loss_a, cost_a,  # `(n,)` each: a family's models; at least 2
     loss_b, cost_b,  # `(m,)` each
@@ -28,7 +29,7 @@ def cost_ratio(
     if not low < high: return np.nan
     at = np.unique(np.clip(np.concatenate([x, y]), low, high))
     apart = np.interp(at, *curves[0]) - np.interp(at, *curves[1])
-    return float(np.exp(np.trapezoid(apart, at) / (high - low)))
+    return float(np.exp(trapezoid(apart, at) / (high - low)))
 
 # %% ../nbs/17d_equal_loss.ipynb #ae3ad7d6
 def gain(

@@ -113,7 +113,7 @@ def to_tokens(
     starts = np.cumsum([0] + [len(p) for p in parts])[:-1]
     return texts, np.array([front] * (front is not None) + list(itertools.chain(*parts)), np.int64), starts if front is not None else np.maximum(starts - 1, 0)
 
-# %% ../nbs/18_evaluation.ipynb #a586bbd8
+# %% ../nbs/18_evaluation.ipynb #95e1d19c
 @contextlib.contextmanager
 def undisturbed(
     model: PreTrainedModel,
@@ -121,7 +121,7 @@ def undisturbed(
 ):
     "Within it the model evaluates and every random generator begins at `seed`; afterwards all are as they were before."
     training = model.training
-    with seeded(seed, [d for d in [model.device] if d.type == "cuda"]), torch.no_grad():
+    with seeded(seed), torch.no_grad():
         model.eval()
         try: yield
         finally: model.train(training)

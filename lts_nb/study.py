@@ -120,7 +120,7 @@ def law_of(
     g = g[(g.tokens == g.tokens.max()) & g.loss.notna()]
     return fit_law(g.n_layer, g.d_model, g.decoder_params, g.loss)
 
-# %% ../nbs/17_study.ipynb #1e0e724f
+# %% ../nbs/17_study.ipynb #64ccd179
 def judge_law(
     t: pd.DataFrame,    # of `trials`, of one corpus and recipe
     handful: int = 12,  # trainings to fit on, at least 8
@@ -131,18 +131,18 @@ def judge_law(
     out, g = [], first_seeds(t)
     for backbone, g in g[(g.tokens == g.tokens.max()) & g.loss.notna()].groupby("backbone", sort=False):
         if len(g) < handful + 10: continue
-        def once(order):
+        def once(order, resamples=1):
             some, rest = g.iloc[order[:handful]], g.iloc[order[handful:]]
             shape = lambda f: (f.n_layer, f.d_model, f.decoder_params)
             law = fit_law(*shape(some), some.loss)
             said, (low, high) = law.predict(*shape(rest)), law.interval(*shape(rest))
-            ranks = compare(-said, rest.decoder_params, rest.loss, seed)
+            ranks = compare(-said, rest.decoder_params, rest.loss, seed, resamples)
             return dict(cost=some.seconds.sum() / g.seconds.sum(), law=ranks["rho_a"], params=ranks["rho_b"], gain=ranks["difference"], gain_low=ranks["difference_low"], gain_high=ranks["difference_high"],
                         error=np.sqrt(((said - rest.loss)**2).mean()), held=((low <= rest.loss) & (rest.loss <= high)).mean())
         rng = np.random.default_rng(seed)
         many = pd.DataFrame([once(rng.permutation(len(g))) for _ in range(draws)])
         many = many.mean().to_dict() | dict(zip(("gain_low", "gain_high"), interval(many.gain.to_numpy(), .95)))
-        out += [dict(backbone=backbone, fitted_on=how, judged=len(g) - handful) | found for how, found in ((f"the smallest {handful}", once(np.argsort(g.decoder_params.to_numpy()))), (f"{handful} at random", many))]
+        out += [dict(backbone=backbone, fitted_on=how, judged=len(g) - handful) | found for how, found in ((f"the smallest {handful}", once(np.argsort(g.decoder_params.to_numpy()), 1000)), (f"{handful} at random", many))]
     return pd.DataFrame(out)
 
 # %% ../nbs/17_study.ipynb #dbffba79

@@ -47,16 +47,13 @@ for config, model in MODELS.values():
     config.register_for_auto_class()
     model.register_for_auto_class("AutoModelForCausalLM")
 
-# %% ../../nbs/06_backbones.ipynb #91eef132
+# %% ../../nbs/06_backbones.ipynb #775356c2
 LOCK = threading.RLock()   # random states belong to all threads: one at a time
 
 @contextlib.contextmanager
-def seeded(
-    seed: int,
-    devices: tuple = (),  # GPUs whose random states are used too
-):
-    "Seed torch, numpy and Python for the time of a `with` block, and put their random states back, also if the block raises."
-    with LOCK, torch.random.fork_rng(devices=list(devices)):
+def seeded(seed: int):
+    "Seed torch on every device, numpy and Python for the time of a `with` block, and put their random states back, also if the block raises."
+    with LOCK, torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         python, array = random.getstate(), np.random.get_state()
         random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
         try: yield

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ..backbones import MODELS, halves, seeded
 
-# %% ../../nbs/14a_anatomy.ipynb #ac976d59
+# %% ../../nbs/14a_anatomy.ipynb #e31766e2
 @contextlib.contextmanager
 def borrowed(
     model: nn.Module,
@@ -26,7 +26,7 @@ def borrowed(
     seed: int = 0,        # of random numbers inside
 ):  # a copy of the model
     "Lend a copy for the time of a `with` block; model and random states stay as they are, also if the block raises."
-    with seeded(seed, {p.device for p in model.parameters() if p.is_cuda}), torch.inference_mode(False), torch.enable_grad():
+    with seeded(seed), torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).eval().requires_grad_(True)
         if eager and isinstance(twin, PreTrainedModel): twin.set_attn_implementation("eager")
         yield twin
