@@ -11,11 +11,12 @@ from scipy.integrate import trapezoid
 
 from .ranking import interval
 
-# %% ../nbs/17d_equal_loss.ipynb #703c27c4
+# %% ../nbs/17d_equal_loss.ipynb #508267fc
 def cost_ratio(
     loss_a, cost_a,  # `(n,)` each: a family's models; at least 2
     loss_b, cost_b,  # `(m,)` each
-) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common
+    at: float = None,  # one loss, instead of all that both reach
+) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common, or do not reach `at`
     "Geometric mean of a's cost over b's at equal loss. Raises `ValueError` for fewer than two models, and for what is no number or no cost."
     curves = []
     for name, loss, cost in (("a", loss_a, cost_a), ("b", loss_b, cost_b)):
@@ -25,13 +26,13 @@ def cost_ratio(
         order = np.argsort(loss)
         curves.append((loss[order], np.log(cost[order])))
     (x, _), (y, _) = curves
-    low, high = max(x[0], y[0]), min(x[-1], y[-1])
+    low, high, apart = max(x[0], y[0]), min(x[-1], y[-1]), lambda loss: np.interp(loss, *curves[0]) - np.interp(loss, *curves[1])
+    if at is not None: return float(np.exp(apart(at))) if low <= at <= high else np.nan
     if not low < high: return np.nan
-    at = np.unique(np.clip(np.concatenate([x, y]), low, high))
-    apart = np.interp(at, *curves[0]) - np.interp(at, *curves[1])
-    return float(np.exp(trapezoid(apart, at) / (high - low)))
+    points = np.unique(np.clip(np.concatenate([x, y]), low, high))
+    return float(np.exp(trapezoid(apart(points), points) / (high - low)))
 
-# %% ../nbs/17d_equal_loss.ipynb #ae3ad7d6
+# %% ../nbs/17d_equal_loss.ipynb #d9ef79f5
 def gain(
     losses_a: list,  # of each model its losses, one a seed
     costs_a,         # `(n, rounds)`: its costs, one a round; `(n, 1)` for a cost without noise
@@ -40,17 +41,18 @@ def gain(
     seed=0,          # int or `numpy.random.Generator`
     resamples: int = 1000,
     level: float = .95,  # of the interval
-) -> dict:  # `ratio` with `_low` and `_high`; `noise`, nats; `best` and `worst` loss between which it holds
+    at: int = None,      # a's model at whose loss they are compared, instead of at all losses that both reach
+) -> dict:  # `ratio` with `_low` and `_high`, over the `reached` share of resamples that allow the comparison; `noise`, nats; `best` and `worst` loss that both reach
     "How much cheaper b is than a at equal loss, with an interval from seeds and rounds. Raises `ValueError` as `cost_ratio` does, and without a second seed anywhere."
     losses, n = [np.asarray(v, float) for v in (*losses_a, *losses_b)], len(losses_a)
     costs = np.concatenate([np.asarray(costs_a, float), np.asarray(costs_b, float)])
     freedom = sum(len(v) - 1 for v in losses)
     if freedom < 1: raise ValueError("losses: every model has one seed: must be two of one model at least, to know the noise")
     noise, mean, error = (sum(((v - v.mean())**2).sum() for v in losses) / freedom)**.5, np.array([v.mean() for v in losses]), np.array([len(v)**-.5 for v in losses])
-    ratio = lambda loss, cost: cost_ratio(loss[:n], cost[:n], loss[n:], cost[n:])
+    ratio = lambda loss, cost: cost_ratio(loss[:n], cost[:n], loss[n:], cost[n:], None if at is None else loss[:n][at])
     rng, draws = np.random.default_rng(seed), []
     for _ in range(resamples):
         rounds = rng.integers(costs.shape[1], size=costs.shape[1])
         draws.append(ratio(mean + noise * (freedom / rng.chisquare(freedom))**.5 * error * rng.standard_normal(len(mean)), np.median(costs[:, rounds], 1)))
     low, high = interval(np.array(draws), level)
-    return dict(ratio=ratio(mean, np.median(costs, 1)), ratio_low=float(low), ratio_high=float(high), noise=float(noise), best=float(max(mean[:n].min(), mean[n:].min())), worst=float(min(mean[:n].max(), mean[n:].max())))
+    return dict(ratio=ratio(mean, np.median(costs, 1)), ratio_low=float(low), ratio_high=float(high), reached=float(np.isfinite(draws).mean()), noise=float(noise), best=float(max(mean[:n].min(), mean[n:].min())), worst=float(min(mean[:n].max(), mean[n:].max())))
