@@ -4,19 +4,23 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'RESIDUAL', 'Recipe', 'matrices', 'initialise', 'groups', 'prepare', 'Windows', 'validation_loss',
-           'climbed', 'Watch', 'Whole', 'computes_in_bfloat16', 'trainer', 'out_of_memory', 'fitting', 'train', 'check']
+           'climbed', 'Watch', 'Whole', 'computes_in_bfloat16', 'trainer', 'out_of_memory', 'fitting', 'begin',
+           'as_oserror', 'train', 'check']
 
-# %% ../nbs/15_training.ipynb #a2945241
-import json, math, os, random, tempfile, time
+# %% ../nbs/15_training.ipynb #ceff328f
+import gc, hashlib, json, math, os, random, tempfile, time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model
 from torch import nn
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
@@ -157,7 +161,7 @@ def validation_loss(
     model.train(training)
     return total / len(rows)
 
-# %% ../nbs/15_training.ipynb #a01a2354
+# %% ../nbs/15_training.ipynb #206cc699
 def climbed(
     losses: list,        # in the order of training, nats
     window: int = 5,     # losses that are averaged, against single bad batches
@@ -171,7 +175,7 @@ class Watch(TrainerCallback):
     "Saves at one step, reports, warns of a loss that climbs, and ends a run that diverged."
     def __init__(self, save_at: int = -1, per_step: int = 1, say=None, anew: bool = True, every: float = 10., clock=time.perf_counter):
         self.save_at, self.per_step, self.say, self.anew, self.every, self.clock = save_at, per_step, say or (lambda text: None), anew, every, clock
-        self.diverged, self.losses, self.warned = False, [], False
+        self.losses, self.warned = [], False
     def on_train_begin(self, args, state, control, **_):
         self.began = self.told = self.clock()
         self.first, self.before = state.global_step, 0. if self.anew or not state.log_history else state.log_history[-1].get("seconds", 0.)
@@ -182,13 +186,13 @@ class Watch(TrainerCallback):
         if "loss" not in logs or not state.is_world_process_zero and math.isfinite(logs["loss"]): return
         self.losses.append(logs["loss"])
         done, now = state.global_step, self.clock()
-        if not math.isfinite(logs["loss"]): self.diverged = control.should_training_stop = True; return self.say(f"diverged at step {done:,}: the loss is {logs['loss']}; a lower learning rate may help")
+        if not math.isfinite(logs["loss"]): control.should_training_stop = True; return self.say(f"diverged at step {done:,}: the loss is {logs['loss']}; a lower learning rate may help")
         if climbed(self.losses) and not self.warned: self.warned = True; self.say(f"warning: at step {done:,} the loss has climbed from {min(self.losses):.3f} to {self.losses[-1]:.3f}; if it does not come back, stop and take a lower learning rate")
         if now - self.told < self.every and done < state.max_steps: return
         speed, self.told = (done - self.first) / max(now - self.began, 1e-9), now
         self.say(f"step {done:,} of {state.max_steps:,}: loss {logs['loss']:.3f}, {speed * self.per_step:,.0f} tokens/s, {(state.max_steps - done) / max(speed, 1e-9) / 60:,.1f} min left")
 
-# %% ../nbs/15_training.ipynb #b9c5d3ed
+# %% ../nbs/15_training.ipynb #ca19d152
 class Whole(Trainer):
     "A `Trainer` whose epochs consist of whole steps, and whose log knows the time."
     def log(self, logs, *more): super().log(logs | dict(seconds=self.watch.seconds()), *more)
@@ -198,7 +202,8 @@ class Whole(Trainer):
 
 def computes_in_bfloat16() -> bool:
     "Does this machine multiply in bfloat16, instead of imitating it?"
-    return torch.cuda.is_bf16_supported(including_emulation=False) if torch.cuda.is_available() else bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile"))
 
 def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path, saves: int, keep: int | None, parts: int, compiled: bool, watch: Watch) -> Trainer:
     "Hugging Face's `Trainer` for budget `k`."
@@ -219,7 +224,7 @@ def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path
     t.watch = watch
     return t
 
-# %% ../nbs/15_training.ipynb #fcec4500
+# %% ../nbs/15_training.ipynb #a37a4cd5
 def out_of_memory(e: RuntimeError) -> bool:
     "Is that what an error says, on a GPU or on a CPU?"
     return isinstance(e, torch.OutOfMemoryError) or "not enough memory" in str(e) or "can't allocate memory" in str(e)
@@ -230,23 +235,50 @@ def fitting(
     parts: int,      # with which a step did not fit
 ) -> str:
     "How many sequences at a time do fit."
-    for n in range(recipe.batch_size // parts - 1, 0, -1):
-        if recipe.batch_size % n: continue
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    for n in range(recipe.batch_size // (parts * processes) - 1, 0, -1):
+        if recipe.batch_size % (n * processes): continue
         try:
             x = torch.zeros(n, recipe.seq_len, dtype=torch.long, device=model.device)
             model(x, labels=x).loss.backward()
-            return f"{n} sequences at a time do, which takes parts={recipe.batch_size // n}"
+            return f"{n} sequences at a time do, which takes parts={recipe.batch_size // (n * processes)}"
         except RuntimeError as e:
             if not out_of_memory(e): raise
     return "not even one sequence at a time does"
 
-# %% ../nbs/15_training.ipynb #4f8b412d
+# %% ../nbs/15_training.ipynb #c7f116ae
+def begin(
+    folder: Path,
+    told: dict,  # what the training is determined by
+    name: str = "folder",  # of the argument that gave it, for the error
+):
+    "Make a folder for a training, or check that it is this one that was begun there. Raises `ValueError`. Of several processes the first makes it."
+    path, told = folder/"begun.json", json.loads(json.dumps(told))
+    if not path.exists():
+        if int(os.environ.get("RANK", 0)): return
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(p.name != "begun.part.json" for p in folder.iterdir()): raise ValueError(f"{name}={str(folder)!r}: holds other things; must be a new name, an empty folder, or a training to continue")
+        return write(path, lambda p: p.write_text(json.dumps(told), encoding="utf-8"))
+    try: before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError: before = {}
+    off = [k for k in told if before.get(k) != told[k]]
+    if off: raise ValueError(f"{name}={str(folder)!r}: was begun with {off[0]}={str(before.get(off[0]))!r}, and now it is {str(told[off[0]])!r}; take a new folder, or the same settings")
+
+@contextmanager
+def as_oserror(folder: Path):
+    "Let what libraries raise where a file cannot be written, as on a full disk, be an `OSError`."
+    try: yield
+    except (SafetensorError, RuntimeError) as e:
+        if isinstance(e, RuntimeError) and not any(said in str(e) for said in ("inline_container", "PytorchStreamWriter")): raise
+        raise OSError(f"{folder}: cannot be written ({str(e).splitlines()[0][:150]})") from None
+
+# %% ../nbs/15_training.ipynb #90af635f
 def train(
     a: Architecture,
     data: Tokens,
     recipe: Recipe = Recipe(),
     seed: int = 0,                     # of weights and order
-    folder: str | Path | None = None,  # for checkpoints; what is found there is continued
+    folder: str | Path | None = None,  # for checkpoints, new or of this very training: then it is continued
     compiled: bool = False,            # by torch.compile, which takes a C++ compiler, half a minute, and pays in minutes
     saves: int = 4,                    # checkpoints of a budget beside the one that the next budget needs
     say=None,                          # told now and then how it goes
@@ -257,14 +289,16 @@ def train(
 
     Gives `losses` (nats a token, float32, one a budget; NaN from where it diverged), `bits_per_byte`, `curve`
     (`[tokens, training loss]`, over the longest budget), `seconds` (of training, all continuations together), `tokens` and `corpus`.
-    Raises `ValueError` if the model does not fit the data, or a step the memory.
+    Raises `ValueError` if the model does not fit the data, a step the memory, or the folder is another training's, and `OSError` if it cannot be written: what is there is continued by the next call.
     """
     check(a, data, recipe)
     if folder is None and int(os.environ.get("WORLD_SIZE", 1)) > 1: raise ValueError("folder=None: must be a folder that all processes see, where their checkpoints are shared")
+    told = dict(id=a.id, seed=seed, corpus=data.sha256, tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(), recipe=asdict(recipe))
     if compiled: torch.compiler.reset()          # else the ninth model of a process would not be compiled any more
     kept = np.random.get_state(), random.getstate()
-    with torch.enable_grad(), torch.random.fork_rng(), tempfile.TemporaryDirectory() as temporary:
-        one = partial(_budget, a, data, recipe, seed=seed, folder=Path(folder or temporary), compiled=compiled, saves=saves if folder else 0, say=say, parts=parts)
+    with torch.enable_grad(), torch.random.fork_rng(), tempfile.TemporaryDirectory() as temporary, as_oserror(place := Path(folder or temporary)):
+        begin(place, told)
+        one = partial(_budget, a, data, recipe, seed=seed, folder=place, compiled=compiled, saves=saves if folder else 0, say=say, parts=parts)
         try: found = [one(k, into=into if k == len(recipe.tokens) - 1 else None) for k in range(len(recipe.tokens))]
         finally: np.random.set_state(kept[0]); random.setstate(kept[1])
     losses = [f["loss"] for f in found]
@@ -277,25 +311,39 @@ def check(a: Architecture, data: Tokens, recipe: Recipe):
     if len(data.train) < recipe.batch_size * recipe.seq_len: raise ValueError(f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}")
     if len(data.valid) < recipe.seq_len: raise ValueError(f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}")
 
-# %% ../nbs/15_training.ipynb #a53b9049
+# %% ../nbs/15_training.ipynb #87b9ac26
+def _whole(checkpoint: Path) -> bool:
+    "Was it written to its end? Its state is what is written last."
+    try: return bool(json.loads((checkpoint/"trainer_state.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError): return False
+
 def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into):
     "One budget of `train`: from its own last checkpoint, or from where the one before began to decay, or from the start."
     place = folder/f"{k}"
     if (done := place/"done.json").exists() and not into: return json.loads(done.read_text())
     own = sorted(place.glob("checkpoint-*"), key=lambda p: int(p.name[11:]))
     before = [folder/f"{k-1}"/f"checkpoint-{recipe.hold(k-1)}"] if k else []
-    resume = next((str(p) for p in [*own[::-1], *before] if (p/"trainer_state.json").exists()), None)
+    resume = next(filter(_whole, [*own[::-1], *before]), None)
     model, last, per_step = prepare(a, seed, recipe.scaled, recipe.dropout), k + 1 == len(recipe.tokens), recipe.batch_size * recipe.seq_len
-    watch = Watch(-1 if last else recipe.hold(k), per_step, say, not resume or Path(resume) in before)
+    watch = Watch(-1 if last else recipe.hold(k), per_step, say, not resume or resume in before)
     t = trainer(model, data, recipe, k, seed, place, saves, 2 if last and len(recipe.tokens) == 1 else None, parts, compiled, watch)
-    try: t.train(resume_from_checkpoint=resume)
+    loss, full = float("nan"), False
+    try:
+        if resume and resume.name == f"checkpoint-{recipe.steps(k)}":     # all steps were done; `Trainer` would do one more
+            load_model(model, resume/"model.safetensors"); t.state = TrainerState.load_from_json(str(resume/"trainer_state.json"))
+        else: t.train(resume_from_checkpoint=resume and str(resume))
+        plain = t.accelerator.unwrap_model(model, keep_fp32_wrapper=False)     # which computes in float32 again
+        curve = [[r["step"] * per_step, r["loss"]] for r in t.state.log_history if "loss" in r]
+        if math.isfinite(curve[-1][1]): loss = validation_loss(plain, data.valid, recipe.seq_len, recipe.valid_tokens, t.args.train_batch_size)
     except RuntimeError as e:
         if not out_of_memory(e): raise
-        raise ValueError(f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}") from None
-    loss = float("nan") if watch.diverged else validation_loss(model, data.valid, recipe.seq_len, recipe.valid_tokens)
-    found = dict(loss=loss, seconds=watch.seconds(), curve=[[r["step"] * per_step, r["loss"]] for r in t.state.log_history if "loss" in r])
+        full = True
+    if full:                                     # and no traceback holds the activations any more
+        model.zero_grad(); gc.collect(); torch.cuda.empty_cache()
+        raise ValueError(f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}")
+    found = dict(loss=loss, seconds=t.state.log_history[-1]["seconds"], curve=curve)
     if t.is_world_process_zero():
         place.mkdir(parents=True, exist_ok=True)
-        if into and not watch.diverged: into(model)
+        if into and math.isfinite(loss): into(plain)
         write(done, lambda path: path.write_text(json.dumps(found)))
     return found

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TRIAL', 'spread', 'equals', 'Job', 'file_trial', 'plan', 'run_job', 'LocalExecutor', 'run_trials', 'trials']
 
-# %% ../nbs/16a_trials.ipynb #b7ecd236
-import json, os, threading
+# %% ../nbs/16a_trials.ipynb #677755c5
+import hashlib, json, os, threading
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
@@ -117,7 +117,7 @@ def plan(
     jobs += [Job(wide[int(i)], s, "seeds") for i in (np.arange(repeated) + .5) * n / max(repeated, 1) for s in range(1, seeds + 1)]
     return [jobs[i] for i in rng.permutation(len(jobs))]
 
-# %% ../nbs/16a_trials.ipynb #d8dfcf66
+# %% ../nbs/16a_trials.ipynb #e32f1487
 def run_job(
     job: Job,
     recipe,               # of the training notebook
@@ -134,7 +134,8 @@ def run_job(
     transformers.utils.logging.set_verbosity_error(); transformers.utils.logging.disable_progress_bar()
     data = tokenize(corpus, job.architecture.vocab_size)
     if data.sha256 != sha256: raise ValueError(f"corpus={corpus!r}: has the hash {data.sha256[:12]} on this machine, {sha256[:12]} where the study was started")
-    place = folder and str(Path(folder)/f"{job.architecture.id}-{job.seed}")
+    told = hashlib.sha256(f"{recipe} {sha256}".encode()).hexdigest()[:8]            # another recipe is another training
+    place = folder and str(Path(folder)/f"{job.architecture.id}-{job.seed}-{told}")
     return train(job.architecture, data, recipe, job.seed, place, compiled), describe_machine()
 
 # %% ../nbs/16a_trials.ipynb #07e1191b
