@@ -334,7 +334,7 @@ def train_command(
     if json_: return typer.echo(json.dumps(json.loads(json.dumps(found), parse_constant=lambda name: None)))
     for f in found:
         if f["loss"] != f["loss"]: typer.echo(f"{f['id']}: diverged, so there is no model; a lower --lr in a new --out may help")
-        else: typer.echo(f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens']/1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}\nnext: lts eval {f['out']}, lts export {f['out']} --out handed")
+        else: typer.echo(f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens']/1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}\nnext: lts eval {f['out']}, lts export {f['out']} --out handed --run {run}")
 
 # %% ../nbs/20_cli.ipynb #23c922c9
 @app.command("eval")
@@ -372,7 +372,7 @@ def export_command(
     out: Annotated[Path, typer.Option(help="folder to write; must be new or empty")] = Path("exported"),
     onnx: Annotated[bool, typer.Option("--onnx", help="add an ONNX graph with KV cache, checked logit for logit (needs pip install 'lts_nb[onnx]')")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="add one with 8-bit weights")] = False,
-    run: Annotated[Optional[Path], typer.Option(help="folder of the search that measured this architecture, for the model card")] = None,
+    run: Annotated[Optional[Path], typer.Option(help="folder of the search that found this architecture; its latency and memory, measured there or now, go into the model card")] = None,
     json_: Json = False,
 ):
     """Hand a model over, with its code, tokenizer and model card.
@@ -380,17 +380,10 @@ def export_command(
     The folder opens with transformers where lts_nb is not installed."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
-    from lts_nb.export import export, opened
+    from lts_nb.export import export, measured, opened
     transformers.utils.logging.disable_progress_bar()
-    about, a = {}, opened(model)[1]
-    if run:
-        from lts_nb.search import SearchResult
-        found = SearchResult.load(run)
-        rows = [f[(f.id == a.id) & f.latency_s.notna()] for f in (found.frontier, found.candidates)]
-        row = next((r.iloc[-1] for r in rows if len(r)), None)
-        if row is None: raise ValueError(f"run={str(run)!r}: has no measurement of this model's architecture {a.id}")
-        about["measurements"] = [dict(latency_s=float(row.latency_s), peak_bytes=int(row.peak_bytes), workload=found.run["workload"], target=" ".join(f"{k}={v}" if k != "name" else v for k, v in found.run["target"].items()), machine=found.run["machine"])]
-    folder = export(model, out, about=about, onnx=("float32",)*onnx + ("int8",)*int8)
+    a = opened(model)[1]
+    folder = export(model, out, about=dict(measurements=measured(run, a)) if run else None, onnx=("float32",)*onnx + ("int8",)*int8)
     told = dict(id=a.id, out=str(folder), files=sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
     if json_: return typer.echo(json.dumps(told))
     typer.echo(f"{a.id} in {out}, {len(told['files'])} files; its model card is {out/'README.md'}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)")

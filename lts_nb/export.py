@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NAMES', 'COLOURS', 'CARD', 'TEXT', 'NUMBERS', 'ABOUT', 'KINDS', 'diagram', 'table', 'words', 'number',
            'training_section', 'measurement_section', 'evaluation_section', 'onnx_section', 'card', 'opened', 'wrapped',
-           'known', 'finished', 'as_json', 'weights', 'sample', 'graphs', 'export']
+           'known', 'measured', 'finished', 'as_json', 'weights', 'sample', 'graphs', 'export']
 
-# %% ../nbs/19_export.ipynb #8938fc2b
+# %% ../nbs/19_export.ipynb #ba28b848
 import copy, json, os, sysconfig, tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,10 @@ from .backbones import architecture_of
 from .corpus import END, as_tokenizer
 from .onnx_export import to_onnx
 from .params import count, kv_cache_bytes
+from .profiler import Workload
+from .search import SearchResult
+from .store import Store, ask
+from .targets import get_target
 
 # %% ../nbs/19_export.ipynb #4e891be8
 NAMES = {"gpt2": "GPT-2", "transformer-xl": "Transformer-XL", "opt": "OPT", "llama": "Llama", "lfm2": "LFM2"}
@@ -226,6 +230,25 @@ def known(
             except ValueError: raise ValueError(f"about: {str(file)!r} is damaged") from None
         if about.get(k) is not None and not isinstance(about[k], ABOUT[k]): raise ValueError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
     return {k: about[k] for k in ABOUT if about.get(k) is not None}
+
+# %% ../nbs/19_export.ipynb #062aa8b1
+def measured(
+    run: str | Path,  # folder of a search
+    a: Architecture,
+) -> list:  # one `dict` for the card's `measurements`; the machine is the one that measured
+    "What an architecture takes for a run's request on its target, as the run measured it, or measured now. Raises `ValueError` if it cannot be."
+    found = SearchResult.load(run)
+    told, tables = found.run, (found.frontier, found.candidates) if found.run.get("measured", True) else ()
+    m, machine = next((rows.iloc[-1] for f in tables if len(rows := f[(f.id == a.id) & f.latency_s.notna()])), None), told["machine"]
+    if m is None:
+        target = get_target(**told["target"])
+        target.reserve([a]); machine = target.environment()
+        try:
+            with Store(Path(run)/"store.sqlite") as store: m, _ = ask(store, a, Workload(**told["workload"]), target, machine, "card")
+        except OSError as e: raise ValueError(f"run={str(run)!r}: a measurement cannot be filed there ({e.strerror or e})") from None
+        if m is None: raise ValueError(f"run={str(run)!r}: {a.id} could not be measured with its workload {told['workload']}")
+    target = " ".join(f"{k}={v}" if k != "name" else v for k, v in told["target"].items())
+    return [dict(latency_s=float(m.latency_s), peak_bytes=int(m.peak_bytes), workload=told["workload"], target=target, machine=machine)]
 
 # %% ../nbs/19_export.ipynb #41f44c9a
 def finished(folder: Path, content):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'RESIDUAL', 'Recipe', 'matrices', 'initialise', 'groups', 'prepare', 'Windows', 'validation_loss',
-           'climbed', 'Watch', 'Whole', 'computes_in_bfloat16', 'trainer', 'out_of_memory', 'fitting', 'begin',
-           'as_oserror', 'train', 'check']
+           'climbed', 'Watch', 'Whole', 'computes_in_bfloat16', 'trainer', 'fitting', 'begin', 'as_oserror', 'train',
+           'check']
 
 # %% ../nbs/15_training.ipynb #ceff328f
 import gc, hashlib, json, math, os, random, tempfile, time
@@ -25,7 +25,7 @@ from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 from .architecture import Architecture, whole
-from .backbones import build
+from .backbones import build, out_of_memory
 from .corpus import Tokens
 from .store import write
 
@@ -225,10 +225,6 @@ def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path
     return t
 
 # %% ../nbs/15_training.ipynb #a37a4cd5
-def out_of_memory(e: RuntimeError) -> bool:
-    "Is that what an error says, on a GPU or on a CPU?"
-    return isinstance(e, torch.OutOfMemoryError) or "not enough memory" in str(e) or "can't allocate memory" in str(e)
-
 def fitting(
     model: PreTrainedModel,
     recipe: Recipe,
