@@ -54,7 +54,7 @@ def stdlib(
         except (UnicodeDecodeError, OSError): pass
     return split("stdlib", documents, share)
 
-# %% ../nbs/14_corpus.ipynb #d345bae5
+# %% ../nbs/14_corpus.ipynb #41768f45
 def pieces(
     text: str,
     size: int = 20_000,  # characters, at least, but of the last
@@ -85,7 +85,8 @@ def folder(
     for file in sorted(p for p in path.rglob(pattern) if p.is_file()) if path.is_dir() else [path]:
         documents.append(read_text(file))
     if not documents: raise ValueError(f"corpus={str(path)!r}: no file in it is named {pattern}")
-    if len(documents) == 1: documents = pieces(documents[0])
+    texts = [t for t in dict.fromkeys(documents) if t.strip()]
+    if len(texts) == 1: documents = pieces(texts[0])
     return split(path.resolve().name, documents, share)
 
 # %% ../nbs/14_corpus.ipynb #f1c23ae4

@@ -5,18 +5,16 @@
 # %% auto #0
 __all__ = ['cost_ratio', 'gain']
 
-# %% ../nbs/17d_equal_loss.ipynb #fe82677a
+# %% ../nbs/17d_equal_loss.ipynb #ee110f78
 import numpy as np
 from scipy.integrate import trapezoid
 
-from .ranking import interval
-
-# %% ../nbs/17d_equal_loss.ipynb #508267fc
+# %% ../nbs/17d_equal_loss.ipynb #e9eae3ea
 def cost_ratio(
     loss_a, cost_a,  # `(n,)` each: a family's models; at least 2
     loss_b, cost_b,  # `(m,)` each
     at: float = None,  # one loss, instead of all that both reach
-) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common, or do not reach `at`
+) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common; 0 if a gets down to `at` and b does not, infinite the other way round or if b begins below
     "Geometric mean of a's cost over b's at equal loss. Raises `ValueError` for fewer than two models, and for what is no number or no cost."
     curves = []
     for name, loss, cost in (("a", loss_a, cost_a), ("b", loss_b, cost_b)):
@@ -26,13 +24,14 @@ def cost_ratio(
         order = np.argsort(loss)
         curves.append((loss[order], np.log(cost[order])))
     (x, _), (y, _) = curves
-    low, high, apart = max(x[0], y[0]), min(x[-1], y[-1]), lambda loss: np.interp(loss, *curves[0]) - np.interp(loss, *curves[1])
-    if at is not None: return float(np.exp(apart(at))) if low <= at <= high else np.nan
+    low, high, apart = max(x[0], y[0]), min(x[-1], y[-1]), lambda loss: np.subtract(*(np.interp(loss, *c, left=np.inf, right=-np.inf) for c in curves))
+    if at is not None:
+        with np.errstate(invalid="ignore"): return float(np.exp(apart(at)))
     if not low < high: return np.nan
     points = np.unique(np.clip(np.concatenate([x, y]), low, high))
     return float(np.exp(trapezoid(apart(points), points) / (high - low)))
 
-# %% ../nbs/17d_equal_loss.ipynb #d9ef79f5
+# %% ../nbs/17d_equal_loss.ipynb #db5dfead
 def gain(
     losses_a: list,  # of each model its losses, one a seed
     costs_a,         # `(n, rounds)`: its costs, one a round; `(n, 1)` for a cost without noise
@@ -42,7 +41,7 @@ def gain(
     resamples: int = 1000,
     level: float = .95,  # of the interval
     at: int = None,      # a's model at whose loss they are compared, instead of at all losses that both reach
-) -> dict:  # `ratio` with `_low` and `_high`, over the `reached` share of resamples that allow the comparison; `noise`, nats; `best` and `worst` loss that both reach
+) -> dict:  # `ratio` with `_low` and `_high`; `reached`, the share of resamples in which both reach a loss to compare; `noise`, nats; `best` and `worst` loss that both reach
     "How much cheaper b is than a at equal loss, with an interval from seeds and rounds. Raises `ValueError` as `cost_ratio` does, and without a second seed anywhere."
     losses, n = [np.asarray(v, float) for v in (*losses_a, *losses_b)], len(losses_a)
     costs = np.concatenate([np.asarray(costs_a, float), np.asarray(costs_b, float)])
@@ -54,5 +53,6 @@ def gain(
     for _ in range(resamples):
         rounds = rng.integers(costs.shape[1], size=costs.shape[1])
         draws.append(ratio(mean + noise * (freedom / rng.chisquare(freedom))**.5 * error * rng.standard_normal(len(mean)), np.median(costs[:, rounds], 1)))
-    low, high = interval(np.array(draws), level)
-    return dict(ratio=ratio(mean, np.median(costs, 1)), ratio_low=float(low), ratio_high=float(high), reached=float(np.isfinite(draws).mean()), noise=float(noise), best=float(max(mean[:n].min(), mean[n:].min())), worst=float(min(mean[:n].max(), mean[n:].max())))
+    known = np.sort([r for r in draws if not np.isnan(r)])                  # some may be 0 or infinite
+    low, high = known[[round((len(known) - 1) * share) for share in ((1 - level)/2, (1 + level)/2)]] if len(known) else (np.nan, np.nan)
+    return dict(ratio=ratio(mean, np.median(costs, 1)), ratio_low=float(low), ratio_high=float(high), reached=float(np.mean([0 < r < np.inf for r in draws])), noise=float(noise), best=float(max(mean[:n].min(), mean[n:].min())), worst=float(min(mean[:n].max(), mean[n:].max())))

@@ -7,7 +7,7 @@ __all__ = ['NAMES', 'COLOURS', 'CARD', 'TEXT', 'NUMBERS', 'ABOUT', 'KINDS', 'dia
            'training_section', 'measurement_section', 'evaluation_section', 'onnx_section', 'card', 'opened', 'wrapped',
            'known', 'measured', 'finished', 'as_json', 'weights', 'sample', 'graphs', 'export']
 
-# %% ../nbs/19_export.ipynb #ba28b848
+# %% ../nbs/19_export.ipynb #20790247
 import copy, json, os, sysconfig, tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,6 @@ from .onnx_export import to_onnx
 from .params import count, kv_cache_bytes
 from .profiler import Workload
 from .search import SearchResult
-from .store import Store, ask
 from .targets import get_target
 
 # %% ../nbs/19_export.ipynb #4e891be8
@@ -231,7 +230,7 @@ def known(
         if about.get(k) is not None and not isinstance(about[k], ABOUT[k]): raise ValueError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
     return {k: about[k] for k in ABOUT if about.get(k) is not None}
 
-# %% ../nbs/19_export.ipynb #062aa8b1
+# %% ../nbs/19_export.ipynb #1f4db9c2
 def measured(
     run: str | Path,  # folder of a search
     a: Architecture,
@@ -241,12 +240,11 @@ def measured(
     told, tables = found.run, (found.frontier, found.candidates) if found.run.get("measured", True) else ()
     m, machine = next((rows.iloc[-1] for f in tables if len(rows := f[(f.id == a.id) & f.latency_s.notna()])), None), told["machine"]
     if m is None:
+        (work := Workload(**told["workload"])).check(a.max_len)
         target = get_target(**told["target"])
         target.reserve([a]); machine = target.environment()
-        try:
-            with Store(Path(run)/"store.sqlite") as store: m, _ = ask(store, a, Workload(**told["workload"]), target, machine, "card")
-        except OSError as e: raise ValueError(f"run={str(run)!r}: a measurement cannot be filed there ({e.strerror or e})") from None
-        if m is None: raise ValueError(f"run={str(run)!r}: {a.id} could not be measured with its workload {told['workload']}")
+        try: m = target.measure(a, work)
+        except (RuntimeError, MemoryError) as e: raise ValueError(f"run={str(run)!r}: its workload cannot be measured with {a.id} ({(str(e).splitlines() or [type(e).__name__])[0]})") from None
     target = " ".join(f"{k}={v}" if k != "name" else v for k, v in told["target"].items())
     return [dict(latency_s=float(m.latency_s), peak_bytes=int(m.peak_bytes), workload=told["workload"], target=target, machine=machine)]
 

@@ -7,8 +7,8 @@ __all__ = ['RECIPES', 'RESIDUAL', 'Recipe', 'matrices', 'initialise', 'groups', 
            'climbed', 'Watch', 'Whole', 'computes_in_bfloat16', 'trainer', 'fitting', 'begin', 'as_oserror', 'train',
            'check']
 
-# %% ../nbs/15_training.ipynb #ceff328f
-import gc, hashlib, json, math, os, random, tempfile, time
+# %% ../nbs/15_training.ipynb #0d11a869
+import gc, hashlib, json, math, os, random, tempfile, time, zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState, TrainingArguments
@@ -192,7 +192,7 @@ class Watch(TrainerCallback):
         speed, self.told = (done - self.first) / max(now - self.began, 1e-9), now
         self.say(f"step {done:,} of {state.max_steps:,}: loss {logs['loss']:.3f}, {speed * self.per_step:,.0f} tokens/s, {(state.max_steps - done) / max(speed, 1e-9) / 60:,.1f} min left")
 
-# %% ../nbs/15_training.ipynb #ca19d152
+# %% ../nbs/15_training.ipynb #2d781d97
 class Whole(Trainer):
     "A `Trainer` whose epochs consist of whole steps, and whose log knows the time."
     def log(self, logs, *more): super().log(logs | dict(seconds=self.watch.seconds()), *more)
@@ -203,7 +203,7 @@ class Whole(Trainer):
 def computes_in_bfloat16() -> bool:
     "Does this machine multiply in bfloat16, instead of imitating it?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile"))
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile")) or bool(getattr(torch.cpu, "get_capabilities", dict)().get("bf16"))    # of x86, of ARM
 
 def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path, saves: int, keep: int | None, parts: int, compiled: bool, watch: Watch) -> Trainer:
     "Hugging Face's `Trainer` for budget `k`."
@@ -219,12 +219,13 @@ def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path
         str(folder), max_steps=steps, per_device_train_batch_size=recipe.batch_size // (parts * processes), gradient_accumulation_steps=parts, dataloader_drop_last=True, max_grad_norm=recipe.clip, seed=seed,
         bf16=recipe.dtype == "bfloat16" or recipe.dtype == "auto" and computes_in_bfloat16(), use_cpu=not torch.cuda.is_available(), torch_compile=compiled, save_steps=max(steps // max(saves, 1), 1), save_strategy="steps" if saves else "no",
         save_total_limit=keep, logging_steps=max(steps // 200, 1), logging_nan_inf_filter=False, report_to=[], disable_tqdm=True, remove_unused_columns=False, log_level="error", ddp_find_unused_parameters=False)
+    args._n_gpu = min(args.n_gpu, 1)     # several GPUs are several processes
     t = Whole(model, args, train_dataset=Windows(data.train, recipe.seq_len), callbacks=[watch], optimizers=(optimizer, schedule))
     t.remove_callback(next(c for c in t.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"))
     t.watch = watch
     return t
 
-# %% ../nbs/15_training.ipynb #a37a4cd5
+# %% ../nbs/15_training.ipynb #695bbf28
 def fitting(
     model: PreTrainedModel,
     recipe: Recipe,
@@ -307,11 +308,13 @@ def check(a: Architecture, data: Tokens, recipe: Recipe):
     if len(data.train) < recipe.batch_size * recipe.seq_len: raise ValueError(f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}")
     if len(data.valid) < recipe.seq_len: raise ValueError(f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}")
 
-# %% ../nbs/15_training.ipynb #87b9ac26
+# %% ../nbs/15_training.ipynb #e3856dcd
 def _whole(checkpoint: Path) -> bool:
-    "Was it written to its end? Its state is what is written last."
-    try: return bool(json.loads((checkpoint/"trainer_state.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError): return False
+    "Was it written to its end?"
+    try:
+        with safe_open(checkpoint/"model.safetensors", "pt"): pass
+        return zipfile.is_zipfile(checkpoint/"optimizer.pt") and bool(json.loads((checkpoint/"trainer_state.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, SafetensorError): return False
 
 def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into):
     "One budget of `train`: from its own last checkpoint, or from where the one before began to decay, or from the start."
@@ -337,6 +340,7 @@ def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into)
     if full:                                     # and no traceback holds the activations any more
         model.zero_grad(); gc.collect(); torch.cuda.empty_cache()
         raise ValueError(f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}")
+    t.accelerator.wait_for_everyone()            # before the first process tidies up
     found = dict(loss=loss, seconds=t.state.log_history[-1]["seconds"], curve=curve)
     if t.is_world_process_zero():
         place.mkdir(parents=True, exist_ok=True)
