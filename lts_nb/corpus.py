@@ -42,16 +42,18 @@ def split(
     if not all(sides): raise ValueError(f"corpus={name!r}: has {len(texts):,} different document{'s' * (len(texts) != 1)} that {'are' if len(texts) != 1 else 'is'} not empty, which leaves none to {'validate with' if sides[0] else 'train on'}")
     return Corpus(name, *sides, hashlib.sha256(f"{share:g} {' '.join(order)}".encode()).hexdigest())
 
-# %% ../nbs/14_corpus.ipynb #08853083
+# %% ../nbs/14_corpus.ipynb #b950090b
 def stdlib(
     share: float = .02,  # of the documents that validate
 ) -> Corpus:
     "Python's standard library as this Python has it."
     root, documents = Path(sysconfig.get_path("stdlib")), []
-    for path in root.rglob("*.py"):
-        if {"site-packages", "dist-packages", "__pycache__"} & set(path.relative_to(root).parts): continue
-        try: documents.append(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, OSError): pass
+    for place, below, files in os.walk(root):
+        below[:] = set(below) - {"site-packages", "dist-packages", "__pycache__"}      # which may be far larger
+        for name in files:
+            if not name.endswith(".py"): continue
+            try: documents.append(Path(place, name).read_text(encoding="utf-8"))
+            except (UnicodeDecodeError, OSError): pass
     return split("stdlib", documents, share)
 
 # %% ../nbs/14_corpus.ipynb #41768f45
