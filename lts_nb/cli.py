@@ -283,7 +283,7 @@ def study_command(
     except KeyboardInterrupt: note(f"\nstopped; what was trained is kept in {out/'study.sqlite'}. Call the same command again to continue"); raise typer.Exit(130)
     except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room") from None
 
-# %% ../nbs/20_cli.ipynb #6ad351fb
+# %% ../nbs/20_cli.ipynb #9cd119fd
 @app.command("train")
 def train_command(
     run: Run,
@@ -365,7 +365,7 @@ def eval_command(
     if json_: return typer.echo(json.dumps(dict(model=model, perplexity=found["perplexity"] and finite(found["perplexity"]), accuracy=None if found["accuracy"] is None else as_json(found["accuracy"]))))
     typer.echo(report(found["perplexity"], found["accuracy"]) + (f"\n\nfiled in {Path(model)/'evaluation.json'}" if found["filed"] else ""))
 
-# %% ../nbs/20_cli.ipynb #44a8d9d1
+# %% ../nbs/20_cli.ipynb #4721498a
 @app.command("export")
 def export_command(
     model: Annotated[Path, typer.Argument(help="folder of a model, as lts train and lts build write it")],
