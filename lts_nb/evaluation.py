@@ -332,10 +332,8 @@ def accuracy(
         lm._loglikelihood_tokens = counting
         task.set_config("num_fewshot", k); task.set_fewshot_seed(seed)
         try:
-            with smaller(batch_size), undisturbed(model, seed), quiet(): found = lm_eval.evaluate(lm, task_dict={"tasks": {name: task}}, limit=limit, bootstrap_iters=1000, log_samples=False)
-        except (AssertionError, ValueError) as e:
-            if str(e).startswith("batch_size="): raise
-            raise ValueError(f"tasks={name!r}: cannot be evaluated with shots={k} ({(str(e).splitlines() or ['an answer does not fit the model'])[0]})") from None
+            with undisturbed(model, seed), quiet(), smaller(batch_size): found = lm_eval.evaluate(lm, task_dict={"tasks": {name: task}}, limit=limit, bootstrap_iters=1000, log_samples=False)
+        except (AssertionError, ValueError) as e: raise ValueError(f"tasks={name!r}: cannot be evaluated with shots={k} ({(str(e).splitlines() or ['an answer does not fit the model'])[0]})") from None
         metrics = found["results"][name]
         for key, value in metrics.items():
             metric, _, how = key.partition(",")
