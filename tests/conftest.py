@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lts_nb.cli import main
-from lts_nb.space import SearchSpace
+from lts_nb.space.space import SearchSpace
 
 SMALL = SearchSpace.preset("gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32)
 

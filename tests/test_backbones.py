@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lts_nb.cli import main
-from lts_nb.params import count, kv_cache_bytes, peak_bytes
-from lts_nb.search import SearchResult
-from lts_nb.space import SearchSpace
+from lts_nb.space.counts import count, kv_cache_bytes, peak_bytes
+from lts_nb.searches.search import SearchResult
+from lts_nb.space.space import SearchSpace
 
 SMALL = dict(n_layer=[2, 4], d_model=[64], d_inner=[128, 256], vocab_size=[1000], max_len=64)
 SPACES = {"gpt2": dict(n_head=[2, 4]), "transformer-xl": dict(n_head=[2, 4], cutoffs=[200, 500], div_val=[1, 4]), "opt": dict(n_head=[2, 4], d_embed=[0, 32]),

@@ -5,12 +5,12 @@ import pytest
 from conftest import SMALL, lts
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from lts_nb.architecture import Architecture
-from lts_nb.cost_model import DeviceProfile
-from lts_nb.profiler import Measurement, Workload
-from lts_nb.search import SearchResult, check_limits, read_run, search
-from lts_nb.space import SearchSpace
-from lts_nb.store import Store
+from lts_nb.space.architecture import Architecture
+from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.profiler.timing import Measurement, Workload
+from lts_nb.searches.search import SearchResult, check_limits, read_run, search
+from lts_nb.space.space import SearchSpace
+from lts_nb.profiler.store import Store
 
 numbers = st.one_of(st.integers(-10, 4000), st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=5), st.just(2**80), st.lists(st.integers(0, 9), max_size=2))
 lists = st.one_of(numbers, st.lists(numbers, max_size=6), st.lists(st.integers(1, 64).map(lambda n: 8*n), min_size=1, max_size=4))

@@ -43,9 +43,9 @@ def sound(tmp_path_factory) -> Path:
     shutil.copy(ROOT/"settings.ini", root)
     room(root/"nbs/00_ground.ipynb", "ground", "from functools import cache\nimport numpy as np")
     room(root/"nbs/01_first.ipynb", "first", "from lts_nb.ground import cache, np")
-    room(root/"nbs/06_backbones.ipynb", "backbones.__init__", "from lts_nb.backbones import gpt2\nfrom lts_nb.ground import np")
+    room(root/"nbs/06_backbones.ipynb", "backbones.__init__", "from lts_nb.models import gpt2\nfrom lts_nb.ground import np")
     room(root/"nbs/06a_gpt2.ipynb", "backbones.gpt2", "import torch\nfrom torch import nn")
-    room(root/"nbs/07_top.ipynb", "top", "import lts_nb.first\ndef build():\n    import torch, lts_nb.backbones\n    return torch")
+    room(root/"nbs/07_top.ipynb", "top", "import lts_nb.first\ndef build():\n    import torch, lts_nb.models.build\n    return torch")
     save(root/"nbs/tutorials/start.ipynb", cell("# Start\n\n> How to start."), cell("#| network\nprint(1)", printed("1\n")))
     save(root/"nbs/index.ipynb", cell("# lts_nb\n\n> A promise.\n\n[start](tutorials/start.ipynb) and [settings](../settings.ini)"))
     (root/"lts_nb").mkdir()
@@ -153,7 +153,7 @@ def test_a_failing_export_leaves_the_modules(repo):
     ("backbones/__init__", "from ..top import np", "floor 6 imports lts_nb.top of floor 7"),
     ("first", "import torch", "lts_nb.first: importing it imports torch: lts_nb.first > torch"),
     ("top", "class A:\n    from transformers import GPT2Config", "lts_nb.top: importing it imports torch: lts_nb.top > transformers"),
-    ("top", "from .backbones import np", "importing it imports torch: lts_nb.top > lts_nb.backbones > lts_nb.backbones.gpt2 > torch"),
+    ("top", "from .backbones import np", "importing it imports torch: lts_nb.top > lts_nb.models.build > lts_nb.models.gpt2 > torch"),
     ("top", "import jax", "top.py:1: imports jax, which settings.ini does not require"),
     ("top", "def f():\n    from fastcore.all import L", "top.py:2: imports fastcore, which is for notebooks only"),
     ("top", "import lm_eval", "top.py:1: imports lm_eval, which settings.ini does not require"),

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lts_nb.evaluation import count_words, read
+from lts_nb.evaluation.evaluation import count_words, read
 
 DATA = Path(__file__).parents[2]/"shared"/"data"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lts_nb.published import ENV, disagreements, published
-from lts_nb.replication import published_table
+from lts_nb.study.published import ENV, disagreements, published
+from lts_nb.study.published_figures import published_table
 
 ARCHIVE = Path(os.environ.get(ENV) or Path(__file__).parents[2]/"shared"/"data"/"archai-neurips-lts-saved-logs.zip")
 pytestmark = pytest.mark.skipif(not (os.environ.get(ENV) or ARCHIVE.exists()), reason="the published results are not here")
@@ -36,7 +36,7 @@ def test_parameters(frame):
 def test_transformer_xl_models(frame):
     "Real models of ten Transformer-XLs have the published numbers of decoder parameters, and our total."
     import torch
-    from lts_nb.backbones.transformer_xl import LtsTransformerXLConfig, LtsTransformerXLForCausalLM
+    from lts_nb.models.transformer_xl import LtsTransformerXLConfig, LtsTransformerXLForCausalLM
     for r in frame[frame.backbone == "transformer-xl"][::60].itertuples():
         a = r.architecture
         with torch.device("meta"): m = LtsTransformerXLForCausalLM(LtsTransformerXLConfig(

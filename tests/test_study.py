@@ -4,8 +4,8 @@ import json, os, signal, sqlite3, sys, time
 import pytest
 from conftest import lts, start
 
-from lts_nb.corpus import stdlib
-from lts_nb.space import SearchSpace
+from lts_nb.training.corpus import stdlib
+from lts_nb.space.space import SearchSpace
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json, os, signal, subprocess, sys, time
 import pytest
 from conftest import SMALL, lts, start
 
-from lts_nb.corpus import stdlib
+from lts_nb.training.corpus import stdlib
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ results.json. Ratios are what counts: the rounds share the machine's moods.
 import json, sys
 from pathlib import Path
 
-from lts_nb.cost_model import DeviceProfile
-from lts_nb.exact import exact_frontier
-from lts_nb.params import count
-from lts_nb.profiler import Effort, describe_machine
-from lts_nb.search import SearchResult
-from lts_nb.targets import get_target
+from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.frontier.exact import exact_frontier
+from lts_nb.space.counts import count
+from lts_nb.profiler.timing import Effort, describe_machine
+from lts_nb.searches.search import SearchResult
+from lts_nb.profiler.targets import get_target
 
 ROUNDS, EFFORT = 6, Effort(warmup=1, repetitions=2, seconds=.1)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lts_nb.architecture import Architecture
-from lts_nb.backbones import build
-from lts_nb.onnx_export import OnnxModel, to_onnx
-from lts_nb.profiler import Effort, Workload, cpu_clock, describe_machine, reference_kernel, summarize, timed
-from lts_nb.targets import get_target
+from lts_nb.space.architecture import Architecture
+from lts_nb.models.build import build
+from lts_nb.evaluation.onnx import OnnxModel, to_onnx
+from lts_nb.profiler.timing import Effort, Workload, cpu_clock, describe_machine, reference_kernel, summarize, timed
+from lts_nb.profiler.targets import get_target
 
 HERE, ROUNDS, EFFORT = Path(__file__).parent, 7, Effort(warmup=3, repetitions=3, seconds=.1)
 READ, WRITE = Workload(prompt_len=128), Workload(prompt_len=64, new_tokens=64)      # 128 positions are what was trained

@@ -5,9 +5,9 @@
 import importlib.util, json, sys
 from pathlib import Path
 
-from lts_nb.architecture import Architecture
-from lts_nb.store import Store
-from lts_nb.trials import Job, LocalExecutor, run_trials
+from lts_nb.space.architecture import Architecture
+from lts_nb.profiler.store import Store
+from lts_nb.training.training_runs import Job, LocalExecutor, run_trials
 
 HERE = Path(__file__).parent
 spec = importlib.util.spec_from_file_location("study_run", HERE.parent/"study"/"run.py")

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lts_nb.architecture import Architecture
-from lts_nb.corpus import tokenize
-from lts_nb.profiler import describe_machine
-from lts_nb.proxies import PROXIES, scores
-from lts_nb.published import at_hand, published
-from lts_nb.store import write
-from lts_nb.study import short_training
+from lts_nb.space.architecture import Architecture
+from lts_nb.training.corpus import tokenize
+from lts_nb.profiler.timing import describe_machine
+from lts_nb.study.proxies.scores import PROXIES, scores
+from lts_nb.study.published import at_hand, published
+from lts_nb.profiler.store import write
+from lts_nb.study.tables import short_training
 
 HERE, EACH = Path(__file__).parent, 40
 FILE = HERE/"scores.json"

@@ -18,13 +18,13 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
-from lts_nb.architecture import Population
-from lts_nb.cost_model import DeviceProfile
-from lts_nb.evolution import evolve, random_search
-from lts_nb.exact import candidates, exact_frontier
-from lts_nb.params import count, peak_bytes
-from lts_nb.pareto import hypervolume, is_nondominated
-from lts_nb.profiler import Workload
+from lts_nb.space.architecture import Population
+from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.frontier.evolution import evolve, random_search
+from lts_nb.frontier.exact import candidates, exact_frontier
+from lts_nb.space.counts import count, peak_bytes
+from lts_nb.frontier.pareto import hypervolume, is_nondominated
+from lts_nb.profiler.timing import Workload
 
 BUDGET, SEEDS, HERE = 2420, 5, Path(__file__).parent
 WORKLOADS = {"prefill": ("latency_s", Workload()), "decode": ("decode_s", Workload(prompt_len=184, new_tokens=8))}

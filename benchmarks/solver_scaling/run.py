@@ -9,9 +9,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
-from lts_nb.exact import AdditiveCost, exact_frontier
-from lts_nb.profiler import cpu_name
-from lts_nb.space import SearchSpace
+from lts_nb.frontier.exact import AdditiveCost, exact_frontier
+from lts_nb.profiler.timing import cpu_name
+from lts_nb.space.space import SearchSpace
 
 TWO, THREE = ("decoder_params", "latency_s"), ("decoder_params", "latency_s", "peak_bytes")
 CASES = [("depth", 2, dict(n_layer=[2, L + 1])) for L in (8, 16, 32, 64, 128)] + [("depth", 3, dict(n_layer=[2, L + 1])) for L in (8, 16, 32, 64)] \

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lts_nb.space import SearchSpace
-from lts_nb.store import Store
-from lts_nb.training import Recipe
-from lts_nb.trials import LocalExecutor, plan, run_trials
+from lts_nb.space.space import SearchSpace
+from lts_nb.profiler.store import Store
+from lts_nb.training.training import Recipe
+from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
 
 HERE = Path(__file__).parent
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000))

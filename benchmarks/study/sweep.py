@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from lts_nb.architecture import Architecture
-from lts_nb.corpus import tokenize
-from lts_nb.profiler import describe_machine
-from lts_nb.store import write
-from lts_nb.training import Recipe, train
+from lts_nb.space.architecture import Architecture
+from lts_nb.training.corpus import tokenize
+from lts_nb.profiler.timing import describe_machine
+from lts_nb.profiler.store import write
+from lts_nb.training.training import Recipe, train
 
 FILE = Path(__file__).with_name("sweep.json")
 RATES = (4e-3, 2e-3, 8e-3, 1e-3, 1.6e-2)
