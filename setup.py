@@ -1,4 +1,5 @@
 """Hands settings.ini, where the metadata lives, to setuptools."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -32,7 +33,9 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": [*cfg["dev_requirements"].split(), *cfg["eval_requirements"].split(), *cfg["onnx_requirements"].split()],
-                    **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "onnx", "benchmarks")}},
+    extras_require={
+        "dev": [*cfg["dev_requirements"].split(), *cfg["eval_requirements"].split(), *cfg["onnx_requirements"].split()],
+        **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "onnx", "benchmarks")},
+    },
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

@@ -1,4 +1,5 @@
 """What several tests need: a space small enough to search in seconds, and `lts` as a user runs it."""
+
 import contextlib, io, os, subprocess, sys
 from pathlib import Path
 
@@ -7,19 +8,23 @@ import pytest
 from lts_nb.cli import main
 from lts_nb.space.space import SearchSpace
 
-SMALL = SearchSpace.preset("gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32)
+SMALL = SearchSpace.preset(
+    "gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32
+)
 
 
 @pytest.fixture
 def space_file(tmp_path) -> Path:
-    (path := tmp_path/"space.json").write_text(SMALL.to_json())
+    (path := tmp_path / "space.json").write_text(SMALL.to_json())
     return path
 
 
 def start(*args, **options) -> subprocess.Popen:
     code = "import sys; from lts_nb.cli import main; sys.exit(main())"
     pipe = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], **pipe, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)], **pipe, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options
+    )
 
 
 def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output, standard error
@@ -28,5 +33,6 @@ def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output
         process = start(*args, **options)
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err: code = main([*map(str, args)])
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main([*map(str, args)])
     return code, out.getvalue(), err.getvalue()

@@ -1,4 +1,5 @@
 """Nonsense of every kind gives one clear line or a valid object, never another exception."""
+
 import json, shutil, string
 
 import pytest
@@ -12,162 +13,266 @@ from lts_nb.searches.search import SearchResult, check_limits, read_run, search
 from lts_nb.space.space import SearchSpace
 from lts_nb.profiler.store import Store
 
-numbers = st.one_of(st.integers(-10, 4000), st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=5), st.just(2**80), st.lists(st.integers(0, 9), max_size=2))
-lists = st.one_of(numbers, st.lists(numbers, max_size=6), st.lists(st.integers(1, 64).map(lambda n: 8*n), min_size=1, max_size=4))
+numbers = st.one_of(
+    st.integers(-10, 4000),
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=5),
+    st.just(2**80),
+    st.lists(st.integers(0, 9), max_size=2),
+)
+lists = st.one_of(
+    numbers, st.lists(numbers, max_size=6), st.lists(st.integers(1, 64).map(lambda n: 8 * n), min_size=1, max_size=4)
+)
 
 
 def one_line(make, fields):
     "It works, or raises `ValueError` with one line that names a field."
-    try: return make()
+    try:
+        return make()
     except ValueError as e:
         assert "\n" not in str(e).strip() and any(f in str(e) for f in fields), e
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.fixed_dictionaries(dict(backbone=st.sampled_from(["gpt2", "gpt2", "gpt2", "opt", "", None]), d_model=numbers, n_head=lists, d_inner=lists),
-                             optional=dict(vocab_size=numbers, max_len=numbers, d_embed=numbers, div_val=numbers, n_kv_head=lists, share=lists, cutoffs=lists, tie_embeddings=numbers)))
+@given(
+    st.fixed_dictionaries(
+        dict(
+            backbone=st.sampled_from(["gpt2", "gpt2", "gpt2", "opt", "", None]),
+            d_model=numbers,
+            n_head=lists,
+            d_inner=lists,
+        ),
+        optional=dict(
+            vocab_size=numbers,
+            max_len=numbers,
+            d_embed=numbers,
+            div_val=numbers,
+            n_kv_head=lists,
+            share=lists,
+            cutoffs=lists,
+            tie_embeddings=numbers,
+        ),
+    )
+)
 def test_architecture(fields):
-    if fields["backbone"] is None: fields["backbone"] = "None"
+    if fields["backbone"] is None:
+        fields["backbone"] = "None"
     a = one_line(lambda: Architecture(**fields), fields)
-    if a is not None: assert Architecture.from_json(a.to_json()) == a and a.id == Architecture.from_json(a.to_json()).id
+    if a is not None:
+        assert Architecture.from_json(a.to_json()) == a and a.id == Architecture.from_json(a.to_json()).id
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from(["n_layer", "d_model", "d_inner", "n_head", "vocab_size", "max_len", "min_ratio", "layers"]), lists, max_size=4))
+@given(
+    st.dictionaries(
+        st.sampled_from(["n_layer", "d_model", "d_inner", "n_head", "vocab_size", "max_len", "min_ratio", "layers"]),
+        lists,
+        max_size=4,
+    )
+)
 def test_space(fields):
     space = one_line(lambda: SearchSpace.preset("gpt2", **fields), fields)
-    if space is not None: assert space.contains(space.sample(3)).all() and SearchSpace.from_json(space.to_json()) == space
+    if space is not None:
+        assert space.contains(space.sample(3)).all() and SearchSpace.from_json(space.to_json()) == space
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["batch_size", "prompt_len", "new_tokens", "logits"]), numbers))
-def test_workload(fields): one_line(lambda: Workload(**fields), fields)
+def test_workload(fields):
+    one_line(lambda: Workload(**fields), fields)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from(["max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params", "speed"]), numbers))
-def test_limits(fields): one_line(lambda: check_limits(fields), fields)
+@given(
+    st.dictionaries(
+        st.sampled_from(["max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params", "speed"]),
+        numbers,
+    )
+)
+def test_limits(fields):
+    one_line(lambda: check_limits(fields), fields)
 
 
 A = Architecture("gpt2", 64, (2, 4), (128, 256))
-texts = st.one_of(st.text(max_size=80), st.integers(0, 400).map(lambda n: A.to_json()[:n]), st.integers(0, 400).map(lambda n: SMALL.to_json()[:n]),
-                  st.recursive(numbers.filter(lambda v: not isinstance(v, bytes)), lambda v: st.dictionaries(st.text(string.ascii_lowercase, max_size=8), v, max_size=4), max_leaves=8).map(json.dumps),
-                  st.tuples(st.sampled_from(["d_model", "backbone", "version", "n_head", "n_layer"]), numbers).map(lambda kv: json.dumps(json.loads(A.to_json()) | {kv[0]: kv[1]})))
+texts = st.one_of(
+    st.text(max_size=80),
+    st.integers(0, 400).map(lambda n: A.to_json()[:n]),
+    st.integers(0, 400).map(lambda n: SMALL.to_json()[:n]),
+    st.recursive(
+        numbers.filter(lambda v: not isinstance(v, bytes)),
+        lambda v: st.dictionaries(st.text(string.ascii_lowercase, max_size=8), v, max_size=4),
+        max_leaves=8,
+    ).map(json.dumps),
+    st.tuples(st.sampled_from(["d_model", "backbone", "version", "n_head", "n_layer"]), numbers).map(
+        lambda kv: json.dumps(json.loads(A.to_json()) | {kv[0]: kv[1]})
+    ),
+)
 
 
 @settings(max_examples=300, deadline=None)
 @given(texts)
 def test_json(text):
     for kind in (Architecture, SearchSpace, Measurement):
-        try: kind.from_json(text)
-        except ValueError as e: assert "\n" not in str(e).strip()
+        try:
+            kind.from_json(text)
+        except ValueError as e:
+            assert "\n" not in str(e).strip()
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     "A run folder of a real search."
-    out = tmp_path_factory.mktemp("runs")/"run"
-    search(SMALL, method="lts", out=out, workload=Workload(prompt_len=16), evaluations=6, progress=False, say=lambda s: None)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    search(
+        SMALL,
+        method="lts",
+        out=out,
+        workload=Workload(prompt_len=16),
+        evaluations=6,
+        progress=False,
+        say=lambda s: None,
+    )
     return out
 
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
     "A run folder of a real exact search, its device profile in it."
-    out = tmp_path_factory.mktemp("runs")/"exact"
+    out = tmp_path_factory.mktemp("runs") / "exact"
     search(SMALL, out=out, workload=Workload(prompt_len=16), progress=False, say=lambda s: None)
     return out
 
 
 def leaves(node, path=()):  # every place in a JSON tree
     yield path
-    for key, child in (node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()): yield from leaves(child, (*path, key))
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from leaves(child, (*path, key))
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_profile(profiled, tmp_path, data):
     "Whatever one puts into or takes out of a profile, it loads and predicts plausible times, or says in one line why not."
-    tree = json.loads((profiled/"device.json").read_text())
-    path = data.draw(st.sampled_from([p for p in leaves(tree) if p and p[0] != "samples"] + [p for p in leaves(tree["samples"][:1]) if len(p) > 1 and p[0] == 0] * 3))
-    if path[0] == 0: path = ("samples", *path)
+    tree = json.loads((profiled / "device.json").read_text())
+    path = data.draw(
+        st.sampled_from(
+            [p for p in leaves(tree) if p and p[0] != "samples"]
+            + [p for p in leaves(tree["samples"][:1]) if len(p) > 1 and p[0] == 0] * 3
+        )
+    )
+    if path[0] == 0:
+        path = ("samples", *path)
     *way, last = path
     node = tree
-    for k in way: node = node[k]
-    if data.draw(st.booleans()): del node[last]
-    else: node[last] = data.draw(st.sampled_from([None, -1, float("nan"), 1e400, "x", [], {}, True, 0]))
-    (tmp_path/"p.json").write_text(json.dumps(tree))
-    try: found = DeviceProfile.load(tmp_path/"p.json").predict(list(SMALL.sample(3, 0)))
-    except ValueError as e: assert "\n" not in str(e).strip()
-    else: assert (found[["prefill_s", "latency_s"]].to_numpy() >= 0).all()
+    for k in way:
+        node = node[k]
+    if data.draw(st.booleans()):
+        del node[last]
+    else:
+        node[last] = data.draw(st.sampled_from([None, -1, float("nan"), 1e400, "x", [], {}, True, 0]))
+    (tmp_path / "p.json").write_text(json.dumps(tree))
+    try:
+        found = DeviceProfile.load(tmp_path / "p.json").predict(list(SMALL.sample(3, 0)))
+    except ValueError as e:
+        assert "\n" not in str(e).strip()
+    else:
+        assert (found[["prefill_s", "latency_s"]].to_numpy() >= 0).all()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(["run.json", "candidates.csv", "frontier.csv", "exact.npz", "device.json"]), keep=st.floats(0, 1), junk=st.binary(max_size=6))
+@given(
+    name=st.sampled_from(["run.json", "candidates.csv", "frontier.csv", "exact.npz", "device.json"]),
+    keep=st.floats(0, 1),
+    junk=st.binary(max_size=6),
+)
 def test_damaged_exact_run(profiled, tmp_path, name, keep, junk):
-    shutil.copytree(profiled, run := tmp_path/"run", dirs_exist_ok=True)
-    content = (profiled/name).read_bytes()
-    (run/name).write_bytes(content[:int(keep*len(content))] + junk)
-    for use in (lambda: SearchResult.load(run).pick(), lambda: DeviceProfile.load(run/"device.json")):
-        try: use()
-        except (ValueError, OSError) as e: assert "\n" not in str(e).strip()
+    shutil.copytree(profiled, run := tmp_path / "run", dirs_exist_ok=True)
+    content = (profiled / name).read_bytes()
+    (run / name).write_bytes(content[: int(keep * len(content))] + junk)
+    for use in (lambda: SearchResult.load(run).pick(), lambda: DeviceProfile.load(run / "device.json")):
+        try:
+            use()
+        except (ValueError, OSError) as e:
+            assert "\n" not in str(e).strip()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(["run.json", "candidates.csv", "frontier.csv", "store.sqlite"]), keep=st.floats(0, 1), junk=st.binary(max_size=6))
+@given(
+    name=st.sampled_from(["run.json", "candidates.csv", "frontier.csv", "store.sqlite"]),
+    keep=st.floats(0, 1),
+    junk=st.binary(max_size=6),
+)
 def test_damaged_run_folder(finished, tmp_path, name, keep, junk):
-    shutil.copytree(finished, run := tmp_path/"run", dirs_exist_ok=True)
-    content = (finished/name).read_bytes()
-    (run/name).write_bytes(content[:int(keep*len(content))] + junk)
-    for use in (lambda: SearchResult.load(run).pick(), lambda: Store(run/"store.sqlite").seconds(), lambda: read_run(run)):
-        try: use()
-        except (ValueError, OSError) as e: assert "\n" not in str(e).strip()
+    shutil.copytree(finished, run := tmp_path / "run", dirs_exist_ok=True)
+    content = (finished / name).read_bytes()
+    (run / name).write_bytes(content[: int(keep * len(content))] + junk)
+    for use in (
+        lambda: SearchResult.load(run).pick(),
+        lambda: Store(run / "store.sqlite").seconds(),
+        lambda: read_run(run),
+    ):
+        try:
+            use()
+        except (ValueError, OSError) as e:
+            assert "\n" not in str(e).strip()
 
 
 def test_a_damaged_store_is_not_overwritten(finished, tmp_path):
-    shutil.copytree(finished, run := tmp_path/"run")
-    (run/"store.sqlite").write_bytes(b"not a database at all" * 100)
+    shutil.copytree(finished, run := tmp_path / "run")
+    (run / "store.sqlite").write_bytes(b"not a database at all" * 100)
     code, out, err = lts("search", "--out", run, "--resume")
-    assert code == 2 and "damaged or not a store" in err and (run/"store.sqlite").read_bytes()[:3] == b"not"
+    assert code == 2 and "damaged or not a store" in err and (run / "store.sqlite").read_bytes()[:3] == b"not"
 
 
-@pytest.mark.parametrize("args, finding", [
-    (["search", "--out", "{run}"], "already holds a search; add --resume"),
-    (["search", "--out", "{run}", "--resume", "--seed", "5"], "seed=5: the search in"),
-    (["search", "--out", "{run}", "--resume", "--space", "gpt2"], "the search in"),
-    (["search", "--budget-s", "-3"], "budget_s=-3"),
-    (["search", "--budget-s", "inf"], "budget_s=inf"),
-    (["search", "--budget-s", "1e308"], "budget_s=1e+308"),
-    (["search", "--evaluations", "0"], "evaluations=0"),
-    (["search", "--threads", "100000"], "threads=100000"),
-    (["search", "--dtype", "int1"], "dtype='int1'"),
-    (["search", "--batch-size", "0"], "batch_size=0"),
-    (["search", "--logits", "some"], "logits='some'"),
-    (["search", "--min-params", "1e15"], "leave no architecture"),
-    (["search", "--min-params", "2e7", "--max-params", "1e7"], "leave no architecture"),
-    (["search", "--max-memory-mb", "-1"], "max_peak_bytes=-1000000"),
-    (["search", "--method", "exactly"], "method='exactly'"),
-    (["search", "--evaluations", "5"], "is for the methods lts and random"),
-    (["search", "--method", "lts", "--budget-s", "inf"], "budget_s=inf"),
-    (["search", "--method", "lts", "--evaluations", "0"], "evaluations=0"),
-    (["search", "--dtype", "bfloat16"], "dtype='bfloat16': must be 'float32' for method 'exact'"),
-    (["search", "--profile", "{profiled}/device.json", "--space", "gpt2"], "is not in this profile"),
-    (["search", "--profile", "{profiled}/device.json", "--threads", "1", "--prompt-len", "30"], "covers 2 to 16; measure a profile for it with `lts profile`, or search with --method lts"),
-    (["search", "--profile", "{profiled}/device.json", "--batch-size", "4"], "batch_size=4"),
-    (["search", "--profile", "{profiled}/device.json", "--dtype", "bfloat16"], "the profile was measured on"),
-    (["search", "--profile", "{profiled}/run.json"], "run.json': profile: format"),
-    (["search", "--profile", "{profiled}"], "cannot be read"),
-    (["search", "--profile", "{profiled}/device.json", "--min-params", "1e15"], "leave no architecture"),
-    (["pick", "{profiled}", "--max-latency-s", "1e-9"], "no member of the frontier meets it; the nearest has"),
-    (["show", "{run}", "--at-most", "0"], "at-most"),
-    (["pick", "{run}", "--min-params", "1e12"], "no member of the frontier meets it; the nearest"),
-    (["pick", "{run}", "--max-memory-mb", "0"], "peak_bytes=0.0: must be a number above 0"),
-    (["build", "{run}", "0000"], "id='0000'"),
-])
+@pytest.mark.parametrize(
+    "args, finding",
+    [
+        (["search", "--out", "{run}"], "already holds a search; add --resume"),
+        (["search", "--out", "{run}", "--resume", "--seed", "5"], "seed=5: the search in"),
+        (["search", "--out", "{run}", "--resume", "--space", "gpt2"], "the search in"),
+        (["search", "--budget-s", "-3"], "budget_s=-3"),
+        (["search", "--budget-s", "inf"], "budget_s=inf"),
+        (["search", "--budget-s", "1e308"], "budget_s=1e+308"),
+        (["search", "--evaluations", "0"], "evaluations=0"),
+        (["search", "--threads", "100000"], "threads=100000"),
+        (["search", "--dtype", "int1"], "dtype='int1'"),
+        (["search", "--batch-size", "0"], "batch_size=0"),
+        (["search", "--logits", "some"], "logits='some'"),
+        (["search", "--min-params", "1e15"], "leave no architecture"),
+        (["search", "--min-params", "2e7", "--max-params", "1e7"], "leave no architecture"),
+        (["search", "--max-memory-mb", "-1"], "max_peak_bytes=-1000000"),
+        (["search", "--method", "exactly"], "method='exactly'"),
+        (["search", "--evaluations", "5"], "is for the methods lts and random"),
+        (["search", "--method", "lts", "--budget-s", "inf"], "budget_s=inf"),
+        (["search", "--method", "lts", "--evaluations", "0"], "evaluations=0"),
+        (["search", "--dtype", "bfloat16"], "dtype='bfloat16': must be 'float32' for method 'exact'"),
+        (["search", "--profile", "{profiled}/device.json", "--space", "gpt2"], "is not in this profile"),
+        (
+            ["search", "--profile", "{profiled}/device.json", "--threads", "1", "--prompt-len", "30"],
+            "covers 2 to 16; measure a profile for it with `lts profile`, or search with --method lts",
+        ),
+        (["search", "--profile", "{profiled}/device.json", "--batch-size", "4"], "batch_size=4"),
+        (["search", "--profile", "{profiled}/device.json", "--dtype", "bfloat16"], "the profile was measured on"),
+        (["search", "--profile", "{profiled}/run.json"], "run.json': profile: format"),
+        (["search", "--profile", "{profiled}"], "cannot be read"),
+        (["search", "--profile", "{profiled}/device.json", "--min-params", "1e15"], "leave no architecture"),
+        (["pick", "{profiled}", "--max-latency-s", "1e-9"], "no member of the frontier meets it; the nearest has"),
+        (["show", "{run}", "--at-most", "0"], "at-most"),
+        (["pick", "{run}", "--min-params", "1e12"], "no member of the frontier meets it; the nearest"),
+        (["pick", "{run}", "--max-memory-mb", "0"], "peak_bytes=0.0: must be a number above 0"),
+        (["build", "{run}", "0000"], "id='0000'"),
+    ],
+)
 def test_commands(finished, profiled, tmp_path, args, finding):
     args = [a.format(run=finished, profiled=profiled) for a in args]
-    if args[0] == "search" and "--out" not in args: args += ["--out", tmp_path/"new"]
+    if args[0] == "search" and "--out" not in args:
+        args += ["--out", tmp_path / "new"]
     before = {p.name: p.read_bytes() for p in finished.iterdir()}
     code, out, err = lts(*args)
     assert (code, out, err.count("\n")) == (2, "", 1) and finding in err, (code, out, err)
-    assert {p.name: p.read_bytes() for p in finished.iterdir()} == before and not (tmp_path/"new"/"run.json").exists()
+    assert {p.name: p.read_bytes() for p in finished.iterdir()} == before and not (
+        tmp_path / "new" / "run.json"
+    ).exists()

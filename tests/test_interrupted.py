@@ -1,4 +1,5 @@
 """A real search on this CPU, killed, interrupted and starved of disk, and continued."""
+
 import json, os, signal, sqlite3, subprocess, sys, time
 
 import pytest
@@ -7,28 +8,40 @@ from conftest import lts, start
 ROWS = "select architecture, workload, occasion, body from measurement"
 
 
-def filed(folder) -> dict: return rows_of(folder/"store.sqlite")
+def filed(folder) -> dict:
+    return rows_of(folder / "store.sqlite")
 
 
 def rows_of(store) -> dict:  # (architecture, workload, occasion) -> measurement
-    if not store.exists(): return {}
+    if not store.exists():
+        return {}
     db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)
-    try: return {(a, w, o): b for a, w, o, b in db.execute(ROWS)}
-    except sqlite3.OperationalError: return {}  # not made yet
-    finally: db.close()
+    try:
+        return {(a, w, o): b for a, w, o, b in db.execute(ROWS)}
+    except sqlite3.OperationalError:
+        return {}  # not made yet
+    finally:
+        db.close()
 
 
 def stop_at(process, folder, rows: int, how) -> None:
-    while process.poll() is None and len(filed(folder)) < rows: time.sleep(.05)
-    if process.poll() is None: process.send_signal(how)
+    while process.poll() is None and len(filed(folder)) < rows:
+        time.sleep(0.05)
+    if process.poll() is None:
+        process.send_signal(how)
     process.communicate()
 
 
 def test_killed_again_and_again(tmp_path, space_file):
-    run, begin = tmp_path/"run", ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 14]
+    run, begin = tmp_path / "run", ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 14]
     known = {}
     for rows in (1, 6, 13, 19):  # while planning, searching, and measuring the frontier afresh
-        stop_at(start("search", "--out", run, *([] if (run/"run.json").exists() else begin), "--resume"), run, rows, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+        stop_at(
+            start("search", "--out", run, *([] if (run / "run.json").exists() else begin), "--resume"),
+            run,
+            rows,
+            signal.SIGKILL if os.name == "posix" else signal.SIGTERM,
+        )
         now = filed(run)
         assert known.items() <= now.items()  # nothing lost, nothing measured a second time
         known = now
@@ -42,43 +55,77 @@ def test_killed_again_and_again(tmp_path, space_file):
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_says_how_to_go_on(tmp_path, space_file):
-    heard = dict(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it, and so would what they start
-    process = start("search", "--out", tmp_path/"run", "--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 200, **heard)
-    while process.poll() is None and len(filed(tmp_path/"run")) < 3: time.sleep(.05)
+    heard = dict(
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )  # a shell's background jobs ignore it, and so would what they start
+    process = start(
+        "search",
+        "--out",
+        tmp_path / "run",
+        "--space",
+        space_file,
+        "--prompt-len",
+        16,
+        "--method",
+        "lts",
+        "--evaluations",
+        200,
+        **heard,
+    )
+    while process.poll() is None and len(filed(tmp_path / "run")) < 3:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
-    assert f"lts search --out {tmp_path/'run'} --resume" in err.splitlines()[-1]
-    code, _, err = lts("show", tmp_path/"run")
+    assert f"lts search --out {tmp_path / 'run'} --resume" in err.splitlines()[-1]
+    code, _, err = lts("show", tmp_path / "run")
     assert code == 2 and "has not finished" in err
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
 def test_full_disk(tmp_path, space_file):
     import resource
+
     tight = dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)))
-    code, out, err = lts("search", "--out", tmp_path/"run", "--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 30, **tight)
+    code, out, err = lts(
+        "search",
+        "--out",
+        tmp_path / "run",
+        "--space",
+        space_file,
+        "--prompt-len",
+        16,
+        "--method",
+        "lts",
+        "--evaluations",
+        30,
+        **tight,
+    )
     last = err.strip().splitlines()[-1]
     assert code == 2 and out == "" and "Traceback" not in err and last.startswith("error: out="), err
-    before = filed(tmp_path/"run")
+    before = filed(tmp_path / "run")
     assert before
-    code, _, err = lts("search", "--out", tmp_path/"run", "--resume")
-    assert code == 0 and before.items() <= filed(tmp_path/"run").items(), err
+    code, _, err = lts("search", "--out", tmp_path / "run", "--resume")
+    assert code == 0 and before.items() <= filed(tmp_path / "run").items(), err
 
 
 def test_profile_killed_again_and_again(tmp_path, space_file):
-    out, store = tmp_path/"device.json", tmp_path/"device.sqlite"
+    out, store = tmp_path / "device.json", tmp_path / "device.sqlite"
     known = {}
     for rows in (2, 9, 30):
         process = start("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out)
-        while process.poll() is None and len(rows_of(store)) < rows: time.sleep(.02)
-        if process.poll() is None: process.kill()
+        while process.poll() is None and len(rows_of(store)) < rows:
+            time.sleep(0.02)
+        if process.poll() is None:
+            process.kill()
         process.communicate()
         now = rows_of(store)
         assert known.items() <= now.items()  # nothing lost, nothing measured a second time
         known = now
     assert not out.exists()
-    code, printed, err = lts("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out, "--json")
+    code, printed, err = lts(
+        "profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out, "--json"
+    )
     assert code == 0 and known.items() <= rows_of(store).items(), err
     assert json.loads(printed)["validation"]["prefill"]["n"] == 5
     assert lts("profile", "--space", space_file, "--out", out)[0] == 2  # not overwritten
@@ -86,10 +133,13 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
 
 def test_searched_without_torch(tmp_path, space_file):
     "A profile is a file: where torch and transformers cannot be imported, it still gives the frontier, `show` and `pick`."
-    assert lts("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path/"device.json")[0] == 0
-    tree = json.loads((tmp_path/"device.json").read_text())
+    assert (
+        lts("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path / "device.json")[0]
+        == 0
+    )
+    tree = json.loads((tmp_path / "device.json").read_text())
     tree["machine"]["cpu"] = "a faraway one"
-    (tmp_path/"device.json").write_text(json.dumps(tree))
+    (tmp_path / "device.json").write_text(json.dumps(tree))
     code = """
 import sys
 class NoTorch:
@@ -99,7 +149,13 @@ sys.meta_path.insert(0, NoTorch())
 from lts_nb.cli import main
 sys.exit(main())
 """
-    def bare(*args): return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True)
-    found = bare("search", "--profile", tmp_path/"device.json", "--out", tmp_path/"run")
+
+    def bare(*args):
+        return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True)
+
+    found = bare("search", "--profile", tmp_path / "device.json", "--out", tmp_path / "run")
     assert found.returncode == 0 and "listed, with predicted latency" in found.stdout, found.stderr
-    assert "decoder parameters" in bare("pick", tmp_path/"run").stdout and "predicted [ms]" in bare("show", tmp_path/"run").stdout
+    assert (
+        "decoder parameters" in bare("pick", tmp_path / "run").stdout
+        and "predicted [ms]" in bare("show", tmp_path / "run").stdout
+    )

@@ -5,6 +5,7 @@
 Published architectures are rebuilt with the study's vocabulary of 512 tokens, so that they can read the study's text; their
 own have up to 267,735. Forty of each random set, evenly over their decoder parameters.
 """
+
 import importlib.util, json
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from lts_nb.profiler.store import write
 from lts_nb.study.tables import short_training
 
 HERE, EACH = Path(__file__).parent, 40
-FILE = HERE/"scores.json"
-spec = importlib.util.spec_from_file_location("study_run", HERE.parent/"study"/"run.py")
-study = importlib.util.module_from_spec(spec); spec.loader.exec_module(study)
+FILE = HERE / "scores.json"
+spec = importlib.util.spec_from_file_location("study_run", HERE.parent / "study" / "run.py")
+study = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(study)
 
 
 def small_vocabulary(a: Architecture) -> Architecture:
@@ -34,12 +36,21 @@ def small_vocabulary(a: Architecture) -> Architecture:
 def sets():
     "(name, architectures with the id of what was trained, sequences in a batch, their length)"
     yield "study", [(a.id, a) for a in dict.fromkeys(j.architecture for j in study.JOBS)], 8, 128
-    if not at_hand(): return
+    if not at_hand():
+        return
     frame = published()
     frame = frame[(frame.kind == "random") & frame.perplexity.notna()]
     for name, g in frame.groupby("experiment", sort=False):
         g = g.drop_duplicates("id").sort_values("decoder_params")
-        yield name, [(r.id, small_vocabulary(r.architecture)) for r in g.iloc[np.linspace(0, len(g) - 1, EACH).round().astype(int)].itertuples()], 2, 128
+        yield (
+            name,
+            [
+                (r.id, small_vocabulary(r.architecture))
+                for r in g.iloc[np.linspace(0, len(g) - 1, EACH).round().astype(int)].itertuples()
+            ],
+            2,
+            128,
+        )
 
 
 if __name__ == "__main__":
@@ -49,8 +60,9 @@ if __name__ == "__main__":
     done = {(r["set"], r["id"]) for r in found["rows"]}
     for name, architectures, B, T in sets():
         for id, a in architectures:
-            if (name, id) in done: continue
-            batch = valid[:B*T].reshape(B, T)
+            if (name, id) in done:
+                continue
+            batch = valid[: B * T].reshape(B, T)
             rows = scores([a], [*PROXIES, *([short_training(200_000)] if name == "study" else [])], batch)
             found["rows"] += json.loads(rows.assign(set=name, id=id).to_json(orient="records"))
             write(FILE, lambda path: path.write_text(json.dumps(found)))

@@ -5,6 +5,7 @@
 84 architectures over a factor of 20 in decoder parameters, 10 tokens for each parameter of the largest: 60 GPT-2 (18 of
 them in three sizes of equal ones) and 24 Llama (8 equal ones); five of the GPT-2 at four seeds more.
 """
+
 import sys
 from pathlib import Path
 
@@ -18,9 +19,20 @@ from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
 HERE = Path(__file__).parent
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000))
 JOBS = plan(SearchSpace.preset("gpt2-study")) + plan(SearchSpace.preset("llama-study"), 16, 60e3, 800e3, (400e3,), 8, 0)
-JOBS = [JOBS[i] for i in np.random.default_rng(0).permutation(len(JOBS))]   # so that what is there at any time is a fair part of the whole
+JOBS = [
+    JOBS[i] for i in np.random.default_rng(0).permutation(len(JOBS))
+]  # so that what is there at any time is a fair part of the whole
 
 
 if __name__ == "__main__":
-    with Store(HERE/"study.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
-        run_trials(JOBS, RECIPE, "stdlib", store, pool, HERE/"checkpoints", compiled=True, say=lambda text: print(text, flush=True))
+    with Store(HERE / "study.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
+        run_trials(
+            JOBS,
+            RECIPE,
+            "stdlib",
+            store,
+            pool,
+            HERE / "checkpoints",
+            compiled=True,
+            say=lambda text: print(text, flush=True),
+        )

@@ -16,15 +16,26 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../../nbs/cli/00_cli.ipynb #ba256eda
-app = typer.Typer(help="Find the language-model architectures worth training for a device, without training them.", no_args_is_help=True,
-                  add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    help="Find the language-model architectures worth training for a device, without training them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
 MaxLatency = Annotated[Optional[float], typer.Option(help="at most so many seconds for one request")]
 MaxMemory = Annotated[Optional[float], typer.Option(help="at most so much peak memory, in MB (10^6 bytes)")]
 MinParams = Annotated[Optional[float], typer.Option(help="at least so many decoder parameters, such as 20e6")]
-Space = Annotated[Optional[str], typer.Option(help="a preset (gpt2, transformer-xl, opt, llama, lfm2, gpt2-edges, llama-edges, gpt2-study, llama-study) or the path of a space's JSON file  [default: gpt2]")]
+Space = Annotated[
+    Optional[str],
+    typer.Option(
+        help="a preset (gpt2, transformer-xl, opt, llama, lfm2, gpt2-edges, llama-edges, gpt2-study, llama-study) or the path of a space's JSON file  [default: gpt2]"
+    ),
+]
 Target = Annotated[Optional[str], typer.Option(help="where to measure: torch-cpu  [default: torch-cpu]")]
 Threads = Annotated[Optional[int], typer.Option(help="torch threads  [default: 1]")]
 DType = Annotated[Optional[str], typer.Option(help="float32 or bfloat16  [default: float32]")]
@@ -32,8 +43,14 @@ BatchSize = Annotated[Optional[int], typer.Option(help="sequences at once  [defa
 PromptLen = Annotated[Optional[int], typer.Option(help="tokens read at once  [default: 192]")]
 NewTokens = Annotated[Optional[int], typer.Option(help="tokens decoded after them  [default: 0]")]
 
-def note(text: str): typer.echo(text, err=True)
-def megabytes(mb: float | None) -> float | None: return None if mb is None else mb * 1e6
+
+def note(text: str):
+    typer.echo(text, err=True)
+
+
+def megabytes(mb: float | None) -> float | None:
+    return None if mb is None else mb * 1e6
+
 
 def as_json(frame) -> list:
     "Rows of a table as plain values, NaN as null."
@@ -44,20 +61,51 @@ def as_json(frame) -> list:
 def search_command(
     space: Space = None,
     target: Target = None,
-    out: Annotated[Path, typer.Option(help="run folder; must be new, or continued with --resume")] = Path("runs/search"),
-    method: Annotated[Optional[str], typer.Option(help="exact (computed from a device profile), lts (the paper's evolution) or random  [default: exact]")] = None,
-    objectives: Annotated[Optional[str], typer.Option(help="exact: two or three of decoder_params (quality, with --proxy), latency_s, prefill_s (time to first token), decode_s (a new token), kv_cache_bytes, peak_bytes, weight_bytes, flops, with commas  [default: decoder_params,latency_s,peak_bytes]")] = None,
-    profile: Annotated[Optional[Path], typer.Option(help="exact: a file that `lts profile` wrote, on this or another machine; measured first if not given")] = None,
-    proxy: Annotated[Optional[str], typer.Option(help="what stands for quality: decoder_params, total_params, depth, width, or the path of a fitted loss law  [default: decoder_params]")] = None,
-    budget_s: Annotated[Optional[float], typer.Option(help="lts, random: seconds for measuring, turned once into a number of evaluations  [default: 300]")] = None,
-    evaluations: Annotated[Optional[int], typer.Option(help="lts, random: architectures to measure, instead of a budget")] = None,
+    out: Annotated[Path, typer.Option(help="run folder; must be new, or continued with --resume")] = Path(
+        "runs/search"
+    ),
+    method: Annotated[
+        Optional[str],
+        typer.Option(
+            help="exact (computed from a device profile), lts (the paper's evolution) or random  [default: exact]"
+        ),
+    ] = None,
+    objectives: Annotated[
+        Optional[str],
+        typer.Option(
+            help="exact: two or three of decoder_params (quality, with --proxy), latency_s, prefill_s (time to first token), decode_s (a new token), kv_cache_bytes, peak_bytes, weight_bytes, flops, with commas  [default: decoder_params,latency_s,peak_bytes]"
+        ),
+    ] = None,
+    profile: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="exact: a file that `lts profile` wrote, on this or another machine; measured first if not given"
+        ),
+    ] = None,
+    proxy: Annotated[
+        Optional[str],
+        typer.Option(
+            help="what stands for quality: decoder_params, total_params, depth, width, or the path of a fitted loss law  [default: decoder_params]"
+        ),
+    ] = None,
+    budget_s: Annotated[
+        Optional[float],
+        typer.Option(
+            help="lts, random: seconds for measuring, turned once into a number of evaluations  [default: 300]"
+        ),
+    ] = None,
+    evaluations: Annotated[
+        Optional[int], typer.Option(help="lts, random: architectures to measure, instead of a budget")
+    ] = None,
     seed: Annotated[Optional[int], typer.Option(help="of everything random  [default: 0]")] = None,
     threads: Threads = None,
     dtype: DType = None,
     batch_size: BatchSize = None,
     prompt_len: PromptLen = None,
     new_tokens: NewTokens = None,
-    logits: Annotated[Optional[str], typer.Option(help="last (as in serving) or all (the paper's forward pass)  [default: last]")] = None,
+    logits: Annotated[
+        Optional[str], typer.Option(help="last (as in serving) or all (the paper's forward pass)  [default: last]")
+    ] = None,
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
@@ -71,31 +119,69 @@ def search_command(
     from lts_nb.profiler.timing import Workload
     from lts_nb.searches.search import search
     from lts_nb.profiler.targets import get_target
+
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
-    options, work = told(threads=threads, dtype=dtype), told(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits)
-    limits = told(max_latency_s=max_latency_s, max_peak_bytes=megabytes(max_memory_mb), min_decoder_params=min_params, max_decoder_params=max_params)
-    try: result = search(space, get_target(target or "torch-cpu", **options) if target or options else None, method, Workload(**work) if work else None, out, seed, budget_s,
-                         evaluations, limits or None, objectives and objectives.split(","), profile, proxy, resume, progress=True, say=note)
-    except KeyboardInterrupt: note(f"\nstopped; everything measured is kept. Continue with: lts search --out {out} --resume"); raise typer.Exit(130)
-    except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, continue with --resume when there is room") from None
-    if json_: return typer.echo(json.dumps(dict(folder=str(out), run=result.run, frontier=as_json(result.frontier))))
+    options, work = (
+        told(threads=threads, dtype=dtype),
+        told(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits),
+    )
+    limits = told(
+        max_latency_s=max_latency_s,
+        max_peak_bytes=megabytes(max_memory_mb),
+        min_decoder_params=min_params,
+        max_decoder_params=max_params,
+    )
+    try:
+        result = search(
+            space,
+            get_target(target or "torch-cpu", **options) if target or options else None,
+            method,
+            Workload(**work) if work else None,
+            out,
+            seed,
+            budget_s,
+            evaluations,
+            limits or None,
+            objectives and objectives.split(","),
+            profile,
+            proxy,
+            resume,
+            progress=True,
+            say=note,
+        )
+    except KeyboardInterrupt:
+        note(f"\nstopped; everything measured is kept. Continue with: lts search --out {out} --resume")
+        raise typer.Exit(130)
+    except OSError as e:
+        raise ValueError(
+            f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, continue with --resume when there is room"
+        ) from None
+    if json_:
+        return typer.echo(json.dumps(dict(folder=str(out), run=result.run, frontier=as_json(result.frontier))))
     typer.echo(result)
-    typer.echo(f"\nall of it, and the picture {out/'frontier.png'}, is in {out}\nnext: lts pick {out} --max-latency-s {result.frontier.latency_s.median():.3f}")
+    typer.echo(
+        f"\nall of it, and the picture {out / 'frontier.png'}, is in {out}\nnext: lts pick {out} --max-latency-s {result.frontier.latency_s.median():.3f}"
+    )
 
 # %% ../../nbs/cli/00_cli.ipynb #4b80b73a
 def new_file(path: Path):
     "Raise `ValueError` unless a file of this name can be made."
-    if path.exists(): raise ValueError(f"out={str(path)!r}: exists; choose a new name")
+    if path.exists():
+        raise ValueError(f"out={str(path)!r}: exists; choose a new name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as e: raise ValueError(f"out={str(path)!r}: cannot be written ({e.strerror})") from None
+    except OSError as e:
+        raise ValueError(f"out={str(path)!r}: cannot be written ({e.strerror})") from None
+
 
 @app.command("profile")
 def profile_command(
     space: Space = None,
     target: Target = None,
-    out: Annotated[Path, typer.Option(help="the profile; its measurements go into a file beside it, ending in .sqlite")] = Path("device.json"),
+    out: Annotated[
+        Path, typer.Option(help="the profile; its measurements go into a file beside it, ending in .sqlite")
+    ] = Path("device.json"),
     held_out: Annotated[int, typer.Option(min=0, help="whole architectures to try the profile on; 0 for none")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     threads: Threads = None,
@@ -114,18 +200,40 @@ def profile_command(
     from lts_nb.space.space import get_space
     from lts_nb.profiler.store import Store
     from lts_nb.profiler.targets import get_target
+
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
-    place, device, workload = get_space(space or "gpt2"), get_target(target or "torch-cpu", **told(threads=threads, dtype=dtype)), Workload(**told(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens))
-    workload.check(place.max_len); new_file(out)
-    if 0 < held_out < 3: raise ValueError(f"held_out={held_out}: must be 0 or at least 3")
+    place, device, workload = (
+        get_space(space or "gpt2"),
+        get_target(target or "torch-cpu", **told(threads=threads, dtype=dtype)),
+        Workload(**told(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens)),
+    )
+    workload.check(place.max_len)
+    new_file(out)
+    if 0 < held_out < 3:
+        raise ValueError(f"held_out={held_out}: must be 0 or at least 3")
     try:
-        with Store(out.with_suffix(".sqlite")) as store, tqdm(total=DeviceProfile.planned(place, workload, held_out), unit="request", leave=False) as bar:
+        with (
+            Store(out.with_suffix(".sqlite")) as store,
+            tqdm(total=DeviceProfile.planned(place, workload, held_out), unit="request", leave=False) as bar,
+        ):
             found = DeviceProfile.measure(place, device, workload, store, held_out, seed, bar.update)
         found.save(out)
-    except KeyboardInterrupt: note(f"\nstopped; everything measured is kept in {out.with_suffix('.sqlite')}. Call the same command again to continue"); raise typer.Exit(130)
-    except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, call again when there is room") from None
-    if json_: return typer.echo(json.dumps(dict(out=str(out), kind=found.kind, validation=found.validation)))
-    typer.echo(f"{found}\n" + (found.summary().to_string(index=False) if held_out else "") + f"\nnext: lts search --profile {out} --out runs/search")
+    except KeyboardInterrupt:
+        note(
+            f"\nstopped; everything measured is kept in {out.with_suffix('.sqlite')}. Call the same command again to continue"
+        )
+        raise typer.Exit(130)
+    except OSError as e:
+        raise ValueError(
+            f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, call again when there is room"
+        ) from None
+    if json_:
+        return typer.echo(json.dumps(dict(out=str(out), kind=found.kind, validation=found.validation)))
+    typer.echo(
+        f"{found}\n"
+        + (found.summary().to_string(index=False) if held_out else "")
+        + f"\nnext: lts search --profile {out} --out runs/search"
+    )
 
 # %% ../../nbs/cli/00_cli.ipynb #e17cc3d2
 @app.command()
@@ -136,8 +244,10 @@ def show(
 ):
     "Print the frontier of a run."
     from lts_nb.searches.search import SearchResult, headline, table
+
     result = SearchResult.load(run)
-    if json_: return typer.echo(json.dumps(dict(run=result.run, frontier=as_json(result.frontier))))
+    if json_:
+        return typer.echo(json.dumps(dict(run=result.run, frontier=as_json(result.frontier))))
     rows, epsilon = table(result, at_most)
     typer.echo(headline(result, len(rows), epsilon) + "\n" + rows.to_string(index=False))
 
@@ -148,10 +258,19 @@ def pick(
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
-    max_loss: Annotated[Optional[float], typer.Option(help="at most so high a predicted loss, in nats, where a loss law stands for quality")] = None,
-    max_prefill_s: Annotated[Optional[float], typer.Option(help="at most so many seconds to the first token, where that was an objective")] = None,
-    max_decode_s: Annotated[Optional[float], typer.Option(help="at most so many seconds for a new token, where that was an objective")] = None,
-    max_kv_cache_mb: Annotated[Optional[float], typer.Option(help="at most so large a KV cache, where that was an objective")] = None,
+    max_loss: Annotated[
+        Optional[float],
+        typer.Option(help="at most so high a predicted loss, in nats, where a loss law stands for quality"),
+    ] = None,
+    max_prefill_s: Annotated[
+        Optional[float], typer.Option(help="at most so many seconds to the first token, where that was an objective")
+    ] = None,
+    max_decode_s: Annotated[
+        Optional[float], typer.Option(help="at most so many seconds for a new token, where that was an objective")
+    ] = None,
+    max_kv_cache_mb: Annotated[
+        Optional[float], typer.Option(help="at most so large a KV cache, where that was an objective")
+    ] = None,
     json_: Json = False,
 ):
     """The best architecture within a budget.
@@ -159,8 +278,18 @@ def pick(
     Without a budget: a balanced choice, the knee of the frontier."""
     from lts_nb.show.explorer import in_words
     from lts_nb.searches.search import SearchResult
-    row = SearchResult.load(run).row(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params, predicted_loss=max_loss, prefill_s=max_prefill_s, decode_s=max_decode_s, kv_cache_bytes=megabytes(max_kv_cache_mb))
-    if json_: return typer.echo(json.dumps(as_json(row.to_frame().T.infer_objects())[0]))
+
+    row = SearchResult.load(run).row(
+        latency_s=max_latency_s,
+        peak_bytes=megabytes(max_memory_mb),
+        decoder_params=min_params,
+        predicted_loss=max_loss,
+        prefill_s=max_prefill_s,
+        decode_s=max_decode_s,
+        kv_cache_bytes=megabytes(max_kv_cache_mb),
+    )
+    if json_:
+        return typer.echo(json.dumps(as_json(row.to_frame().T.infer_objects())[0]))
     typer.echo(f"{row['id']}: {in_words(row)}\nnext: lts build {run} {row['id'][:8]} --out model")
 
 # %% ../../nbs/cli/00_cli.ipynb #da85ddba
@@ -176,18 +305,26 @@ def build(
 
     An ordinary Hugging Face folder, ready to be trained."""
     from lts_nb.searches.search import SearchResult
+
     a = SearchResult.load(run).architecture(id)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f"out={str(out)!r}: exists; must be a new name or an empty folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"out={str(out)!r}: exists; must be a new name or an empty folder")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
     from lts_nb.models.build import build as build_model
     from lts_nb.space.counts import count
+
     transformers.utils.logging.disable_progress_bar()
-    try: build_model(a, seed).save_pretrained(out)
-    except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}") from None
-    (out/"architecture.json").write_text(a.to_json(), encoding="utf-8")
-    if json_: return typer.echo(json.dumps(dict(id=a.id, out=str(out), total_params=count(a).total)))
-    typer.echo(f"{a.id}, {count(a).total/1e6:.1f} M parameters, untrained, in {out}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)")
+    try:
+        build_model(a, seed).save_pretrained(out)
+    except OSError as e:
+        raise ValueError(f"out={str(out)!r}: {e.strerror or e}") from None
+    (out / "architecture.json").write_text(a.to_json(), encoding="utf-8")
+    if json_:
+        return typer.echo(json.dumps(dict(id=a.id, out=str(out), total_params=count(a).total)))
+    typer.echo(
+        f"{a.id}, {count(a).total / 1e6:.1f} M parameters, untrained, in {out}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)"
+    )
 
 # %% ../../nbs/cli/00_cli.ipynb #d9079ac7
 def published_study(archive: Path | None, out: Path, json_: bool):
@@ -195,14 +332,22 @@ def published_study(archive: Path | None, out: Path, json_: bool):
     from lts_nb.study.tables import published_figures as replication
     from lts_nb.study.published import disagreements, published
     from lts_nb.study.ranking import readable
+
     frame = published(archive)
     table, odd = replication.published_table(frame), disagreements(frame)
-    if json_: return typer.echo(json.dumps(dict(architectures=len(frame), experiments=as_json(table), disagreements=len(odd))))
+    if json_:
+        return typer.echo(
+            json.dumps(dict(architectures=len(frame), experiments=as_json(table), disagreements=len(odd)))
+        )
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("ranks", "tops", "divisors", "frontiers"): getattr(replication, f"plot_{name}")(frame).savefig(out/f"{name}.png", dpi=120)
-    typer.echo(f"{len(frame):,} published architectures; agreement of decoder parameters with perplexity, 95 % intervals in brackets (rho_total: of all parameters)\n"
-               f"{readable(table, replication.STATISTICS).to_string(index=False)}\nwhat the archive stores otherwise than its configurations give (nbs/14a_published says why):\n"
-               f"{odd.groupby(['what', 'why']).size().rename('rows').reset_index().to_string(index=False)}\nfigures are in {out}")
+    for name in ("ranks", "tops", "divisors", "frontiers"):
+        getattr(replication, f"plot_{name}")(frame).savefig(out / f"{name}.png", dpi=120)
+    typer.echo(
+        f"{len(frame):,} published architectures; agreement of decoder parameters with perplexity, 95 % intervals in brackets (rho_total: of all parameters)\n"
+        f"{readable(table, replication.STATISTICS).to_string(index=False)}\nwhat the archive stores otherwise than its configurations give (nbs/14a_published says why):\n"
+        f"{odd.groupby(['what', 'why']).size().rename('rows').reset_index().to_string(index=False)}\nfigures are in {out}"
+    )
+
 
 def report(store, json_: bool):
     "Say what the trials of a store show."
@@ -210,26 +355,57 @@ def report(store, json_: bool):
     from lts_nb.study.ranking import readable
     from lts_nb.study.tables import agreements, first_seeds, noise, settled
     from lts_nb.training.training_runs import trials
+
     t = trials(store)
-    if t.empty: raise ValueError("out: holds no trial yet; train some with --train")
+    if t.empty:
+        raise ValueError("out: holds no trial yet; train some with --train")
     good, shown = t[t.error.isna()], ("rho", "tau", "cr50")
     scores = good.drop_duplicates("id").set_index("id")[["decoder_params", "total_params", "n_layer", "d_model"]]
-    tables = dict(agreement=agreements(first_seeds(t), scores, ("corpus", "backbone", "tokens")), budgets=settled(t), noise=noise(t))
-    if json_: return typer.echo(json.dumps({k: as_json(v) for k, v in tables.items()} | dict(failed=as_json(t[t.error.notna()][["id", "seed", "error"]]))))
-    typer.echo(f"{good.groupby(['id', 'seed']).ngroups} trainings of {good.id.nunique()} architectures, {t.error.notna().sum()} failed, {int(good.loss.isna().sum())} losses diverged\n")
+    tables = dict(
+        agreement=agreements(first_seeds(t), scores, ("corpus", "backbone", "tokens")),
+        budgets=settled(t),
+        noise=noise(t),
+    )
+    if json_:
+        return typer.echo(
+            json.dumps(
+                {k: as_json(v) for k, v in tables.items()}
+                | dict(failed=as_json(t[t.error.notna()][["id", "seed", "error"]]))
+            )
+        )
+    typer.echo(
+        f"{good.groupby(['id', 'seed']).ngroups} trainings of {good.id.nunique()} architectures, {t.error.notna().sum()} failed, {int(good.loss.isna().sum())} losses diverged\n"
+    )
     told = tables["agreement"]
-    typer.echo(readable(told.assign(corpus=told.corpus.str[:8]), shown)[["corpus", "backbone", "tokens", "score", "n", *shown]].to_string(index=False) if len(told) else "too few for a rank correlation")
+    typer.echo(
+        readable(told.assign(corpus=told.corpus.str[:8]), shown)[
+            ["corpus", "backbone", "tokens", "score", "n", *shown]
+        ].to_string(index=False)
+        if len(told)
+        else "too few for a rank correlation"
+    )
     for b in tables["budgets"].itertuples():
-        if not math.isnan(b.rho): typer.echo(f"{b.backbone}: ranks at {b.before/1e6:g} M and {b.tokens/1e6:g} M tokens agree with ρ = {b.rho:.3f}: {'settled' if b.settled else 'unsettled, so what is said here is about short training'}")
-    for n in tables["noise"].itertuples(): typer.echo(f"{n.backbone}, {n.tokens/1e6:g} M tokens: another seed changes a loss by {n.sd:.4f} nats (standard deviation, {n.trainings} trainings of {n.architectures} architectures)")
-    for e in t[t.error.notna()].itertuples(): typer.echo(f"failed: {e.id} seed {e.seed}: {e.error}")
+        if not math.isnan(b.rho):
+            typer.echo(
+                f"{b.backbone}: ranks at {b.before / 1e6:g} M and {b.tokens / 1e6:g} M tokens agree with ρ = {b.rho:.3f}: {'settled' if b.settled else 'unsettled, so what is said here is about short training'}"
+            )
+    for n in tables["noise"].itertuples():
+        typer.echo(
+            f"{n.backbone}, {n.tokens / 1e6:g} M tokens: another seed changes a loss by {n.sd:.4f} nats (standard deviation, {n.trainings} trainings of {n.architectures} architectures)"
+        )
+    for e in t[t.error.notna()].itertuples():
+        typer.echo(f"failed: {e.id} seed {e.seed}: {e.error}")
+
+
 def fitted(store, out: Path, backbone: str | None, json_: bool):
     "Fit a loss law on the trials of a store and write it."
     from lts_nb.study.tables import law_of
     from lts_nb.profiler.store import write
     from lts_nb.training.training_runs import trials
+
     t = trials(store)
-    if t.empty: raise ValueError("out: holds no trial yet; train some with --train")
+    if t.empty:
+        raise ValueError("out: holds no trial yet; train some with --train")
     found = law_of(t, backbone)
     write(out, lambda path: path.write_text(found.to_json(), encoding="utf-8"))
     typer.echo(found.to_json() if json_ else f"{found}\nnext: lts search --proxy {out}")
@@ -237,72 +413,157 @@ def fitted(store, out: Path, backbone: str | None, json_: bool):
 # %% ../../nbs/cli/00_cli.ipynb #0610f781
 def listed(field: str, text: str) -> tuple:
     "Whole numbers from a list with commas, such as 4e6,8e6. Raises `ValueError`."
-    try: return tuple(int(float(x)) for x in text.split(",") if x)
-    except (ValueError, OverflowError): raise ValueError(f"{field}={text!r}: must be numbers with commas between them, such as 4e6,8e6") from None
+    try:
+        return tuple(int(float(x)) for x in text.split(",") if x)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{field}={text!r}: must be numbers with commas between them, such as 4e6,8e6") from None
+
 
 @app.command("study")
 def study_command(
-    published: Annotated[bool, typer.Option("--published", help="from the paper's 1,116 trained architectures: its table and figures")] = False,
-    train: Annotated[bool, typer.Option("--train", help="train architectures of a space; call again to continue. Without either: what --out holds")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="from the paper's 1,116 trained architectures: its table and figures")
+    ] = False,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="train architectures of a space; call again to continue. Without either: what --out holds"
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="folder of the study")] = Path("runs/study"),
-    archive: Annotated[Optional[Path], typer.Option(help="published: the downloaded zip of the paper's repository  [default: $LTS_NB_PUBLISHED, else downloaded once]")] = None,
+    archive: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="published: the downloaded zip of the paper's repository  [default: $LTS_NB_PUBLISHED, else downloaded once]"
+        ),
+    ] = None,
     space: Space = None,
     architectures: Annotated[int, typer.Option(min=1, help="so many, evenly over the range of sizes")] = 42,
     min_params: Annotated[float, typer.Option(help="least decoder parameters")] = 40e3,
     max_params: Annotated[float, typer.Option(help="most decoder parameters")] = 800e3,
-    equal: Annotated[str, typer.Option(help="sizes, in decoder parameters, of six equally large architectures each; '' for none")] = "200e3,350e3,600e3",
+    equal: Annotated[
+        str, typer.Option(help="sizes, in decoder parameters, of six equally large architectures each; '' for none")
+    ] = "200e3,350e3,600e3",
     repeated: Annotated[int, typer.Option(min=0, help="architectures that are trained with four seeds more")] = 5,
     tokens: Annotated[str, typer.Option(help="token budgets, all from one run")] = "4e6,8e6",
-    lr: Annotated[Optional[float], typer.Option(help="learning rate of 128 inputs in two layers  [default: that of `Recipe`]")] = None,
-    corpus: Annotated[str, typer.Option(help="stdlib (Python's standard library), a folder of .txt files, or hub:owner/name")] = "stdlib",
+    lr: Annotated[
+        Optional[float], typer.Option(help="learning rate of 128 inputs in two layers  [default: that of `Recipe`]")
+    ] = None,
+    corpus: Annotated[
+        str, typer.Option(help="stdlib (Python's standard library), a folder of .txt files, or hub:owner/name")
+    ] = "stdlib",
     seed: Annotated[int, typer.Option(min=0, help="of the drawn architectures")] = 0,
-    workers: Annotated[Optional[int], typer.Option(min=1, help="processes, one thread each  [default: one a core]")] = None,
-    law: Annotated[Optional[Path], typer.Option(help="fit a loss law on what --out holds and write it here, for lts search --proxy")] = None,
+    workers: Annotated[
+        Optional[int], typer.Option(min=1, help="processes, one thread each  [default: one a core]")
+    ] = None,
+    law: Annotated[
+        Optional[Path],
+        typer.Option(help="fit a loss law on what --out holds and write it here, for lts search --proxy"),
+    ] = None,
     backbone: Annotated[Optional[str], typer.Option(help="law: whose, where the study has several")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="with torch.compile: half as long again as fast, needs a C++ compiler")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="with torch.compile: half as long again as fast, needs a C++ compiler")
+    ] = False,
     json_: Json = False,
 ):
     """How well scores rank trained architectures: published ones, or your own."""
-    if published and train: raise ValueError("--published --train: choose one")
-    if published: return published_study(archive, out, json_)
+    if published and train:
+        raise ValueError("--published --train: choose one")
+    if published:
+        return published_study(archive, out, json_)
     from lts_nb.profiler.store import Store
-    if not train and not (out/"study.sqlite").exists(): raise ValueError(f"out={str(out)!r}: holds no study; say --published or --train")
+
+    if not train and not (out / "study.sqlite").exists():
+        raise ValueError(f"out={str(out)!r}: holds no study; say --published or --train")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with Store(out/"study.sqlite") as store:
+        with Store(out / "study.sqlite") as store:
             if train:
                 from lts_nb.space.space import get_space
                 from lts_nb.training.training import Recipe
                 from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
+
                 place = get_space(space or "gpt2-study")
-                jobs = plan(place, architectures, min_params, max_params, listed("equal", equal), 6, min(repeated, architectures), 4, seed)
-                recipe = Recipe(tokens=listed("tokens", tokens), seq_len=min(place.max_len, 128), **({} if lr is None else dict(lr=lr)))
-                with LocalExecutor(workers) as pool: run_trials(jobs, recipe, corpus, store, pool, out/"checkpoints", compiled, note)
-            if law: return fitted(store, law, backbone, json_)
+                jobs = plan(
+                    place,
+                    architectures,
+                    min_params,
+                    max_params,
+                    listed("equal", equal),
+                    6,
+                    min(repeated, architectures),
+                    4,
+                    seed,
+                )
+                recipe = Recipe(
+                    tokens=listed("tokens", tokens),
+                    seq_len=min(place.max_len, 128),
+                    **({} if lr is None else dict(lr=lr)),
+                )
+                with LocalExecutor(workers) as pool:
+                    run_trials(jobs, recipe, corpus, store, pool, out / "checkpoints", compiled, note)
+            if law:
+                return fitted(store, law, backbone, json_)
             report(store, json_)
-    except KeyboardInterrupt: note(f"\nstopped; what was trained is kept in {out/'study.sqlite'}. Call the same command again to continue"); raise typer.Exit(130)
-    except OSError as e: raise ValueError(f"out={str(out)!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room") from None
+    except KeyboardInterrupt:
+        note(f"\nstopped; what was trained is kept in {out / 'study.sqlite'}. Call the same command again to continue")
+        raise typer.Exit(130)
+    except OSError as e:
+        raise ValueError(
+            f"out={str(out)!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room"
+        ) from None
 
 # %% ../../nbs/cli/00_cli.ipynb #9cd119fd
 @app.command("train")
 def train_command(
     run: Run,
-    ids: Annotated[Optional[list[str]], typer.Argument(help="ids of architectures, or their beginnings; or say a budget")] = None,
+    ids: Annotated[
+        Optional[list[str]], typer.Argument(help="ids of architectures, or their beginnings; or say a budget")
+    ] = None,
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
-    corpus: Annotated[str, typer.Option(help="stdlib (Python's standard library), a folder of .txt files, one such file, hub:owner/name/configuration, or stream:… of it")] = "stdlib",
-    tokenizer: Annotated[Optional[str], typer.Option(help="a folder, hub id or tokenizer.json  [default: one trained on the corpus]")] = None,
-    vocab_size: Annotated[Optional[int], typer.Option(help="of the tokenizer that is trained  [default: the model's]")] = None,
+    corpus: Annotated[
+        str,
+        typer.Option(
+            help="stdlib (Python's standard library), a folder of .txt files, one such file, hub:owner/name/configuration, or stream:… of it"
+        ),
+    ] = "stdlib",
+    tokenizer: Annotated[
+        Optional[str], typer.Option(help="a folder, hub id or tokenizer.json  [default: one trained on the corpus]")
+    ] = None,
+    vocab_size: Annotated[
+        Optional[int], typer.Option(help="of the tokenizer that is trained  [default: the model's]")
+    ] = None,
     recipe: Annotated[str, typer.Option(help="cosine, wikitext-103 (the paper's) or study")] = "cosine",
-    tokens: Annotated[Optional[float], typer.Option(help="to train on, such as 20e6  [default: 20 for each decoder parameter; wikitext-103 has its own]")] = None,
-    batch_size: Annotated[Optional[int], typer.Option(help="sequences a step, over all processes  [default: the recipe's]")] = None,
-    seq_len: Annotated[Optional[int], typer.Option(help="tokens a sequence  [default: all that the model can read; wikitext-103: 192]")] = None,
-    lr: Annotated[Optional[float], typer.Option(help="learning rate of 128 inputs in two layers; wikitext-103: of all  [default: the recipe's]")] = None,
-    dtype: Annotated[Optional[str], typer.Option(help="auto (bfloat16 where the machine computes in it), bfloat16 or float32  [default: auto]")] = None,
-    parts: Annotated[int, typer.Option(min=1, help="into which a step is cut where memory is short; the step stays the same")] = 1,
+    tokens: Annotated[
+        Optional[float],
+        typer.Option(
+            help="to train on, such as 20e6  [default: 20 for each decoder parameter; wikitext-103 has its own]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        Optional[int], typer.Option(help="sequences a step, over all processes  [default: the recipe's]")
+    ] = None,
+    seq_len: Annotated[
+        Optional[int], typer.Option(help="tokens a sequence  [default: all that the model can read; wikitext-103: 192]")
+    ] = None,
+    lr: Annotated[
+        Optional[float],
+        typer.Option(help="learning rate of 128 inputs in two layers; wikitext-103: of all  [default: the recipe's]"),
+    ] = None,
+    dtype: Annotated[
+        Optional[str],
+        typer.Option(help="auto (bfloat16 where the machine computes in it), bfloat16 or float32  [default: auto]"),
+    ] = None,
+    parts: Annotated[
+        int, typer.Option(min=1, help="into which a step is cut where memory is short; the step stays the same")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="of weights and order")] = 0,
-    out: Annotated[Optional[Path], typer.Option(help="folder of the model, or of the models  [default: models in the run's folder]")] = None,
+    out: Annotated[
+        Optional[Path],
+        typer.Option(help="folder of the model, or of the models  [default: models in the run's folder]"),
+    ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="with torch.compile; needs a C++ compiler")] = False,
     json_: Json = False,
 ):
@@ -312,45 +573,100 @@ def train_command(
     from contextlib import nullcontext
     from lts_nb.searches.search import SearchResult
     from lts_nb.profiler.store import Store
-    result, limits = SearchResult.load(run), dict(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params)
-    if ids and any(v is not None for v in limits.values()): raise ValueError(f"id={ids[0]!r}: give ids, or a budget, not both")
+
+    result, limits = (
+        SearchResult.load(run),
+        dict(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params),
+    )
+    if ids and any(v is not None for v in limits.values()):
+        raise ValueError(f"id={ids[0]!r}: give ids, or a budget, not both")
     chosen = [result.architecture(i) for i in ids] if ids else [result.pick(**limits)]
-    if ids and len({a.id for a in chosen}) < len(ids): raise ValueError(f"id={' '.join(ids)!r}: the same architecture twice")
+    if ids and len({a.id for a in chosen}) < len(ids):
+        raise ValueError(f"id={' '.join(ids)!r}: the same architecture twice")
     import transformers
     from lts_nb.space.counts import count
     from lts_nb.training.model_folder import recipe_for, train_model
+
     transformers.utils.logging.disable_progress_bar()
     first, found = os.environ.get("RANK", "0") == "0", []
     hows = [recipe_for(a, recipe, tokens, batch_size=batch_size, seq_len=seq_len, lr=lr, dtype=dtype) for a in chosen]
-    place = lambda a: (out or run/"models")/a.id[:8] if len(chosen) > 1 or out is None else out
+    place = lambda a: (out or run / "models") / a.id[:8] if len(chosen) > 1 or out is None else out
     try:
-        with Store(run/"store.sqlite") if first else nullcontext() as store:
+        with Store(run / "store.sqlite") if first else nullcontext() as store:
             for a, how in zip(chosen, hows):
-                if first: note(f"{a.id}: {count(a).decoder/1e6:.2f} M decoder parameters, {how.tokens[-1]/1e6:,.2f} M tokens in {how.steps(-1):,} steps, into {place(a)}")
-                found.append(train_model(a, place(a), corpus, how, seed, tokenizer, vocab_size, parts, store, compiled, say=note if first else None) | dict(out=str(place(a))))
-    except KeyboardInterrupt: note(f"\nstopped; call the same command again to continue from the last checkpoint"); raise typer.Exit(130)
-    except OSError as e: raise ValueError(f"out={str(out or run/'models')!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room") from None
-    if not first: return
-    if json_: return typer.echo(json.dumps(json.loads(json.dumps(found), parse_constant=lambda name: None)))
+                if first:
+                    note(
+                        f"{a.id}: {count(a).decoder / 1e6:.2f} M decoder parameters, {how.tokens[-1] / 1e6:,.2f} M tokens in {how.steps(-1):,} steps, into {place(a)}"
+                    )
+                found.append(
+                    train_model(
+                        a,
+                        place(a),
+                        corpus,
+                        how,
+                        seed,
+                        tokenizer,
+                        vocab_size,
+                        parts,
+                        store,
+                        compiled,
+                        say=note if first else None,
+                    )
+                    | dict(out=str(place(a)))
+                )
+    except KeyboardInterrupt:
+        note(f"\nstopped; call the same command again to continue from the last checkpoint")
+        raise typer.Exit(130)
+    except OSError as e:
+        raise ValueError(
+            f"out={str(out or run / 'models')!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room"
+        ) from None
+    if not first:
+        return
+    if json_:
+        return typer.echo(json.dumps(json.loads(json.dumps(found), parse_constant=lambda name: None)))
     for f in found:
-        if f["loss"] != f["loss"]: typer.echo(f"{f['id']}: diverged, so there is no model; a lower --lr in a new --out may help")
-        else: typer.echo(f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens']/1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}\nnext: lts eval {f['out']}, lts export {f['out']} --out handed --run {run}")
+        if f["loss"] != f["loss"]:
+            typer.echo(f"{f['id']}: diverged, so there is no model; a lower --lr in a new --out may help")
+        else:
+            typer.echo(
+                f"{f['id']}: loss {f['loss']:.4f} nats a token, {f['bits_per_byte']:.4f} bits a byte on {f['corpus']}'s validation text; {f['tokens'] / 1e6:,.2f} M tokens, {f['seconds']:,.0f} s; in {f['out']}\nnext: lts eval {f['out']}, lts export {f['out']} --out handed --run {run}"
+            )
 
 # %% ../../nbs/cli/00_cli.ipynb #23c922c9
 @app.command("eval")
 def eval_command(
     model: Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")],
-    corpus: Annotated[Optional[str], typer.Option(help="for perplexity: stdlib, a folder of .txt files, a .txt file, or hub:owner/name/configuration  [default: stdlib, unless --tasks is given]")] = None,
-    stride: Annotated[Optional[int], typer.Option(help="tokens between windows, 1 to the window  [default: half a window]")] = None,
-    window: Annotated[Optional[int], typer.Option(help="tokens that the model sees  [default: all that it can, at most 2,048]")] = None,
-    line_ends: Annotated[bool, typer.Option("--line-ends", help="count ends of lines as words, as LTS and Transformer-XL do on WikiText")] = False,
-    tasks: Annotated[Optional[str], typer.Option(help="for accuracy: common, or names in lm-eval or in --include, with commas; needs lts_nb[eval]")] = None,
+    corpus: Annotated[
+        Optional[str],
+        typer.Option(
+            help="for perplexity: stdlib, a folder of .txt files, a .txt file, or hub:owner/name/configuration  [default: stdlib, unless --tasks is given]"
+        ),
+    ] = None,
+    stride: Annotated[
+        Optional[int], typer.Option(help="tokens between windows, 1 to the window  [default: half a window]")
+    ] = None,
+    window: Annotated[
+        Optional[int], typer.Option(help="tokens that the model sees  [default: all that it can, at most 2,048]")
+    ] = None,
+    line_ends: Annotated[
+        bool, typer.Option("--line-ends", help="count ends of lines as words, as LTS and Transformer-XL do on WikiText")
+    ] = False,
+    tasks: Annotated[
+        Optional[str],
+        typer.Option(help="for accuracy: common, or names in lm-eval or in --include, with commas; needs lts_nb[eval]"),
+    ] = None,
     shots: Annotated[str, typer.Option(help="examples shown before a question, with commas")] = "0,1",
     limit: Annotated[Optional[int], typer.Option(help="only so many first questions of each task")] = None,
-    include: Annotated[Optional[Path], typer.Option(help="folder with task definitions of your own and their data; they may hold code")] = None,
+    include: Annotated[
+        Optional[Path], typer.Option(help="folder with task definitions of your own and their data; they may hold code")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="windows or answers at once")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="of the examples")] = 0,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="let code in the model's folder run; our own backbones never need it")] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="let code in the model's folder run; our own backbones never need it"),
+    ] = False,
     json_: Json = False,
 ):
     """Perplexity and few-shot accuracy of a trained model, with their errors.
@@ -359,20 +675,57 @@ def eval_command(
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
     from lts_nb.evaluation.evaluation import evaluate, finite, report
+
     transformers.utils.logging.disable_progress_bar()
     names = tasks and [name.strip() for name in tasks.split(",")]
-    found = evaluate(model, corpus or (None if names else "stdlib"), names, stride, window, listed("shots", shots), limit, include, batch_size, seed, line_ends, trust_remote_code, note)
-    if json_: return typer.echo(json.dumps(dict(model=model, perplexity=found["perplexity"] and finite(found["perplexity"]), accuracy=None if found["accuracy"] is None else as_json(found["accuracy"]))))
-    typer.echo(report(found["perplexity"], found["accuracy"]) + (f"\n\nfiled in {Path(model)/'evaluation.json'}" if found["filed"] else ""))
+    found = evaluate(
+        model,
+        corpus or (None if names else "stdlib"),
+        names,
+        stride,
+        window,
+        listed("shots", shots),
+        limit,
+        include,
+        batch_size,
+        seed,
+        line_ends,
+        trust_remote_code,
+        note,
+    )
+    if json_:
+        return typer.echo(
+            json.dumps(
+                dict(
+                    model=model,
+                    perplexity=found["perplexity"] and finite(found["perplexity"]),
+                    accuracy=None if found["accuracy"] is None else as_json(found["accuracy"]),
+                )
+            )
+        )
+    typer.echo(
+        report(found["perplexity"], found["accuracy"])
+        + (f"\n\nfiled in {Path(model) / 'evaluation.json'}" if found["filed"] else "")
+    )
 
 # %% ../../nbs/cli/00_cli.ipynb #4721498a
 @app.command("export")
 def export_command(
     model: Annotated[Path, typer.Argument(help="folder of a model, as lts train and lts build write it")],
     out: Annotated[Path, typer.Option(help="folder to write; must be new or empty")] = Path("exported"),
-    onnx: Annotated[bool, typer.Option("--onnx", help="add an ONNX graph with KV cache, checked logit for logit (needs pip install 'lts_nb[onnx]')")] = False,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx", help="add an ONNX graph with KV cache, checked logit for logit (needs pip install 'lts_nb[onnx]')"
+        ),
+    ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="add one with 8-bit weights")] = False,
-    run: Annotated[Optional[Path], typer.Option(help="folder of the search that found this architecture; its latency and memory, measured there or now, go into the model card")] = None,
+    run: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="folder of the search that found this architecture; its latency and memory, measured there or now, go into the model card"
+        ),
+    ] = None,
     json_: Json = False,
 ):
     """Hand a model over, with its code, tokenizer and model card.
@@ -381,21 +734,36 @@ def export_command(
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
     from lts_nb.evaluation.handover import export, measured, opened
+
     transformers.utils.logging.disable_progress_bar()
     a = opened(model)[1]
-    folder = export(model, out, about=dict(measurements=measured(run, a)) if run else None, onnx=("float32",)*onnx + ("int8",)*int8)
-    told = dict(id=a.id, out=str(folder), files=sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
-    if json_: return typer.echo(json.dumps(told))
-    typer.echo(f"{a.id} in {out}, {len(told['files'])} files; its model card is {out/'README.md'}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)")
+    folder = export(
+        model,
+        out,
+        about=dict(measurements=measured(run, a)) if run else None,
+        onnx=("float32",) * onnx + ("int8",) * int8,
+    )
+    told = dict(
+        id=a.id,
+        out=str(folder),
+        files=sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()),
+    )
+    if json_:
+        return typer.echo(json.dumps(told))
+    typer.echo(
+        f"{a.id} in {out}, {len(told['files'])} files; its model card is {out / 'README.md'}\nopen it with: AutoModelForCausalLM.from_pretrained({str(out)!r}, trust_remote_code=True)"
+    )
 
 # %% ../../nbs/cli/00_cli.ipynb #0413837b
 def option_error(
-    e: Exception,     # of the option parser
+    e: Exception,  # of the option parser
     args: list[str],  # what it parsed
 ) -> str:
     "Its message, with the value that was given."
     message, names = e.format_message(), getattr(getattr(e, "param", None), "opts", [])
-    given = [b for a, b in zip(args, args[1:]) if a in names] + [a.split("=", 1)[1] for a in args if a.split("=", 1)[0] in names and "=" in a]
+    given = [b for a, b in zip(args, args[1:]) if a in names] + [
+        a.split("=", 1)[1] for a in args if a.split("=", 1)[0] in names and "=" in a
+    ]
     return f"{names[-1]}={given[-1]!r}: {message.split(': ', 1)[-1]}" if given else message
 
 # %% ../../nbs/cli/00_cli.ipynb #af899005
@@ -403,13 +771,21 @@ def main(
     args: list[str] | None = None,  # of the process by default
 ) -> int:  # exit code: 0, 2 for bad input, 130 when interrupted
     "Entry point of `lts`."
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")     # LFM2 would say at length that it has no special convolution kernel
-    try: return app(args, standalone_mode=False, prog_name="lts") or 0
-    except (typer.Abort, KeyboardInterrupt): return 130
-    except BrokenPipeError: sys.stdout = None; return 1     # the reader, such as `head`, has gone
-    except (ValueError, OSError) as e: message = str(e)
+    os.environ.setdefault(
+        "TRANSFORMERS_VERBOSITY", "error"
+    )  # LFM2 would say at length that it has no special convolution kernel
+    try:
+        return app(args, standalone_mode=False, prog_name="lts") or 0
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stdout = None
+        return 1  # the reader, such as `head`, has gone
+    except (ValueError, OSError) as e:
+        message = str(e)
     except Exception as e:
-        if not hasattr(e, "format_message"): raise
+        if not hasattr(e, "format_message"):
+            raise
         message = option_error(e, sys.argv[1:] if args is None else args)
     note("error: " + " ".join(message.split()))
     return 2

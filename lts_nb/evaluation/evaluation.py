@@ -21,7 +21,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ..space.architecture import read_json, whole
-from ..models.build import out_of_memory, seeded     # which registers our models, too, so that their folders open without running the code in them
+from lts_nb.models.build import (
+    out_of_memory,
+    seeded,
+)  # which registers our models, too, so that their folders open without running the code in them
 from ..training.corpus import END, Corpus, get_corpus, read_text
 from ..profiler.store import write
 
@@ -29,20 +32,27 @@ from ..profiler.store import write
 def reachable() -> bool:
     "Does the Hugging Face hub answer, through whatever proxy is set? Not in offline mode (`HF_HUB_OFFLINE=1`)."
     from huggingface_hub import constants, get_session
-    try: return bool(get_session().head(constants.ENDPOINT, timeout=5))
-    except Exception: return False     # whatever the reason, there is no hub
+
+    try:
+        return bool(get_session().head(constants.ENDPOINT, timeout=5))
+    except Exception:
+        return False  # whatever the reason, there is no hub
+
 
 @contextlib.contextmanager
 def offline(yes: bool):
     "Within it, if `yes`, Hugging Face's libraries look only at what is on this machine."
     import huggingface_hub.constants
+
     places = [sys.modules[m] for m in ("huggingface_hub.constants", "datasets.config") if m in sys.modules]
     kept = [p.HF_HUB_OFFLINE for p in places]
     try:
-        for p in places: p.HF_HUB_OFFLINE = yes or p.HF_HUB_OFFLINE
+        for p in places:
+            p.HF_HUB_OFFLINE = yes or p.HF_HUB_OFFLINE
         yield
     finally:
-        for p, k in zip(places, kept): p.HF_HUB_OFFLINE = k
+        for p, k in zip(places, kept):
+            p.HF_HUB_OFFLINE = k
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #51fb6dd3
 def fitting(
@@ -51,43 +61,64 @@ def fitting(
 ) -> tuple:  # both
     "Check that every token has a place in the model's vocabulary. Raises `ValueError`."
     most, size = max(tokenizer.get_vocab().values(), default=-1) + 1, model.config.get_text_config().vocab_size
-    if not 0 < most <= size: raise ValueError(f"tokenizer: numbers tokens up to {most:,}: must be 1 to the model's vocabulary of {size:,}")
+    if not 0 < most <= size:
+        raise ValueError(f"tokenizer: numbers tokens up to {most:,}: must be 1 to the model's vocabulary of {size:,}")
     return model, tokenizer
 
+
 def open_model(
-    place: str | Path,                # a folder, or an id of the Hugging Face hub
+    place: str | Path,  # a folder, or an id of the Hugging Face hub
     trust_remote_code: bool = False,  # may Python code that lies there be run? Our own backbones never need it
 ) -> tuple:  # model in evaluation mode, float32, and tokenizer
     "Open a trained model with its tokenizer. Raises `ValueError` if it is none, or they do not fit each other."
     place, folder = str(place), Path(place).is_dir()
-    if folder and not (Path(place)/"config.json").exists(): raise ValueError(f"model={place!r}: is a folder without config.json: must be one of a trained model")
-    if not folder and (Path(place).exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place)): raise ValueError(f"model={place!r}: must be the folder of a trained model, or an id of the Hugging Face hub")
+    if folder and not (Path(place) / "config.json").exists():
+        raise ValueError(f"model={place!r}: is a folder without config.json: must be one of a trained model")
+    if not folder and (Path(place).exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place)):
+        raise ValueError(f"model={place!r}: must be the folder of a trained model, or an id of the Hugging Face hub")
     with offline(folder or not reachable()):
-        for kind, load in (("model", functools.partial(AutoModelForCausalLM.from_pretrained, use_safetensors=True, dtype=torch.float32)), ("tokenizer", AutoTokenizer.from_pretrained)):
-            try: found = load(place, trust_remote_code=trust_remote_code)
-            except Exception as e:     # what can be wrong with a folder has no end
-                if "trust_remote_code" in str(e): raise ValueError(f"trust_remote_code={trust_remote_code}: the {kind} in {place!r} needs code of its own: must be True, if you trust it") from None
-                raise ValueError(f"model={place!r}: has no {kind} that can be read ({(str(e).strip() or type(e).__name__).splitlines()[0]})") from None
-            if kind == "model": model = found.eval()
+        for kind, load in (
+            (
+                "model",
+                functools.partial(AutoModelForCausalLM.from_pretrained, use_safetensors=True, dtype=torch.float32),
+            ),
+            ("tokenizer", AutoTokenizer.from_pretrained),
+        ):
+            try:
+                found = load(place, trust_remote_code=trust_remote_code)
+            except Exception as e:  # what can be wrong with a folder has no end
+                if "trust_remote_code" in str(e):
+                    raise ValueError(
+                        f"trust_remote_code={trust_remote_code}: the {kind} in {place!r} needs code of its own: must be True, if you trust it"
+                    ) from None
+                raise ValueError(
+                    f"model={place!r}: has no {kind} that can be read ({(str(e).strip() or type(e).__name__).splitlines()[0]})"
+                ) from None
+            if kind == "model":
+                model = found.eval()
     return fitting(model, found)
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #2025be79
 def held_out(
-    file: Path,    # a text
+    file: Path,  # a text
     folder: Path,  # of a model
 ) -> tuple:  # documents, none unless the model was trained on this very file
     "The part of a text that a model was not trained on but validated with."
     try:
-        training = json.loads((folder/"training.json").read_text(encoding="utf-8"))
-        if training["corpus_sha256"] == (own := get_corpus(str(file))).sha256: return own.valid
-    except (OSError, ValueError, KeyError, TypeError): pass
+        training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        if training["corpus_sha256"] == (own := get_corpus(str(file))).sha256:
+            return own.valid
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
     return ()
+
 
 def read(
     corpus: str | Path | Corpus,  # a file, or what `get_corpus` takes
 ) -> tuple:  # its name, and a text or a tuple of documents
     "The text that a model is evaluated on. Raises `ValueError` if a file is not UTF-8 text."
-    if isinstance(corpus, Corpus) or not Path(corpus).is_file(): return (found := get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))).name, found.valid
+    if isinstance(corpus, Corpus) or not Path(corpus).is_file():
+        return (found := get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))).name, found.valid
     return Path(corpus).name, read_text(Path(corpus))
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #65c34163
@@ -106,23 +137,38 @@ def marks(
     end = tokenizer.get_vocab().get(END, tokenizer.eos_token_id)
     return end if END in tokenizer.get_vocab() or tokenizer.bos_token_id is None else tokenizer.bos_token_id, end
 
+
 def to_tokens(
     tokenizer,
     text: str | Iterable[str],  # a text, or documents
 ) -> tuple:  # texts as a tuple; tokens `(n,)` int64; where each document begins among the tokens that are predicted
     "Tokens of a text, ready to be predicted. Raises `ValueError` if it is no text, empty, or shorter than two tokens."
-    texts = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Iterable) and not isinstance(text, bytes) else (text,)
+    texts = (
+        (text,)
+        if isinstance(text, str)
+        else tuple(text)
+        if isinstance(text, Iterable) and not isinstance(text, bytes)
+        else (text,)
+    )
     for one in texts:
-        if not isinstance(one, str): raise ValueError(f"text: holds {type(one).__name__}: must be a text, or documents that are texts")
-        if "\0" in one: raise ValueError("text: is binary, not text")
+        if not isinstance(one, str):
+            raise ValueError(f"text: holds {type(one).__name__}: must be a text, or documents that are texts")
+        if "\0" in one:
+            raise ValueError("text: is binary, not text")
     texts = tuple(one for one in texts if one.strip())
-    if not texts: raise ValueError("text: is empty")
+    if not texts:
+        raise ValueError("text: is empty")
     front, end = marks(tokenizer)
     ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    if (n := sum(map(len, ids))) < 2: raise ValueError(f"text: has {n} token: must have at least two")
+    if (n := sum(map(len, ids))) < 2:
+        raise ValueError(f"text: has {n} token: must have at least two")
     parts = [list(one) + [end] * (end is not None and not isinstance(text, str)) for one in ids]
     starts = np.cumsum([0] + [len(p) for p in parts])[:-1]
-    return texts, np.array([front] * (front is not None) + list(itertools.chain(*parts)), np.int64), starts if front is not None else np.maximum(starts - 1, 0)
+    return (
+        texts,
+        np.array([front] * (front is not None) + list(itertools.chain(*parts)), np.int64),
+        starts if front is not None else np.maximum(starts - 1, 0),
+    )
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #b1e6179c
 @contextlib.contextmanager
@@ -134,84 +180,146 @@ def undisturbed(
     training = model.training
     with seeded(seed), torch.no_grad():
         model.eval()
-        try: yield
-        finally: model.train(training)
+        try:
+            yield
+        finally:
+            model.train(training)
+
 
 @contextlib.contextmanager
 def smaller(batch_size: int):
     "Within it, what does not fit in memory is said to. Raises `ValueError`."
-    try: yield
+    try:
+        yield
     except RuntimeError as e:
-        if not out_of_memory(e): raise
-        raise ValueError(f"batch_size={batch_size}: does not fit in memory; must be smaller, or the window shorter") from None
+        if not out_of_memory(e):
+            raise
+        raise ValueError(
+            f"batch_size={batch_size}: does not fit in memory; must be smaller, or the window shorter"
+        ) from None
+
 
 def token_losses(
     model: PreTrainedModel,
-    tokens: np.ndarray,   # `(n,)`
-    window: int,          # tokens that the model sees, at most
-    stride: int,          # between windows, 1 to `window`
+    tokens: np.ndarray,  # `(n,)`
+    window: int,  # tokens that the model sees, at most
+    stride: int,  # between windows, 1 to `window`
     batch_size: int = 8,  # windows at once
     say: Callable | None = None,  # told now and then how it goes
 ) -> np.ndarray:  # `(n - 1,)` float64, nats: of every token but the first
     "Negative log-likelihoods by sliding windows."
     tokens, n, losses = torch.from_numpy(np.asarray(tokens, np.int64)), len(tokens) - 1, np.empty(len(tokens) - 1)
-    spans = [(b, min(b + window, n), b and b + window - stride) for b in range(0, max(n - window, 0) + stride, stride)]   # reads [b, e), predicts what follows d … e-1
+    spans = [
+        (b, min(b + window, n), b and b + window - stride) for b in range(0, max(n - window, 0) + stride, stride)
+    ]  # reads [b, e), predicts what follows d … e-1
     with undisturbed(model):
         for _, alike in itertools.groupby(spans, key=lambda s: (s[1] - s[0], s[1] - s[2])):
             for part in iter(lambda: list(itertools.islice(alike, batch_size)), []):
-                x, y = (torch.stack(rows).to(model.device) for rows in zip(*((tokens[b:e], tokens[d+1:e+1]) for b, e, d in part)))
-                found = cross_entropy(model(input_ids=x, use_cache=False).logits[:, -y.shape[1]:].float().transpose(1, 2), y, reduction="none").cpu().numpy()    # (B, new)
-                for (_, e, d), row in zip(part, found): losses[d:e] = row
-                if say and (e := part[-1][1]) * 20 // n > part[0][2] * 20 // n: say(f"{e:,} of {n:,} tokens: {losses[:e].mean():.3f} nats a token")
+                x, y = (
+                    torch.stack(rows).to(model.device)
+                    for rows in zip(*((tokens[b:e], tokens[d + 1 : e + 1]) for b, e, d in part))
+                )
+                found = (
+                    cross_entropy(
+                        model(input_ids=x, use_cache=False).logits[:, -y.shape[1] :].float().transpose(1, 2),
+                        y,
+                        reduction="none",
+                    )
+                    .cpu()
+                    .numpy()
+                )  # (B, new)
+                for (_, e, d), row in zip(part, found):
+                    losses[d:e] = row
+                if say and (e := part[-1][1]) * 20 // n > part[0][2] * 20 // n:
+                    say(f"{e:,} of {n:,} tokens: {losses[:e].mean():.3f} nats a token")
     return losses
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #4187d2c1
-GROUPS = 20   # that an error needs at least
+GROUPS = 20  # that an error needs at least
+
 
 def standard_error(
     losses: np.ndarray,  # `(n,)`
-    starts,              # `(m,)` ascending from 0: where each document begins
+    starts,  # `(m,)` ascending from 0: where each document begins
 ) -> tuple:  # standard error of the mean, and the number of groups; NaN if there are too few losses
     "How far the mean of losses that depend on their neighbours may be off."
     n, starts = len(losses), np.unique(starts)
-    if len(starts) < GROUPS: starts = np.arange(GROUPS) * n // GROUPS
-    if n < 2 * GROUPS: return math.nan, GROUPS
+    if len(starts) < GROUPS:
+        starts = np.arange(GROUPS) * n // GROUPS
+    if n < 2 * GROUPS:
+        return math.nan, GROUPS
     m, sizes = len(starts), np.diff([*starts, n])
-    return math.sqrt(m / (m - 1) * ((np.add.reduceat(losses, starts) - losses.mean() * sizes)**2).sum()) / n, m
+    return math.sqrt(m / (m - 1) * ((np.add.reduceat(losses, starts) - losses.mean() * sizes) ** 2).sum()) / n, m
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #d943327d
 STATISTICS = ("nats_per_token", "bits_per_byte", "token_perplexity", "word_perplexity", "byte_perplexity")
 
+
 def perplexity(
     model: PreTrainedModel,
-    tokenizer,                    # of transformers
-    text: str | Iterable[str],    # a text, or documents
-    stride: int | None = None,    # tokens between windows, 1 to `window`; half a window by default
-    window: int | None = None,    # tokens that the model sees; all that it can by default, at most 2,048
-    batch_size: int = 8,          # windows at once
-    line_ends: bool = False,      # do ends of lines count as words?
+    tokenizer,  # of transformers
+    text: str | Iterable[str],  # a text, or documents
+    stride: int | None = None,  # tokens between windows, 1 to `window`; half a window by default
+    window: int | None = None,  # tokens that the model sees; all that it can by default, at most 2,048
+    batch_size: int = 8,  # windows at once
+    line_ends: bool = False,  # do ends of lines count as words?
     say: Callable | None = None,  # told now and then how it goes
 ) -> dict:  # the `STATISTICS`, each with `_low` and `_high` (95 %), `nats_per_token_stderr` over so many `groups`, counts, window and stride
     "Perplexity by a sliding window. Raises `ValueError` for what cannot be predicted."
     fitting(model, tokenizer)
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if window is None and not longest: raise ValueError("window=None: must be given, since the model does not say how many tokens it can see")
+    if window is None and not longest:
+        raise ValueError("window=None: must be given, since the model does not say how many tokens it can see")
     window = min(longest, 2048) if window is None else whole("window", window, 1, longest or 2**24)
     stride = max(window // 2, 1) if stride is None else whole("stride", stride, 1, window)
     whole("batch_size", batch_size, 1, 2**20)
     texts, tokens, starts = to_tokens(tokenizer, text)
-    with smaller(batch_size): losses = token_losses(model, tokens, window, stride, batch_size, say)
-    counts = dict(tokens=len(losses), words=sum(count_words(t, line_ends) for t in texts), bytes=sum(len(t.encode()) for t in texts))
+    with smaller(batch_size):
+        losses = token_losses(model, tokens, window, stride, batch_size, say)
+    counts = dict(
+        tokens=len(losses),
+        words=sum(count_words(t, line_ends) for t in texts),
+        bytes=sum(len(t.encode()) for t in texts),
+    )
     stderr, m = standard_error(losses, starts)
-    margin, mean, found = stderr * student.ppf(.975, m - 1), losses.mean(), {}
+    margin, mean, found = stderr * student.ppf(0.975, m - 1), losses.mean(), {}
     for end, nats in ("", mean), ("_low", mean - margin), ("_high", mean + margin):
-        with np.errstate(over="ignore"): per = {f"{unit[:-1]}_perplexity{end}": float(np.exp(nats * counts["tokens"] / counts[unit])) for unit in counts}
-        found |= {f"nats_per_token{end}": float(nats), f"bits_per_byte{end}": float(nats * counts["tokens"] / counts["bytes"] / math.log(2)), **per}
+        with np.errstate(over="ignore"):
+            per = {
+                f"{unit[:-1]}_perplexity{end}": float(np.exp(nats * counts["tokens"] / counts[unit])) for unit in counts
+            }
+        found |= {
+            f"nats_per_token{end}": float(nats),
+            f"bits_per_byte{end}": float(nats * counts["tokens"] / counts["bytes"] / math.log(2)),
+            **per,
+        }
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    return found | dict(nats_per_token_stderr=stderr, groups=m) | counts | dict(documents=len(texts), window=window, stride=stride, line_ends=line_ends, text_sha256=digest)
+    return (
+        found
+        | dict(nats_per_token_stderr=stderr, groups=m)
+        | counts
+        | dict(documents=len(texts), window=window, stride=stride, line_ends=line_ends, text_sha256=digest)
+    )
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #4abf1907
-TASKS = {"common": ("hellaswag", "piqa", "arc_easy", "arc_challenge", "openbookqa", "winogrande", "boolq", "copa", "rte", "cb", "wsc", "sciq", "lambada_openai", "race")}
+TASKS = {
+    "common": (
+        "hellaswag",
+        "piqa",
+        "arc_easy",
+        "arc_challenge",
+        "openbookqa",
+        "winogrande",
+        "boolq",
+        "copa",
+        "rte",
+        "cb",
+        "wsc",
+        "sciq",
+        "lambada_openai",
+        "race",
+    )
+}
 "Preset -> names of tasks in lm-eval.";
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #fa5be13a
@@ -219,32 +327,54 @@ TASKS = {"common": ("hellaswag", "piqa", "arc_easy", "arc_challenge", "openbookq
 def quiet():
     "Within it, libraries neither log, warn, print nor draw progress bars, and lm-eval starts no processes."
     import datasets
-    kept, processes, bars = logging.root.manager.disable, os.environ.get("DISABLE_MULTIPROC"), datasets.utils.is_progress_bar_enabled()
+
+    kept, processes, bars = (
+        logging.root.manager.disable,
+        os.environ.get("DISABLE_MULTIPROC"),
+        datasets.utils.is_progress_bar_enabled(),
+    )
     try:
-        logging.disable(logging.WARNING); os.environ["DISABLE_MULTIPROC"] = "1"; datasets.utils.disable_progress_bars()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"): yield
+        logging.disable(logging.WARNING)
+        os.environ["DISABLE_MULTIPROC"] = "1"
+        datasets.utils.disable_progress_bars()
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            yield
     finally:
         logging.disable(kept)
-        if bars: datasets.utils.enable_progress_bars()
-        if processes is None: os.environ.pop("DISABLE_MULTIPROC", None)
-        else: os.environ["DISABLE_MULTIPROC"] = processes
+        if bars:
+            datasets.utils.enable_progress_bars()
+        if processes is None:
+            os.environ.pop("DISABLE_MULTIPROC", None)
+        else:
+            os.environ["DISABLE_MULTIPROC"] = processes
+
 
 @functools.cache
 def listed() -> tuple:
     "What lm-eval's definitions name: task -> the folder that defines it; and every name of a task, a group or a tag."
     where, names = {}, set()
     line = re.compile(r"""^(\s*)(?:-\s+)?(?:(task|group|tag)\s*:\s*)?["']?([\w.+-]+)["']?\s*$""", re.M)
-    for file in sorted((Path(importlib.util.find_spec("lm_eval").submodule_search_locations[0])/"tasks").rglob("*.yaml")):
+    for file in sorted(
+        (Path(importlib.util.find_spec("lm_eval").submodule_search_locations[0]) / "tasks").rglob("*.yaml")
+    ):
         for indent, kind, name in line.findall(file.read_text(encoding="utf-8")):
             names.add(name)
-            if kind == "task" and not indent: where.setdefault(name, file.parent)
+            if kind == "task" and not indent:
+                where.setdefault(name, file.parent)
     return where, names
+
 
 @functools.cache
 def of_lm_eval(*folders: Path):
     "lm-eval's index of its own tasks, or of those in some folders: it holds 14,000 definitions, and reading all of them takes ten seconds."
     from lm_eval.tasks import TaskManager
-    with quiet(): return TaskManager(include_path=list(folders), include_defaults=not folders)
+
+    with quiet():
+        return TaskManager(include_path=list(folders), include_defaults=not folders)
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #304c8575
 def on_this_machine(
@@ -252,32 +382,49 @@ def on_this_machine(
 ) -> bool:
     "Are a task's data files that lie here, so that no network is needed?"
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
     path = str(definition.get("dataset_path"))
-    return (path in _PACKAGED_DATASETS_MODULES or Path(path).exists()) and "://" not in json.dumps(definition.get("dataset_kwargs"), default=str)
+    return (path in _PACKAGED_DATASETS_MODULES or Path(path).exists()) and "://" not in json.dumps(
+        definition.get("dataset_kwargs"), default=str
+    )
+
 
 def find_tasks(
     names: str | Iterable[str],  # of tasks, groups of tasks, or of presets in `TASKS`
-    include: Path | None,        # folder with task definitions
+    include: Path | None,  # folder with task definitions
 ) -> dict:  # name: lm-eval's `TaskManager` that knows it
     "Look tasks up by name. Raises `ValueError` if lm-eval is missing, `include` is no folder or a name is unknown."
-    try: from lm_eval.tasks import TaskManager
-    except ImportError: raise ValueError("tasks: need the package lm-eval (pip install 'lts_nb[eval]')") from None
-    names = tuple(dict.fromkeys(itertools.chain(*(TASKS.get(n, (n,)) for n in ([names] if isinstance(names, str) else names)))))
-    if not names: raise ValueError(f"tasks=[]: must be names of tasks in lm-eval or of presets ({', '.join(TASKS)})")
-    if include and not include.is_dir(): raise ValueError(f"include={str(include)!r}: is not a folder")
-    with quiet(): own = TaskManager(include_path=include, include_defaults=False) if include else None
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise ValueError("tasks: need the package lm-eval (pip install 'lts_nb[eval]')") from None
+    names = tuple(
+        dict.fromkeys(itertools.chain(*(TASKS.get(n, (n,)) for n in ([names] if isinstance(names, str) else names))))
+    )
+    if not names:
+        raise ValueError(f"tasks=[]: must be names of tasks in lm-eval or of presets ({', '.join(TASKS)})")
+    if include and not include.is_dir():
+        raise ValueError(f"include={str(include)!r}: is not a folder")
+    with quiet():
+        own = TaskManager(include_path=include, include_defaults=False) if include else None
     own_names = set(own.task_index) if own else set()
     where, known = listed() if set(names) - own_names else ({}, set())
     for n in names:
-        if n in own_names | known: continue
+        if n in own_names | known:
+            continue
         close = difflib.get_close_matches(n, sorted(own_names | known | set(TASKS)))
-        raise ValueError(f"tasks={n!r}: must be a task of lm-eval{' or of include' if include else ''}, or a preset ({', '.join(TASKS)})" + (f"; close to it: {', '.join(close)}" if close else ""))
+        raise ValueError(
+            f"tasks={n!r}: must be a task of lm-eval{' or of include' if include else ''}, or a preset ({', '.join(TASKS)})"
+            + (f"; close to it: {', '.join(close)}" if close else "")
+        )
     rest = [n for n in names if n not in own_names]
     hub = of_lm_eval(*sorted({where[n] for n in rest} if set(rest) <= set(where) else ())) if rest else None
     found = {n: own if n in own_names else hub for n in names}
     for n, manager in found.items():
-        if n not in manager.task_index: raise ValueError(f"tasks={n!r}: must be a task of lm-eval, which names it but does not define it")
+        if n not in manager.task_index:
+            raise ValueError(f"tasks={n!r}: must be a task of lm-eval, which names it but does not define it")
     return found
+
 
 def load_tasks(
     names: str | Iterable[str],
@@ -287,60 +434,105 @@ def load_tasks(
     include = Path(include).resolve() if include else None
     found, loaded, missing = find_tasks(names, include), {}, []
     definitions = {n: manager.task_index[n].cfg or {} for n, manager in found.items()}
-    with offline(all(map(on_this_machine, definitions.values())) or not reachable()), contextlib.chdir(include or "."), quiet():
+    with (
+        offline(all(map(on_this_machine, definitions.values())) or not reachable()),
+        contextlib.chdir(include or "."),
+        quiet(),
+    ):
         for n, manager in found.items():
             d = definitions[n]
-            try: loaded |= manager.load([n])["tasks"]
-            except Exception as e:           # definitions can hold code, and data anything
+            try:
+                loaded |= manager.load([n])["tasks"]
+            except Exception as e:  # definitions can hold code, and data anything
                 why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"
-                if on_this_machine(d): raise ValueError(f"tasks={n!r}: its definition or data cannot be read ({why})") from None
-                missing.append((n, " ".join(str(v) for k in ("dataset_path", "dataset_name") if (v := d.get(k))) or "its data sets", why))
-    if missing: raise ValueError(f"tasks: data are neither here nor within reach of {len(missing)} ({'; '.join(f'{n}: {data}' for n, data, _ in missing)}; {missing[0][2]}): call once where there is internet "
-                                 "and copy that machine's folder HF_DATASETS_CACHE (in its home by default: .cache/huggingface/datasets) to this one's, or define tasks over local files and give their folder as include")
+                if on_this_machine(d):
+                    raise ValueError(f"tasks={n!r}: its definition or data cannot be read ({why})") from None
+                missing.append(
+                    (
+                        n,
+                        " ".join(str(v) for k in ("dataset_path", "dataset_name") if (v := d.get(k)))
+                        or "its data sets",
+                        why,
+                    )
+                )
+    if missing:
+        raise ValueError(
+            f"tasks: data are neither here nor within reach of {len(missing)} ({'; '.join(f'{n}: {data}' for n, data, _ in missing)}; {missing[0][2]}): call once where there is internet "
+            "and copy that machine's folder HF_DATASETS_CACHE (in its home by default: .cache/huggingface/datasets) to this one's, or define tasks over local files and give their folder as include"
+        )
     return loaded
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #4289eb46
 def accuracy(
     model: PreTrainedModel,
-    tokenizer,                   # of transformers
+    tokenizer,  # of transformers
     tasks: str | Iterable[str],  # names in lm-eval or in `include`, or of presets in `TASKS`
-    shots: Iterable[int] = (0, 1),       # examples shown before the question
-    limit: int | None = None,            # only so many first questions of each task, for a try
-    include: str | Path | None = None,   # folder with task definitions of one's own; they may hold code
+    shots: Iterable[int] = (0, 1),  # examples shown before the question
+    limit: int | None = None,  # only so many first questions of each task, for a try
+    include: str | Path | None = None,  # folder with task definitions of one's own; they may hold code
     batch_size: int = 8,
-    seed: int = 0,                       # of the examples; lm-eval's command line has 1234
-    say: Callable | None = None,         # told before each task
+    seed: int = 0,  # of the examples; lm-eval's command line has 1234
+    say: Callable | None = None,  # told before each task
 ) -> pd.DataFrame:  # a row each: task, shots, metric, value, stderr, n questions, and which share of questions (with an answer) did not fit the model and lost its beginning
     "Few-shot accuracy by lm-eval. All tasks are loaded before the first runs. Raises `ValueError` if one cannot be."
     fitting(model, tokenizer)
     shots = tuple(dict.fromkeys(whole("shots", k, 0, 1000) for k in ([shots] if isinstance(shots, int) else shots)))
-    if limit is not None: whole("limit", limit, 1, 10**9)
-    whole("batch_size", batch_size, 1, 2**20); whole("seed", seed, 0, 2**32 - 1)
-    if (front := marks(tokenizer)[0]) is None: raise ValueError("tokenizer: has no end-of-text token, which tasks put before a text without a beginning")
-    with undisturbed(model, seed): loaded = load_tasks(tasks, include)
-    if any(shots) and (fixed := [n for n, task in loaded.items() if task.get_config("num_fewshot") == 0]): raise ValueError(f"shots={max(shots)}: must be 0 for {', '.join(fixed)}, whose definition allows no examples")
+    if limit is not None:
+        whole("limit", limit, 1, 10**9)
+    whole("batch_size", batch_size, 1, 2**20)
+    whole("seed", seed, 0, 2**32 - 1)
+    if (front := marks(tokenizer)[0]) is None:
+        raise ValueError("tokenizer: has no end-of-text token, which tasks put before a text without a beginning")
+    with undisturbed(model, seed):
+        loaded = load_tasks(tasks, include)
+    if any(shots) and (fixed := [n for n, task in loaded.items() if task.get_config("num_fewshot") == 0]):
+        raise ValueError(f"shots={max(shots)}: must be 0 for {', '.join(fixed)}, whose definition allows no examples")
     import lm_eval
     from lm_eval.models.huggingface import HFLM
-    with undisturbed(model), quiet(): lm = HFLM(model, backend="causal", tokenizer=copy.deepcopy(tokenizer), batch_size=batch_size, prefix_token_id=front)
+
+    with undisturbed(model), quiet():
+        lm = HFLM(
+            model, backend="causal", tokenizer=copy.deepcopy(tokenizer), batch_size=batch_size, prefix_token_id=front
+        )
     rows, score = [], lm._loglikelihood_tokens
     for (name, task), k in itertools.product(loaded.items(), shots):
-        if say: say(f"{name}, {k} shots")
+        if say:
+            say(f"{name}, {k} shots")
         lost = []
+
         def counting(requests, **options):
             lost.extend(len(context) + len(answer) > lm.max_length + 1 for _, context, answer in requests)
             return score(requests, **options)
+
         lm._loglikelihood_tokens = counting
-        task.set_config("num_fewshot", k); task.set_fewshot_seed(seed)
+        task.set_config("num_fewshot", k)
+        task.set_fewshot_seed(seed)
         try:
-            with undisturbed(model, seed), quiet(), smaller(batch_size): found = lm_eval.evaluate(lm, task_dict={"tasks": {name: task}}, limit=limit, bootstrap_iters=1000, log_samples=False)
-        except (AssertionError, ValueError) as e: raise ValueError(f"tasks={name!r}: cannot be evaluated with shots={k} ({(str(e).splitlines() or ['an answer does not fit the model'])[0]})") from None
+            with undisturbed(model, seed), quiet(), smaller(batch_size):
+                found = lm_eval.evaluate(
+                    lm, task_dict={"tasks": {name: task}}, limit=limit, bootstrap_iters=1000, log_samples=False
+                )
+        except (AssertionError, ValueError) as e:
+            raise ValueError(
+                f"tasks={name!r}: cannot be evaluated with shots={k} ({(str(e).splitlines() or ['an answer does not fit the model'])[0]})"
+            ) from None
         metrics = found["results"][name]
         for key, value in metrics.items():
             metric, _, how = key.partition(",")
-            if not how or metric.endswith("_stderr"): continue
+            if not how or metric.endswith("_stderr"):
+                continue
             stderr = metrics.get(f"{metric}_stderr,{how}")
-            rows.append(dict(task=name, shots=k, metric=metric if how == "none" else key, value=float(value), stderr=float(stderr) if isinstance(stderr, float) else math.nan,
-                             n=found["n-samples"][name]["effective"], cut=float(np.mean(lost)) if lost else math.nan))
+            rows.append(
+                dict(
+                    task=name,
+                    shots=k,
+                    metric=metric if how == "none" else key,
+                    value=float(value),
+                    stderr=float(stderr) if isinstance(stderr, float) else math.nan,
+                    n=found["n-samples"][name]["effective"],
+                    cut=float(np.mean(lost)) if lost else math.nan,
+                )
+            )
     return pd.DataFrame(rows)
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #fb3241b3
@@ -348,25 +540,45 @@ def accuracy_table(
     frame: pd.DataFrame,  # of `accuracy`
 ) -> pd.DataFrame:  # a row for each task, a column for each metric and number of shots: `value ± standard error`
     "A table for the screen."
-    means = [dict(task="mean", shots=k, metric=m, value=g.value.mean(), stderr=(g.stderr**2).sum(skipna=False)**.5 / len(g)) for (k, m), g in frame.groupby(["shots", "metric"], sort=False) if len(g) == frame.task.nunique() > 1]
+    means = [
+        dict(
+            task="mean", shots=k, metric=m, value=g.value.mean(), stderr=(g.stderr**2).sum(skipna=False) ** 0.5 / len(g)
+        )
+        for (k, m), g in frame.groupby(["shots", "metric"], sort=False)
+        if len(g) == frame.task.nunique() > 1
+    ]
     rows = pd.concat([frame, pd.DataFrame(means)]) if means else frame
     texts = [f"{v:.3f}" + ("" if math.isnan(s) else f" ± {s:.3f}") for v, s in zip(rows.value, rows.stderr)]
     wide = rows.assign(text=texts, what=[f"{m}, {k}-shot" for m, k in zip(rows.metric, rows.shots)])
-    return wide.pivot(index="task", columns="what", values="text").reindex(index=wide.task.unique(), columns=wide.what.unique()).fillna("").rename_axis(index=None, columns=None)
+    return (
+        wide.pivot(index="task", columns="what", values="text")
+        .reindex(index=wide.task.unique(), columns=wide.what.unique())
+        .fillna("")
+        .rename_axis(index=None, columns=None)
+    )
+
 
 def report(
-    perplexity: dict | None = None,        # of the function of that name
+    perplexity: dict | None = None,  # of the function of that name
     accuracy: pd.DataFrame | None = None,  # likewise
 ) -> str:
     "Results as text, with 95 % intervals in brackets and standard errors behind ±."
     parts = []
     if perplexity:
         p = perplexity
-        values = [f"{s.replace('_', ' '):17} " + "{:,.4g} [{:,.4g}, {:,.4g}]".format(*(p[s + end] for end in ("", "_low", "_high"))) for s in STATISTICS]
-        parts.append("\n".join(values) + f"\n{p['tokens']:,} tokens, {p['words']:,} words{' with ends of lines' * p['line_ends']}, {p['bytes']:,} bytes in {p['documents']:,} document{'s' * (p['documents'] > 1)}; window {p['window']:,}, stride {p['stride']:,}; errors over {p['groups']} groups")
+        values = [
+            f"{s.replace('_', ' '):17} "
+            + "{:,.4g} [{:,.4g}, {:,.4g}]".format(*(p[s + end] for end in ("", "_low", "_high")))
+            for s in STATISTICS
+        ]
+        parts.append(
+            "\n".join(values)
+            + f"\n{p['tokens']:,} tokens, {p['words']:,} words{' with ends of lines' * p['line_ends']}, {p['bytes']:,} bytes in {p['documents']:,} document{'s' * (p['documents'] > 1)}; window {p['window']:,}, stride {p['stride']:,}; errors over {p['groups']} groups"
+        )
     if accuracy is not None:
         parts.append(accuracy_table(accuracy).to_string())
-        if (most := accuracy.cut.max()) > 0: parts.append(f"cut to fit the model: the beginnings of up to {most:.0%} of a task's questions")
+        if (most := accuracy.cut.max()) > 0:
+            parts.append(f"cut to fit the model: the beginnings of up to {most:.0%} of a task's questions")
     return "\n\n".join(parts)
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #870b19ac
@@ -374,8 +586,11 @@ def filed(
     folder: Path,  # of a model
 ) -> dict:  # key: perplexity, and key: accuracy
     "What `evaluation.json` in a model's folder holds. Raises `ValueError` if it is damaged."
-    file = folder/"evaluation.json"
-    return dict(perplexity={}, accuracy={}) | (read_json(file.read_text(encoding="utf-8"), "evaluation", 1) if file.exists() else {})
+    file = folder / "evaluation.json"
+    return dict(perplexity={}, accuracy={}) | (
+        read_json(file.read_text(encoding="utf-8"), "evaluation", 1) if file.exists() else {}
+    )
+
 
 def finite(
     entry: dict,
@@ -383,26 +598,30 @@ def finite(
     "The same with None for what is no number."
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
 
+
 def file_away(folder: Path, kind: str, entries: dict):
     "Add entries to a model's `evaluation.json`."
     known = filed(folder)
     known[kind] |= {key: finite(entry) for key, entry in entries.items()}
     text = json.dumps({"format": "lts_nb.evaluation.evaluation", "version": 1} | known, indent=1, allow_nan=False)
-    write(folder/"evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write(folder / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+
 
 def weights_of(place: str | Path, model: PreTrainedModel) -> str | None:
     "What tells weights apart: the hash of a folder's files, or the hub's commit."
-    if not Path(place).is_dir(): return getattr(model.config, "_commit_hash", None)
+    if not Path(place).is_dir():
+        return getattr(model.config, "_commit_hash", None)
     digest = hashlib.sha256()
     for file in sorted(Path(place).glob("*.safetensors")):
-        with file.open("rb") as f: digest.update(hashlib.file_digest(f, "sha256").digest())
+        with file.open("rb") as f:
+            digest.update(hashlib.file_digest(f, "sha256").digest())
     return digest.hexdigest()[:16]
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #8f8dfaed
 def evaluate(
-    place: str | Path,                       # a model's folder, or an id of the hub
-    corpus: str | Path | Corpus | None = None,   # for perplexity: what `read` takes
-    tasks: str | Iterable[str] | None = None,    # for accuracy: names of tasks or presets
+    place: str | Path,  # a model's folder, or an id of the hub
+    corpus: str | Path | Corpus | None = None,  # for perplexity: what `read` takes
+    tasks: str | Iterable[str] | None = None,  # for accuracy: names of tasks or presets
     stride: int | None = None,
     window: int | None = None,
     shots: Iterable[int] = (0, 1),
@@ -412,25 +631,50 @@ def evaluate(
     seed: int = 0,
     line_ends: bool = False,
     trust_remote_code: bool = False,
-    say: Callable | None = None,             # told now and then how it goes
+    say: Callable | None = None,  # told now and then how it goes
 ) -> dict:  # `perplexity` and `accuracy`, None where not asked for, and whether they could be `filed`
     "Open a model, answer both questions, and file each answer in the model's folder as soon as it is there. Raises `ValueError`."
-    if corpus is None and tasks is None: raise ValueError("corpus, tasks: at least one must be given")
+    if corpus is None and tasks is None:
+        raise ValueError("corpus, tasks: at least one must be given")
     name, text = (None, None) if corpus is None else read(corpus)
     folder, done = Path(place), dict(perplexity=None, accuracy=None, filed=False)
-    if folder.is_dir(): filed(folder)                       # a damaged file is said before hours of work
+    if folder.is_dir():
+        filed(folder)  # a damaged file is said before hours of work
     if isinstance(text, str) and (rest := held_out(Path(corpus), folder)):
         name, text = f"{name}, held out", rest
-        if say: say(f"{corpus}: the model was trained on it; only the part that validated is read")
+        if say:
+            say(f"{corpus}: the model was trained on it; only the part that validated is read")
     model, tokenizer = open_model(place, trust_remote_code)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
+
     def keep(kind, entries):
-        try: done["filed"] = folder.is_dir() and file_away(folder, kind, {key: entry | dict(weights=weights_of(place, model)) for key, entry in entries.items()}) is None
-        except OSError as e: say and say(f"{folder/'evaluation.json'}: cannot be written ({e.strerror})")
+        try:
+            done["filed"] = (
+                folder.is_dir()
+                and file_away(
+                    folder,
+                    kind,
+                    {key: entry | dict(weights=weights_of(place, model)) for key, entry in entries.items()},
+                )
+                is None
+            )
+        except OSError as e:
+            say and say(f"{folder / 'evaluation.json'}: cannot be written ({e.strerror})")
+
     if corpus is not None:
         p = done["perplexity"] = perplexity(model, tokenizer, text, stride, window, batch_size, line_ends, say)
-        keep("perplexity", {f"{name} {p['text_sha256'][:12]} window {p['window']} stride {p['stride']}{' line ends' * line_ends}": p})
+        keep(
+            "perplexity",
+            {f"{name} {p['text_sha256'][:12]} window {p['window']} stride {p['stride']}{' line ends' * line_ends}": p},
+        )
     if tasks is not None:
         frame = done["accuracy"] = accuracy(model, tokenizer, tasks, shots, limit, include, batch_size, seed, say)
-        keep("accuracy", {f"{r['task']} {r['shots']}-shot {r['metric']}{f' first {limit}' if limit else ''} seed {seed}": r | dict(lm_eval=importlib.metadata.version("lm_eval")) for r in frame.to_dict("records")})
+        keep(
+            "accuracy",
+            {
+                f"{r['task']} {r['shots']}-shot {r['metric']}{f' first {limit}' if limit else ''} seed {seed}": r
+                | dict(lm_eval=importlib.metadata.version("lm_eval"))
+                for r in frame.to_dict("records")
+            },
+        )
     return done

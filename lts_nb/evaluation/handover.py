@@ -32,32 +32,78 @@ from ..profiler.targets import get_target
 NAMES = {"gpt2": "GPT-2", "transformer-xl": "Transformer-XL", "opt": "OPT", "llama": "Llama", "lfm2": "LFM2"}
 COLOURS = dict(query="#7fb1d8", kv="#1f5d91", ffn="#f2b176", conv="#8fc98f", embedding="#bbbbbb")
 
+
 def diagram(
     a: Architecture,
 ) -> Figure:
     "An architecture drawn to scale, first layer at the bottom: heads on the left, feed-forward on the right."
     L, d, heads = a.n_layer, a.d_model, [h * (a.d_head or a.d_model // max(h, 1)) for h in a.n_head]
     left, right = max(d, *heads), max(d, *a.d_inner)
-    gap, e, first = .015*(left + right), a.d_embed or d, [a.share.index(g) + 1 for g in a.share] if a.share else range(1, L + 1)
-    fig, ax = plt.subplots(figsize=(7.5, min(1.6 + .3*L, 12)), layout="constrained")
-    say = lambda x, y, text, to: ax.annotate(text, (x, y), (4 if to == "left" else -4, 0), textcoords="offset points", ha=to, va="center", fontsize=7, bbox=dict(fc="white", ec="none", pad=.5), zorder=.5)
+    gap, e, first = (
+        0.015 * (left + right),
+        a.d_embed or d,
+        [a.share.index(g) + 1 for g in a.share] if a.share else range(1, L + 1),
+    )
+    fig, ax = plt.subplots(figsize=(7.5, min(1.6 + 0.3 * L, 12)), layout="constrained")
+    say = lambda x, y, text, to: ax.annotate(
+        text,
+        (x, y),
+        (4 if to == "left" else -4, 0),
+        textcoords="offset points",
+        ha=to,
+        va="center",
+        fontsize=7,
+        bbox=dict(fc="white", ec="none", pad=0.5),
+        zorder=0.5,
+    )
     for y, (f, h, kv) in enumerate(a.layers, 1):
         if h:
             w = heads[y - 1] / h
-            ax.barh([y]*h, w, .8, [-gap - w*(j + 1) for j in range(h)], color=COLOURS["query"], edgecolor="white", lw=.5)
-            if kv < h: ax.barh([y - .28]*kv, w, .24, [-gap - w*(j + 1) for j in range(kv)], color=COLOURS["kv"], edgecolor="white", lw=.5)
+            ax.barh(
+                [y] * h,
+                w,
+                0.8,
+                [-gap - w * (j + 1) for j in range(h)],
+                color=COLOURS["query"],
+                edgecolor="white",
+                lw=0.5,
+            )
+            if kv < h:
+                ax.barh(
+                    [y - 0.28] * kv,
+                    w,
+                    0.24,
+                    [-gap - w * (j + 1) for j in range(kv)],
+                    color=COLOURS["kv"],
+                    edgecolor="white",
+                    lw=0.5,
+                )
             say(-gap - heads[y - 1], y, f"{h} heads" + (f", {kv} kv" if kv < h else ""), "right")
-        else: ax.barh(y, d, .8, -gap - d, color=COLOURS["conv"]); say(-gap - d, y, "convolution", "right")
-        ax.barh(y, f, .8, gap, color=COLOURS["ffn"])
+        else:
+            ax.barh(y, d, 0.8, -gap - d, color=COLOURS["conv"])
+            say(-gap - d, y, "convolution", "right")
+        ax.barh(y, f, 0.8, gap, color=COLOURS["ffn"])
         say(gap + f, y, f"{f:,}" + (f", weights of layer {first[y - 1]}" if first[y - 1] < y else ""), "left")
     clusters = f", {len(a.cutoffs) + 1} clusters" if a.cutoffs else ""
-    for y, text in ((0, f"embedding: {a.vocab_size:,} × {e}{clusters}"), (L + 1, f"output layer: {'the same matrix' if a.tie_embeddings else 'a matrix of its own'}")):
-        ax.barh(y, e, .5, -gap - e, color=COLOURS["embedding"]); say(gap, y, text, "left")
-    for x in (-gap - d, gap + d): ax.axvline(x, c="gray", lw=.7, ls="--", zorder=0)
-    ax.set(title=f"{NAMES[a.backbone]}: {L} layers of width {d}; attention (left) and feed-forward (right) to scale, dashed: {d}", xlim=(-gap - left - .18*(left + right), gap + right + .18*(left + right)),
-           ylim=(-.6, L + 1.6), xticks=[], ylabel="layer", yticks=range(1, L + 1) if L <= 40 else [])
-    ax.title.set_fontsize(9); ax.spines[["top", "right", "bottom"]].set_visible(False)
-    plt.close(fig)                       # returned, not shown a second time by the notebook
+    for y, text in (
+        (0, f"embedding: {a.vocab_size:,} × {e}{clusters}"),
+        (L + 1, f"output layer: {'the same matrix' if a.tie_embeddings else 'a matrix of its own'}"),
+    ):
+        ax.barh(y, e, 0.5, -gap - e, color=COLOURS["embedding"])
+        say(gap, y, text, "left")
+    for x in (-gap - d, gap + d):
+        ax.axvline(x, c="gray", lw=0.7, ls="--", zorder=0)
+    ax.set(
+        title=f"{NAMES[a.backbone]}: {L} layers of width {d}; attention (left) and feed-forward (right) to scale, dashed: {d}",
+        xlim=(-gap - left - 0.18 * (left + right), gap + right + 0.18 * (left + right)),
+        ylim=(-0.6, L + 1.6),
+        xticks=[],
+        ylabel="layer",
+        yticks=range(1, L + 1) if L <= 40 else [],
+    )
+    ax.title.set_fontsize(9)
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    plt.close(fig)  # returned, not shown a second time by the notebook
     return fig
 
 # %% ../../nbs/evaluation/02_handover.ipynb #3579ec6e
@@ -67,48 +113,113 @@ def table(
 ) -> str:
     "A Markdown table."
     cell = lambda v: "–" if v is None else " ".join(str(v).replace("|", "\\|").split())
-    return "\n".join("| " + " | ".join(map(cell, row)) + " |" for row in [head, ["---"]*len(head), *rows])
+    return "\n".join("| " + " | ".join(map(cell, row)) + " |" for row in [head, ["---"] * len(head), *rows])
+
 
 def words(v) -> str | None:
     "A machine, workload or recipe in one line, however it was recorded."
     return ", ".join(f"{k} {x}" for k, x in v.items() if x is not None) if isinstance(v, dict) else v
 
+
 def number(v, scale: float = 1, digits: int = 3) -> str | None:
     "A number for a table, four significant digits at least."
-    return None if v is None else f"{v*scale:,.{digits}f}" if abs(v*scale) >= 1 else f"{v*scale:.4g}"
+    return None if v is None else f"{v * scale:,.{digits}f}" if abs(v * scale) >= 1 else f"{v * scale:.4g}"
 
 # %% ../../nbs/evaluation/02_handover.ipynb #02f98271
 def training_section(t: dict | None) -> str:
     "What the model learned from."
-    if not t: return "Nothing is recorded about training: unless somebody trained it elsewhere, the weights are random."
-    parts = [["text", t.get("corpus")], ["SHA-256 of the text", t.get("corpus_sha256")], ["tokens read", None if t.get("tokens") is None else f"{t['tokens']:,}"],
-             ["validation loss, nats a token", number(t.get("loss"), digits=4)], ["bits per byte", number(t.get("bits_per_byte"), digits=4)], ["seconds", number(t.get("seconds"), digits=0)],
-             ["seed", t.get("seed")], ["recipe", words(t.get("recipe"))], ["machine", words(t.get("machine"))]]
+    if not t:
+        return "Nothing is recorded about training: unless somebody trained it elsewhere, the weights are random."
+    parts = [
+        ["text", t.get("corpus")],
+        ["SHA-256 of the text", t.get("corpus_sha256")],
+        ["tokens read", None if t.get("tokens") is None else f"{t['tokens']:,}"],
+        ["validation loss, nats a token", number(t.get("loss"), digits=4)],
+        ["bits per byte", number(t.get("bits_per_byte"), digits=4)],
+        ["seconds", number(t.get("seconds"), digits=0)],
+        ["seed", t.get("seed")],
+        ["recipe", words(t.get("recipe"))],
+        ["machine", words(t.get("machine"))],
+    ]
     return table(["training", ""], parts)
+
 
 def measurement_section(rows: list | None) -> str:
     "How long a request takes and what it needs, and on what."
-    if not rows: return "Latency and memory were not measured."
+    if not rows:
+        return "Latency and memory were not measured."
     head = ["request", "target", "latency [ms]", "peak memory [MB]", "machine"]
-    return table(head, [[words(r.get("workload")), r.get("target"), number(r.get("latency_s"), 1e3), number(r.get("peak_bytes"), 1e-6), words(r.get("machine"))] for r in rows])
+    return table(
+        head,
+        [
+            [
+                words(r.get("workload")),
+                r.get("target"),
+                number(r.get("latency_s"), 1e3),
+                number(r.get("peak_bytes"), 1e-6),
+                words(r.get("machine")),
+            ]
+            for r in rows
+        ],
+    )
+
 
 def evaluation_section(e: dict | None) -> str:
     "What it is worth."
     tables, texts, tasks = [], (e or {}).get("perplexity") or {}, list(((e or {}).get("accuracy") or {}).values())
     columns = ("token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
-    if texts: tables.append(table(["text", *(c.replace("_", " ") for c in columns), "window", "stride"], [[n, *(number(v.get(c)) for c in columns), v.get("window"), v.get("stride")] for n, v in texts.items()]))
-    if tasks: tables.append(table(["task", "shots", "metric", "value", "standard error", "examples"], [[r.get("task"), r.get("shots"), r.get("metric"), number(r.get("value"), digits=4), number(r.get("stderr")), r.get("n")] for r in tasks]))
+    if texts:
+        tables.append(
+            table(
+                ["text", *(c.replace("_", " ") for c in columns), "window", "stride"],
+                [[n, *(number(v.get(c)) for c in columns), v.get("window"), v.get("stride")] for n, v in texts.items()],
+            )
+        )
+    if tasks:
+        tables.append(
+            table(
+                ["task", "shots", "metric", "value", "standard error", "examples"],
+                [
+                    [
+                        r.get("task"),
+                        r.get("shots"),
+                        r.get("metric"),
+                        number(r.get("value"), digits=4),
+                        number(r.get("stderr")),
+                        r.get("n"),
+                    ]
+                    for r in tasks
+                ],
+            )
+        )
     return "\n\n".join(tables) or "Not evaluated beyond what stands under training."
+
 
 def onnx_section(checks: dict) -> str:
     "The ONNX graphs, and how far they are from the model."
-    if not checks: return ""
-    rows = [[f"[onnx/{c['file']}](onnx/{c['file']})", number(c["bytes"], 1e-6), number(c["difference"]), number(c.get("mean_difference")), None if "same_top1" not in c else f"{c['same_top1']:.2%}",
-             None if "loss" not in c else f"{c['loss']:.4f} → {c['loss_int8']:.4f}"] for c in checks.values()]
+    if not checks:
+        return ""
+    rows = [
+        [
+            f"[onnx/{c['file']}](onnx/{c['file']})",
+            number(c["bytes"], 1e-6),
+            number(c["difference"]),
+            number(c.get("mean_difference")),
+            None if "same_top1" not in c else f"{c['same_top1']:.2%}",
+            None if "loss" not in c else f"{c['loss']:.4f} → {c['loss_int8']:.4f}",
+        ]
+        for c in checks.values()
+    ]
     text = next((c["text"] for c in checks.values() if "text" in c), None)
-    return ("\n## ONNX\n\nOne graph with KV cache for prompt and decoding. Each was compared with the PyTorch model in ONNX Runtime before it was kept; differences of logits are relative to the largest one"
-            + (f", those of int8 on {text}" if text else "") + ". Details are in [onnx/checks.json](onnx/checks.json).\n\n"
-            + table(["file", "MB", "largest difference", "mean difference", "same likeliest token", "loss, nats a token"], rows) + "\n")
+    return (
+        "\n## ONNX\n\nOne graph with KV cache for prompt and decoding. Each was compared with the PyTorch model in ONNX Runtime before it was kept; differences of logits are relative to the largest one"
+        + (f", those of int8 on {text}" if text else "")
+        + ". Details are in [onnx/checks.json](onnx/checks.json).\n\n"
+        + table(
+            ["file", "MB", "largest difference", "mean difference", "same likeliest token", "loss, nats a token"], rows
+        )
+        + "\n"
+    )
 
 # %% ../../nbs/evaluation/02_handover.ipynb #f21f154d
 CARD = """---
@@ -164,23 +275,52 @@ prompt = tokenizer("The", return_tensors="pt")
 print(tokenizer.decode(model.generate(**prompt, max_length=40)[0]))   # or do_sample=True, temperature=.8, top_p=.95"""
 NUMBERS = """print(model.generate(torch.tensor([[1, 2, 3]]), max_length=40))"""
 
+
 def card(
     a: Architecture,
-    about: dict,        # `training`, `measurements`, `evaluation`; what is missing is said to be missing
-    code: dict,         # name of each code file -> its lines
-    tokenizer: bool,    # is there one in the folder?
-    checks: dict,       # kind of each ONNX file -> what `to_onnx` told
+    about: dict,  # `training`, `measurements`, `evaluation`; what is missing is said to be missing
+    code: dict,  # name of each code file -> its lines
+    tokenizer: bool,  # is there one in the folder?
+    checks: dict,  # kind of each ONNX file -> what `to_onnx` told
 ) -> str:
     "The model card, Markdown with the front matter that the hub reads."
     c = count(a)
     parts = [[k, f"{getattr(c, k):,}"] for k in ("attention", "ffn", "norm", "decoder", "embedding", "total")]
-    for row, name in zip(parts, ("attention" + " or convolution"*(0 in a.n_head), "feed-forward", "normalisation", "**decoder**", "embedding and output layer", "**total**")): row[0] = name
+    for row, name in zip(
+        parts,
+        (
+            "attention" + " or convolution" * (0 in a.n_head),
+            "feed-forward",
+            "normalisation",
+            "**decoder**",
+            "embedding and output layer",
+            "**total**",
+        ),
+    ):
+        row[0] = name
     limits = [] if tokenizer else ["No tokenizer belongs to it: it reads and writes token numbers."]
     limits.append("No licence is stated: whoever publishes it adds one above, with the text's in mind.")
-    return CARD.format(a=a, alike="are alike" if a.homogeneous else "differ in size", backbone=a.backbone, name=NAMES[a.backbone], tag="\n- onnx" if checks else "", decoder=f"{c.decoder/1e6:.3g} M", parameters=table(["parameters", ""], parts), cache=number(kv_cache_bytes(a, context=a.max_len), 1e-6),
-                       imports=f"{'' if tokenizer else 'import torch' + chr(10)}from transformers import AutoModelForCausalLM{', AutoTokenizer'*tokenizer}", use=TEXT if tokenizer else NUMBERS, code=", ".join(f"[{n}]({n}) ({lines} lines)" for n, lines in code.items()), training=training_section(about.get("training")),
-                       measurements=measurement_section(about.get("measurements")), evaluation=evaluation_section(about.get("evaluation")), onnx=onnx_section(checks), version=__version__,
-                       transformers=version("transformers"), torch=version("torch"), limits=" ".join(limits))
+    return CARD.format(
+        a=a,
+        alike="are alike" if a.homogeneous else "differ in size",
+        backbone=a.backbone,
+        name=NAMES[a.backbone],
+        tag="\n- onnx" if checks else "",
+        decoder=f"{c.decoder / 1e6:.3g} M",
+        parameters=table(["parameters", ""], parts),
+        cache=number(kv_cache_bytes(a, context=a.max_len), 1e-6),
+        imports=f"{'' if tokenizer else 'import torch' + chr(10)}from transformers import AutoModelForCausalLM{', AutoTokenizer' * tokenizer}",
+        use=TEXT if tokenizer else NUMBERS,
+        code=", ".join(f"[{n}]({n}) ({lines} lines)" for n, lines in code.items()),
+        training=training_section(about.get("training")),
+        measurements=measurement_section(about.get("measurements")),
+        evaluation=evaluation_section(about.get("evaluation")),
+        onnx=onnx_section(checks),
+        version=__version__,
+        transformers=version("transformers"),
+        torch=version("torch"),
+        limits=" ".join(limits),
+    )
 
 # %% ../../nbs/evaluation/02_handover.ipynb #2831d8d5
 def opened(
@@ -189,32 +329,58 @@ def opened(
     "A model of one of the backbones. Raises `ValueError` for anything else."
     folder = None if isinstance(model, PreTrainedModel) else Path(model)
     if folder:
-        if not (folder/"config.json").is_file(): raise ValueError(f"model={str(folder)!r}: is no folder of a model; it has no config.json")
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"model={str(folder)!r}: is no folder of a model; it has no config.json")
         try:
             a = architecture_of(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-            if a: model, told = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, output_loading_info=True, trust_remote_code=False)
-        except Exception as e: raise ValueError(f"model={str(folder)!r}: cannot be opened ({' '.join(str(e).split())[:300]})") from None     # transformers, safetensors and json raise what they like
-        if a and (odd := [f"{len(told[k])} {k.replace('_', ' ')}" for k in ("missing_keys", "unexpected_keys", "mismatched_keys") if told[k]]): raise ValueError(f"model={str(folder)!r}: its weights are not those of its configuration ({', '.join(odd)})")
+            if a:
+                model, told = AutoModelForCausalLM.from_pretrained(
+                    folder, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+                )
+        except Exception as e:
+            raise ValueError(
+                f"model={str(folder)!r}: cannot be opened ({' '.join(str(e).split())[:300]})"
+            ) from None  # transformers, safetensors and json raise what they like
+        if a and (
+            odd := [
+                f"{len(told[k])} {k.replace('_', ' ')}"
+                for k in ("missing_keys", "unexpected_keys", "mismatched_keys")
+                if told[k]
+            ]
+        ):
+            raise ValueError(
+                f"model={str(folder)!r}: its weights are not those of its configuration ({', '.join(odd)})"
+            )
     a = architecture_of(model) if isinstance(model, PreTrainedModel) else None
-    if a is None: raise ValueError(f"model={str(folder or type(model).__name__)!r}: must be of one of the backbones {', '.join(NAMES)}")
+    if a is None:
+        raise ValueError(
+            f"model={str(folder or type(model).__name__)!r}: must be of one of the backbones {', '.join(NAMES)}"
+        )
     return model, a, folder
 
 # %% ../../nbs/evaluation/02_handover.ipynb #fc4f5bd7
 def wrapped(
-    tokenizer,          # JSON text, a fast tokenizer of transformers, or None
+    tokenizer,  # JSON text, a fast tokenizer of transformers, or None
     a: Architecture,
     folder: Path | None,  # of the model, whose tokenizer.json is taken if none is given
 ) -> PreTrainedTokenizerFast | None:
     "A tokenizer that transformers opens. Raises `ValueError` if the model is too small for it."
-    if tokenizer is None and folder and (folder/"tokenizer.json").is_file():
-        if (folder/"tokenizer_config.json").is_file(): tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-        else: tokenizer = (folder/"tokenizer.json").read_text(encoding="utf-8")
-    if isinstance(tokenizer, str): tokenizer = as_tokenizer(tokenizer, END if f'"{END}"' in tokenizer else None, a.max_len)
-    if tokenizer is not None and max(tokenizer.get_vocab().values()) >= a.vocab_size: raise ValueError(f"tokenizer: has tokens up to number {max(tokenizer.get_vocab().values()):,}: must be below the model's vocab_size={a.vocab_size:,}")
+    if tokenizer is None and folder and (folder / "tokenizer.json").is_file():
+        if (folder / "tokenizer_config.json").is_file():
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        else:
+            tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    if isinstance(tokenizer, str):
+        tokenizer = as_tokenizer(tokenizer, END if f'"{END}"' in tokenizer else None, a.max_len)
+    if tokenizer is not None and max(tokenizer.get_vocab().values()) >= a.vocab_size:
+        raise ValueError(
+            f"tokenizer: has tokens up to number {max(tokenizer.get_vocab().values()):,}: must be below the model's vocab_size={a.vocab_size:,}"
+        )
     return tokenizer
 
 # %% ../../nbs/evaluation/02_handover.ipynb #9bdf6f75
 ABOUT = {"training": dict, "measurements": list, "evaluation": dict}
+
 
 def known(
     about: dict | None,
@@ -222,12 +388,16 @@ def known(
 ) -> dict:
     "What the card can tell. Raises `ValueError` for anything else than `ABOUT` names."
     about = dict(about or {})
-    for k in about.keys() - ABOUT.keys(): raise ValueError(f"about={k!r}: must be among {', '.join(ABOUT)}")
+    for k in about.keys() - ABOUT.keys():
+        raise ValueError(f"about={k!r}: must be among {', '.join(ABOUT)}")
     for k in ABOUT:
-        if about.get(k) is None and folder and (file := folder/f"{k}.json").is_file():
-            try: about[k] = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError: raise ValueError(f"about: {str(file)!r} is damaged") from None
-        if about.get(k) is not None and not isinstance(about[k], ABOUT[k]): raise ValueError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
+        if about.get(k) is None and folder and (file := folder / f"{k}.json").is_file():
+            try:
+                about[k] = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                raise ValueError(f"about: {str(file)!r} is damaged") from None
+        if about.get(k) is not None and not isinstance(about[k], ABOUT[k]):
+            raise ValueError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
     return {k: about[k] for k in ABOUT if about.get(k) is not None}
 
 # %% ../../nbs/evaluation/02_handover.ipynb #1f4db9c2
@@ -238,46 +408,82 @@ def measured(
     "What an architecture takes for a run's request on its target, as the run measured it, or measured now. Raises `ValueError` if it cannot be."
     found = SearchResult.load(run)
     told, tables = found.run, (found.frontier, found.candidates) if found.run.get("measured", True) else ()
-    m, machine = next((rows.iloc[-1] for f in tables if len(rows := f[(f.id == a.id) & f.latency_s.notna()])), None), told["machine"]
+    m, machine = (
+        next((rows.iloc[-1] for f in tables if len(rows := f[(f.id == a.id) & f.latency_s.notna()])), None),
+        told["machine"],
+    )
     if m is None:
         (work := Workload(**told["workload"])).check(a.max_len)
         target = get_target(**told["target"])
-        target.reserve([a]); machine = target.environment()
-        try: m = target.measure(a, work)
-        except (RuntimeError, MemoryError) as e: raise ValueError(f"run={str(run)!r}: its workload cannot be measured with {a.id} ({(str(e).splitlines() or [type(e).__name__])[0]})") from None
+        target.reserve([a])
+        machine = target.environment()
+        try:
+            m = target.measure(a, work)
+        except (RuntimeError, MemoryError) as e:
+            raise ValueError(
+                f"run={str(run)!r}: its workload cannot be measured with {a.id} ({(str(e).splitlines() or [type(e).__name__])[0]})"
+            ) from None
     target = " ".join(f"{k}={v}" if k != "name" else v for k, v in told["target"].items())
-    return [dict(latency_s=float(m.latency_s), peak_bytes=int(m.peak_bytes), workload=told["workload"], target=target, machine=machine)]
+    return [
+        dict(
+            latency_s=float(m.latency_s),
+            peak_bytes=int(m.peak_bytes),
+            workload=told["workload"],
+            target=target,
+            machine=machine,
+        )
+    ]
 
 # %% ../../nbs/evaluation/02_handover.ipynb #41f44c9a
 def finished(folder: Path, content):
     "Make a folder completely or not at all: `content(temporary_folder)`, then move it into place. Raises `ValueError` if it exists and is not empty, or cannot be written."
     from safetensors import SafetensorError
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())): raise ValueError(f"folder={str(folder)!r}: exists; must be a new name or an empty folder")
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"folder={str(folder)!r}: exists; must be a new name or an empty folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-            (temporary := Path(beside)/folder.name).mkdir()
+            (temporary := Path(beside) / folder.name).mkdir()
             content(temporary)
-            if folder.exists(): folder.rmdir()
+            if folder.exists():
+                folder.rmdir()
             os.replace(temporary, folder)
-    except (OSError, SafetensorError) as e: raise ValueError(f"folder={str(folder)!r}: cannot be written ({getattr(e, 'strerror', None) or e}); nothing is left of it") from None
+    except (OSError, SafetensorError) as e:
+        raise ValueError(
+            f"folder={str(folder)!r}: cannot be written ({getattr(e, 'strerror', None) or e}); nothing is left of it"
+        ) from None
 
-def as_json(path: Path, value): path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+def as_json(path: Path, value):
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 # %% ../../nbs/evaluation/02_handover.ipynb #f67e71ed
 def weights(
-    model: PreTrainedModel, a: Architecture,
+    model: PreTrainedModel,
+    a: Architecture,
     tokenizer: PreTrainedTokenizerFast | None,
     folder: Path,
 ):
     "Write model, code, configuration, generation settings and tokenizer."
     model.save_pretrained(folder)
-    ends = dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id) if tokenizer else dict(bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id)
-    as_json(folder/"config.json", json.loads((folder/"config.json").read_text(encoding="utf-8")) | ends | dict(use_cache=True))
-    GenerationConfig(**ends, pad_token_id=ends["eos_token_id"], max_length=a.max_len, do_sample=False).save_pretrained(folder)
-    if tokenizer: tokenizer.save_pretrained(folder)
-    (folder/"architecture.json").write_text(a.to_json(), encoding="utf-8")
-    diagram(a).savefig(folder/"architecture.png", dpi=150)
+    ends = (
+        dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+        if tokenizer
+        else dict(bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id)
+    )
+    as_json(
+        folder / "config.json",
+        json.loads((folder / "config.json").read_text(encoding="utf-8")) | ends | dict(use_cache=True),
+    )
+    GenerationConfig(**ends, pad_token_id=ends["eos_token_id"], max_length=a.max_len, do_sample=False).save_pretrained(
+        folder
+    )
+    if tokenizer:
+        tokenizer.save_pretrained(folder)
+    (folder / "architecture.json").write_text(a.to_json(), encoding="utf-8")
+    diagram(a).savefig(folder / "architecture.png", dpi=150)
+
 
 def sample(
     tokenizer: PreTrainedTokenizerFast | None,
@@ -285,43 +491,64 @@ def sample(
 ) -> tuple:  # `(B, T)` token numbers, and what they are
     "What the 8-bit graph is compared on: real text that every machine has, or random tokens without a tokenizer."
     T = min(a.max_len, 128)
-    if not tokenizer: return np.random.default_rng(0).integers(a.vocab_size, size=(4, T)), "random tokens"
-    ids = np.array(tokenizer(Path(sysconfig.get_path("stdlib"), "argparse.py").read_text(encoding="utf-8")[:20_000], verbose=False).input_ids)
-    return ids[:min(len(ids) // T, 16)*T].reshape(-1, T), "the beginning of Python's argparse.py"
+    if not tokenizer:
+        return np.random.default_rng(0).integers(a.vocab_size, size=(4, T)), "random tokens"
+    ids = np.array(
+        tokenizer(
+            Path(sysconfig.get_path("stdlib"), "argparse.py").read_text(encoding="utf-8")[:20_000], verbose=False
+        ).input_ids
+    )
+    return ids[: min(len(ids) // T, 16) * T].reshape(-1, T), "the beginning of Python's argparse.py"
 
 # %% ../../nbs/evaluation/02_handover.ipynb #8027d6de
 KINDS = {"float32": "model.onnx", "int8": "model_int8.onnx"}
 
+
 def graphs(model: PreTrainedModel, a: Architecture, tokenizer, kinds: tuple, folder: Path) -> dict:
     "Write the ONNX files and what their checks found, which is returned."
-    if not kinds: return {}
+    if not kinds:
+        return {}
     folder.mkdir()
-    model, (ids, text), checks = copy.deepcopy(model).to("cpu", torch.float32), sample(tokenizer, a), {}     # the caller's stays as it is
+    model, (ids, text), checks = (
+        copy.deepcopy(model).to("cpu", torch.float32),
+        sample(tokenizer, a),
+        {},
+    )  # the caller's stays as it is
     for kind in sorted(kinds, key=list(KINDS).index):
-        told = dict(int8=True, ids=ids, source=folder/KINDS["float32"] if "float32" in kinds else None) if kind == "int8" else {}
-        checks[kind] = to_onnx(model, folder/KINDS[kind], **told) | (dict(text=text) if told else {})
-    as_json(folder/"checks.json", checks)
+        told = (
+            dict(int8=True, ids=ids, source=folder / KINDS["float32"] if "float32" in kinds else None)
+            if kind == "int8"
+            else {}
+        )
+        checks[kind] = to_onnx(model, folder / KINDS[kind], **told) | (dict(text=text) if told else {})
+    as_json(folder / "checks.json", checks)
     return checks
+
 
 def export(
     model: PreTrainedModel | str | Path,  # as `build` makes it, trained or not; or a folder with one
-    folder: str | Path,                   # to write: a new name or an empty folder
-    tokenizer: str | PreTrainedTokenizerFast | None = None,  # JSON text, as `Tokens.tokenizer`; that of the model's folder by default
-    about: dict | None = None,  # for the card: `training`, `measurements`, `evaluation`; the JSON files of the model's folder by default
-    onnx: tuple = (),           # graphs to write, checked: "float32", "int8"
+    folder: str | Path,  # to write: a new name or an empty folder
+    tokenizer: str
+    | PreTrainedTokenizerFast
+    | None = None,  # JSON text, as `Tokens.tokenizer`; that of the model's folder by default
+    about: dict
+    | None = None,  # for the card: `training`, `measurements`, `evaluation`; the JSON files of the model's folder by default
+    onnx: tuple = (),  # graphs to write, checked: "float32", "int8"
 ) -> Path:  # the folder
     "Hand a model over. Raises `ValueError` if it is none of the backbones', something does not fit, or the folder cannot be written."
     folder, kinds = Path(folder), tuple(dict.fromkeys(onnx))
-    if isinstance(onnx, str) or set(kinds) - KINDS.keys(): raise ValueError(f"onnx={onnx!r}: must be a tuple of {', '.join(KINDS)}")
+    if isinstance(onnx, str) or set(kinds) - KINDS.keys():
+        raise ValueError(f"onnx={onnx!r}: must be a tuple of {', '.join(KINDS)}")
     model, a, source = opened(model)
     tokenizer, about = wrapped(tokenizer, a, source), known(about, source)
 
     def content(temporary):
         weights(model, a, tokenizer, temporary)
-        for k, v in about.items(): as_json(temporary/f"{k}.json", v)
-        checks = graphs(model, a, tokenizer, kinds, temporary/"onnx")
+        for k, v in about.items():
+            as_json(temporary / f"{k}.json", v)
+        checks = graphs(model, a, tokenizer, kinds, temporary / "onnx")
         code = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in sorted(temporary.glob("*.py"))}
-        (temporary/"README.md").write_text(card(a, about, code, tokenizer is not None, checks), encoding="utf-8")
+        (temporary / "README.md").write_text(card(a, about, code, tokenizer is not None, checks), encoding="utf-8")
 
     finished(folder, content)
     return folder

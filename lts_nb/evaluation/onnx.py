@@ -20,9 +20,12 @@ from ..profiler.store import write
 # %% ../../nbs/evaluation/01_onnx.ipynb #af75b043
 def packages() -> tuple:  # modules onnx and onnxruntime
     "What this needs beyond lts_nb's own requirements. Raises `ValueError` saying how to get it."
-    try: import onnx, onnxruntime, onnxscript
-    except ImportError as e: raise ValueError(f"onnx: needs the package {e.name}: pip install 'lts_nb[onnx]'") from None
+    try:
+        import onnx, onnxruntime, onnxscript
+    except ImportError as e:
+        raise ValueError(f"onnx: needs the package {e.name}: pip install 'lts_nb[onnx]'") from None
     return onnx, onnxruntime
+
 
 @contextlib.contextmanager
 def silence():
@@ -30,8 +33,10 @@ def silence():
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(action="ignore"): yield
-    finally: logging.disable(before)
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #5382b760
 def cache_inputs(
@@ -41,56 +46,90 @@ def cache_inputs(
     cache, found = getattr(model(torch.zeros(1, 2, dtype=torch.long), use_cache=True), "past_key_values", None), {}
     for i, layer in enumerate(getattr(cache, "layers", ())):
         keys, states = getattr(layer, "keys", None), getattr(layer, "conv_states", None)
-        if keys is not None and keys.ndim == 4: found |= {f"past_key_values.{i}.{n}": (t.shape[1], -1, t.shape[3]) for n, t in (("key", keys), ("value", layer.values))}
-        elif states and len(states) == 1: found[f"past_conv.{i}"] = tuple(states[0].shape[1:])
-        else: raise ValueError(f"model: layer {i} keeps a {type(layer).__name__}: must be keys and values, or the state of one convolution")
-    if not found: raise ValueError(f"model: {type(model).__name__} returns no KV cache")
+        if keys is not None and keys.ndim == 4:
+            found |= {
+                f"past_key_values.{i}.{n}": (t.shape[1], -1, t.shape[3])
+                for n, t in (("key", keys), ("value", layer.values))
+            }
+        elif states and len(states) == 1:
+            found[f"past_conv.{i}"] = tuple(states[0].shape[1:])
+        else:
+            raise ValueError(
+                f"model: layer {i} keeps a {type(layer).__name__}: must be keys and values, or the state of one convolution"
+            )
+    if not found:
+        raise ValueError(f"model: {type(model).__name__} returns no KV cache")
     return found
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #40105af2
 class Past:
     "A KV cache over plain tensors, as far as a forward pass needs one."
-    def __init__(self, tensors: dict): self.old, self.new = tensors, {}
-    def get_seq_length(self, *_): return next(t.shape[2] for n, t in self.old.items() if n.endswith(".key"))
-    def get_conv_state(self, *_, **__): return None        # so that the convolution asks for everything that it reads, whatever the length
+
+    def __init__(self, tensors: dict):
+        self.old, self.new = tensors, {}
+
+    def get_seq_length(self, *_):
+        return next(t.shape[2] for n, t in self.old.items() if n.endswith(".key"))
+
+    def get_conv_state(self, *_, **__):
+        return None  # so that the convolution asks for everything that it reads, whatever the length
 
     def update(self, key, value, i: int, *_, **__):
-        for n, t in ((f"past_key_values.{i}.key", key), (f"past_key_values.{i}.value", value)): self.new[n] = torch.cat([self.old[n], t], 2)
+        for n, t in ((f"past_key_values.{i}.key", key), (f"past_key_values.{i}.value", value)):
+            self.new[n] = torch.cat([self.old[n], t], 2)
         return self.new[f"past_key_values.{i}.key"], self.new[f"past_key_values.{i}.value"]
 
     def update_conv_state(self, x, i: int, *_, **__):
         seen = torch.cat([self.old[f"past_conv.{i}"], x], -1)
-        self.new[f"past_conv.{i}"] = seen[..., -self.old[f"past_conv.{i}"].shape[-1]:]
+        self.new[f"past_conv.{i}"] = seen[..., -self.old[f"past_conv.{i}"].shape[-1] :]
         return seen
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #7a645d1a
 class Hides:
     "An attention mask whose `all()` is False."
-    def __init__(self, mask): self.mask, self.ndim, self.shape = mask, mask.ndim, mask.shape
-    def __getitem__(self, i): return self.mask[i]
-    def all(self): return False
+
+    def __init__(self, mask):
+        self.mask, self.ndim, self.shape = mask, mask.ndim, mask.shape
+
+    def __getitem__(self, i):
+        return self.mask[i]
+
+    def all(self):
+        return False
+
 
 class Graph(nn.Module):
     "A causal language model as a function of tensors."
-    def __init__(self, model: PreTrainedModel, names: list): super().__init__(); self.model, self.names = model, names
 
-    def forward(self,
-        input_ids,       # `(B, T)`
+    def __init__(self, model: PreTrainedModel, names: list):
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(
+        self,
+        input_ids,  # `(B, T)`
         attention_mask,  # `(B, past + T)`
-        past,            # tensors in the order of `names`
+        past,  # tensors in the order of `names`
     ):  # logits `(B, T, vocab_size)` and the new tensors in the same order
         cache, T, K = Past(dict(zip(self.names, past))), input_ids.shape[1], attention_mask.shape[1]
         if "position_ids" in inspect.signature(self.model.forward).parameters:
-            seen = (torch.arange(K) <= torch.arange(K - T, K)[:, None]) & (attention_mask[:, None, None] > 0)      # (B, 1, T, K)
-            mask = torch.where(seen, 0., torch.finfo(torch.float32).min)       # finite: a row of padding would else become NaN and spread
-            if any("conv" in n for n in self.names): mask = {"full_attention": mask, "conv": attention_mask[:, -T:]}
+            seen = (torch.arange(K) <= torch.arange(K - T, K)[:, None]) & (
+                attention_mask[:, None, None] > 0
+            )  # (B, 1, T, K)
+            mask = torch.where(
+                seen, 0.0, torch.finfo(torch.float32).min
+            )  # finite: a row of padding would else become NaN and spread
+            if any("conv" in n for n in self.names):
+                mask = {"full_attention": mask, "conv": attention_mask[:, -T:]}
             told = dict(attention_mask=mask, position_ids=(attention_mask.cumsum(1) - 1).clamp_min(0)[:, -T:])
-        else: told = dict(attention_mask=Hides(attention_mask))
+        else:
+            told = dict(attention_mask=Hides(attention_mask))
         logits = self.model(input_ids, past_key_values=cache, use_cache=True, **told).logits
         return logits, *(cache.new[n] for n in self.names)
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #8b3ef91e
-OPSET = 20            # of ONNX: ONNX Runtime 1.17 and later, in the browser too
+OPSET = 20  # of ONNX: ONNX Runtime 1.17 and later, in the browser too
+
 
 def traced(
     model: PreTrainedModel,
@@ -98,62 +137,105 @@ def traced(
     "The graph of a model. Raises `ValueError` for one that is not float32 on the CPU, or larger than a file of this kind can be."
     packages()
     p = next(model.parameters())
-    if p.dtype != torch.float32 or p.device.type != "cpu": raise ValueError(f"model: is {p.dtype} on {p.device}: must be float32 on the CPU")
-    if 4*model.num_parameters() > 1.9e9: raise ValueError(f"model: has {model.num_parameters():,} parameters: must fit into 2 GB, the limit of an ONNX file")
+    if p.dtype != torch.float32 or p.device.type != "cpu":
+        raise ValueError(f"model: is {p.dtype} on {p.device}: must be float32 on the CPU")
+    if 4 * model.num_parameters() > 1.9e9:
+        raise ValueError(
+            f"model: has {model.num_parameters():,} parameters: must fit into 2 GB, the limit of an ONNX file"
+        )
     layout, free = cache_inputs(model), torch.export.Dim.DYNAMIC
-    names, example = list(layout), [torch.zeros(2, *(5 if n < 0 else n for n in shape)) for shape in layout.values()]     # no two of them the same tensor
-    axes = dict(input_ids={0: free, 1: free}, attention_mask={0: free, 1: free}, past=[{0: free} | {i + 1: free for i, n in enumerate(shape) if n < 0} for shape in layout.values()])
+    names, example = (
+        list(layout),
+        [torch.zeros(2, *(5 if n < 0 else n for n in shape)) for shape in layout.values()],
+    )  # no two of them the same tensor
+    axes = dict(
+        input_ids={0: free, 1: free},
+        attention_mask={0: free, 1: free},
+        past=[{0: free} | {i + 1: free for i, n in enumerate(shape) if n < 0} for shape in layout.values()],
+    )
     ids, mask = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
     with silence(), torch.no_grad():
-        proto = torch.onnx.export(Graph(model, names).eval(), (ids, mask, example), dynamo=True, dynamic_shapes=axes, opset_version=OPSET, verbose=False,
-                                  input_names=["input_ids", "attention_mask", *names], output_names=["logits", *map(present, names)]).model_proto
+        proto = torch.onnx.export(
+            Graph(model, names).eval(),
+            (ids, mask, example),
+            dynamo=True,
+            dynamic_shapes=axes,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["input_ids", "attention_mask", *names],
+            output_names=["logits", *map(present, names)],
+        ).model_proto
     return tidy(proto)
 
-def present(name: str) -> str: return name.replace("past_key_values", "present").replace("past_conv", "present_conv")
+
+def present(name: str) -> str:
+    return name.replace("past_key_values", "present").replace("past_conv", "present_conv")
+
 
 def tidy(proto):
     "Name the free lengths and drop what is no part of the graph."
     g, lengths = proto.graph, dict(input_ids="sequence", attention_mask="total", logits="sequence")
     for v in (*g.input, *g.output):
         for i, d in enumerate(v.type.tensor_type.shape.dim):
-            if d.dim_param: d.dim_param = "batch" if i == 0 else lengths.get(v.name, "past" if v.name.startswith("past") else "total")
-    for part in (proto, g, *g.node, *g.input, *g.output, *g.initializer): del part.metadata_props[:]
-    for part in g.node: part.doc_string = ""
+            if d.dim_param:
+                d.dim_param = (
+                    "batch" if i == 0 else lengths.get(v.name, "past" if v.name.startswith("past") else "total")
+                )
+    for part in (proto, g, *g.node, *g.input, *g.output, *g.initializer):
+        del part.metadata_props[:]
+    for part in g.node:
+        part.doc_string = ""
     del g.value_info[:]
     return proto
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #53c4c99a
 class OnnxModel:
     "A graph of `to_onnx` in ONNX Runtime. Raises `ValueError` for any other file."
-    def __init__(self,
+
+    def __init__(
+        self,
         path: str | Path,
         threads: int = 1,  # of ONNX Runtime
     ):
         runtime, options = packages()[1], None
-        if not Path(path).is_file(): raise ValueError(f"onnx={str(path)!r}: there is no such file")
+        if not Path(path).is_file():
+            raise ValueError(f"onnx={str(path)!r}: there is no such file")
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-        try: self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as e: raise ValueError(f"onnx={str(path)!r}: ONNX Runtime cannot open it ({str(e).splitlines()[0]})") from None    # its exceptions have no base of their own
+        try:
+            self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as e:
+            raise ValueError(
+                f"onnx={str(path)!r}: ONNX Runtime cannot open it ({str(e).splitlines()[0]})"
+            ) from None  # its exceptions have no base of their own
         names, outputs = [i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()]
-        if names[:2] != ["input_ids", "attention_mask"] or outputs != ["logits", *map(present, names[2:])]: raise ValueError(f"onnx={str(path)!r}: is no causal language model of to_onnx; its inputs are {', '.join(names)}")
+        if names[:2] != ["input_ids", "attention_mask"] or outputs != ["logits", *map(present, names[2:])]:
+            raise ValueError(
+                f"onnx={str(path)!r}: is no causal language model of to_onnx; its inputs are {', '.join(names)}"
+            )
         self.layout = {i.name: i.shape[1:] for i in self.session.get_inputs()[2:]}
 
-    def __call__(self,
-        ids,          # `(B, T)` token numbers
-        past=None,    # what the call before returned; None at the beginning
-        mask=None,    # `(B, past + T)`: 0 for padding on the left; every token counts if None
+    def __call__(
+        self,
+        ids,  # `(B, T)` token numbers
+        past=None,  # what the call before returned; None at the beginning
+        mask=None,  # `(B, past + T)`: 0 for padding on the left; every token counts if None
     ) -> tuple:  # logits `(B, T, vocab_size)` float32, and the past with these tokens
         "Read tokens: a prompt, or the next token."
         ids = np.asarray(ids, np.int64)
-        if past is None: past = [np.zeros((len(ids), *(0 if isinstance(n, str) else n for n in shape)), np.float32) for shape in self.layout.values()]
+        if past is None:
+            past = [
+                np.zeros((len(ids), *(0 if isinstance(n, str) else n for n in shape)), np.float32)
+                for shape in self.layout.values()
+            ]
         P = next(t.shape[2] for n, t in zip(self.layout, past) if n.endswith(".key"))
         mask = np.ones((len(ids), P + ids.shape[1]), np.int64) if mask is None else np.asarray(mask, np.int64)
         logits, *past = self.session.run(None, dict(input_ids=ids, attention_mask=mask) | dict(zip(self.layout, past)))
         return logits, past
 
-    def generate(self,
-        ids,              # `(B, T)` prompts of one length
+    def generate(
+        self,
+        ids,  # `(B, T)` prompts of one length
         new_tokens: int,  # at least 1
     ) -> np.ndarray:  # `(B, T + new_tokens)`
         "Continue prompts greedily, with the cache."
@@ -166,29 +248,44 @@ class OnnxModel:
         return ids
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #fc7190d5
-TOLERANCE = 5e-5       # largest relative difference of logits that is rounding
-CASES = ((1, (1,), 0), (1, (192,), 0), (3, (17,), 0), (2, (1,)*8, 0), (1, (2, 9, 3), 0), (2, (7, 1, 1, 2), 4))    # batch, pieces, padding of the second row
+TOLERANCE = 5e-5  # largest relative difference of logits that is rounding
+CASES = (
+    (1, (1,), 0),
+    (1, (192,), 0),
+    (3, (17,), 0),
+    (2, (1,) * 8, 0),
+    (1, (2, 9, 3), 0),
+    (2, (7, 1, 1, 2), 4),
+)  # batch, pieces, padding of the second row
+
 
 def differences(
     model: PreTrainedModel,
     runner: OnnxModel,
-    seed: int = 0,          # of the tokens
+    seed: int = 0,  # of the tokens
 ) -> list[dict]:  # one a case: `batch`, `pieces`, `padding`, `difference` (relative to the largest logit)
     "Compare a graph with the model it was made from, logit for logit."
     rng, c, found = np.random.default_rng(seed), model.config, []
     longest = getattr(c, "max_position_embeddings", None) or 192
     for batch, pieces, padding in CASES:
-        pieces = [min(pieces[0], longest)] if len(pieces) == 1 else pieces if sum(pieces) <= longest else [1]*longest
+        pieces = [min(pieces[0], longest)] if len(pieces) == 1 else pieces if sum(pieces) <= longest else [1] * longest
         padding = min(padding, pieces[0] - 1)
-        ids, mask, parts, past, at = rng.integers(c.vocab_size, size=(batch, sum(pieces))), np.ones((batch, sum(pieces)), np.int64), [], None, 0
+        ids, mask, parts, past, at = (
+            rng.integers(c.vocab_size, size=(batch, sum(pieces))),
+            np.ones((batch, sum(pieces)), np.int64),
+            [],
+            None,
+            0,
+        )
         mask[1:, :padding] = 0
         for n in pieces:
-            logits, past = runner(ids[:, at:at + n], past, mask[:, :at + n])
+            logits, past = runner(ids[:, at : at + n], past, mask[:, : at + n])
             parts, at = [*parts, logits], at + n
-        got, worst = np.concatenate(parts, 1), 0.
+        got, worst = np.concatenate(parts, 1), 0.0
         for i in range(batch):
             skip = padding if i else 0
-            with torch.no_grad(): expected = model(torch.from_numpy(ids[i:i + 1, skip:]), use_cache=False).logits[0].numpy()
+            with torch.no_grad():
+                expected = model(torch.from_numpy(ids[i : i + 1, skip:]), use_cache=False).logits[0].numpy()
             worst = max(worst, float(np.abs(got[i, skip:] - expected).max() / np.abs(expected).max()))
         found.append(dict(batch=batch, pieces=list(pieces), padding=padding, difference=worst))
     return found
@@ -196,50 +293,75 @@ def differences(
 # %% ../../nbs/evaluation/01_onnx.ipynb #7e4c2203
 def quantized(
     source: Path,  # file of `to_onnx`
-    path: Path,    # to write
+    path: Path,  # to write
 ):
     "Write a graph with 8-bit weights."
     onnx, _ = packages()
     from onnxruntime.quantization import QuantType, quantize_dynamic
+
     proto = onnx.load(source)
     weights = {w.name: w for w in proto.graph.initializer}
     for n in [n for n in proto.graph.node if n.op_type == "Transpose" and n.input[0] in weights]:
-        turned = onnx.numpy_helper.to_array(weights[n.input[0]]).transpose(next(list(a.ints) for a in n.attribute if a.name == "perm"))
+        turned = onnx.numpy_helper.to_array(weights[n.input[0]]).transpose(
+            next(list(a.ints) for a in n.attribute if a.name == "perm")
+        )
         proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(turned), n.output[0]))
         proto.graph.node.remove(n)
     read = {i for n in proto.graph.node for i in n.input}
-    for w in [w for name, w in weights.items() if name not in read]: proto.graph.initializer.remove(w)
+    for w in [w for name, w in weights.items() if name not in read]:
+        proto.graph.initializer.remove(w)
     stacks = {w.name for w in proto.graph.initializer if len(w.dims) > 2}
     kept = [n.name for n in proto.graph.node if n.op_type == "MatMul" and stacks & set(n.input)]
-    with silence(): quantize_dynamic(proto, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gather"], nodes_to_exclude=kept)
+    with silence():
+        quantize_dynamic(
+            proto,
+            path,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=["MatMul", "Gather"],
+            nodes_to_exclude=kept,
+        )
+
 
 def losses(
     logits,  # `(B, T, vocab_size)`
-    ids,     # `(B, T)`
+    ids,  # `(B, T)`
 ) -> float:  # nats
     "Mean cross entropy of the next token."
-    return nn.functional.cross_entropy(torch.as_tensor(logits)[:, :-1].flatten(0, 1), torch.as_tensor(ids)[:, 1:].flatten()).item()
+    return nn.functional.cross_entropy(
+        torch.as_tensor(logits)[:, :-1].flatten(0, 1), torch.as_tensor(ids)[:, 1:].flatten()
+    ).item()
+
 
 def compare(
     model: PreTrainedModel,
     runner: OnnxModel,
-    ids: np.ndarray,         # `(B, T)`: a text, or anything
+    ids: np.ndarray,  # `(B, T)`: a text, or anything
 ) -> dict:
     "What rounding costs: relative differences of logits, how often the likeliest token is the same, and the loss before and after."
-    with torch.no_grad(): expected = model(torch.as_tensor(ids, dtype=torch.long), use_cache=False).logits.numpy()
+    with torch.no_grad():
+        expected = model(torch.as_tensor(ids, dtype=torch.long), use_cache=False).logits.numpy()
     got = runner(ids)[0]
     apart, size = np.abs(got - expected), np.abs(expected).max()
-    return dict(difference=float(apart.max() / size), mean_difference=float(apart.mean() / size), same_top1=float((got.argmax(-1) == expected.argmax(-1)).mean()),
-                loss=losses(expected, ids), loss_int8=losses(got, ids), tokens=int(np.size(ids)))
+    return dict(
+        difference=float(apart.max() / size),
+        mean_difference=float(apart.mean() / size),
+        same_top1=float((got.argmax(-1) == expected.argmax(-1)).mean()),
+        loss=losses(expected, ids),
+        loss_int8=losses(got, ids),
+        tokens=int(np.size(ids)),
+    )
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #9f820e59
 def to_onnx(
-    model: PreTrainedModel,        # float32 on the CPU, in evaluation mode afterwards
-    path: str | Path,              # to write
-    int8: bool = False,            # with 8-bit weights
-    ids: np.ndarray | None = None, # `(B, T)`: a text to compare the 8-bit graph on; random tokens if None
-    source: Path | None = None,    # int8: the float32 graph of the same model, if there is one already
-) -> dict:  # what the check found: `file`, `bytes`, `opset`, `difference`, and `cases` or, in int8, what `compare` tells
+    model: PreTrainedModel,  # float32 on the CPU, in evaluation mode afterwards
+    path: str | Path,  # to write
+    int8: bool = False,  # with 8-bit weights
+    ids: np.ndarray | None = None,  # `(B, T)`: a text to compare the 8-bit graph on; random tokens if None
+    source: Path | None = None,  # int8: the float32 graph of the same model, if there is one already
+) -> (
+    dict
+):  # what the check found: `file`, `bytes`, `opset`, `difference`, and `cases` or, in int8, what `compare` tells
     """Write a model as an ONNX graph with KV cache, after checking it in ONNX Runtime.
 
     Raises `ValueError` if the graph computes anything else than the model, or a package is missing; `OSError` if
@@ -248,16 +370,28 @@ def to_onnx(
     path, onnx, found = Path(path), packages()[0], {}
     model.eval()
     with tempfile.TemporaryDirectory() as folder:
+
         def content(target):
-            exact = target if not int8 else source or Path(folder)/"float32.onnx"
+            exact = target if not int8 else source or Path(folder) / "float32.onnx"
             if not (int8 and source):
                 onnx.save(traced(model), exact)
                 cases = differences(model, OnnxModel(exact))
                 found.update(difference=max(c["difference"] for c in cases), cases=cases)
-                if not found["difference"] <= TOLERANCE: raise ValueError(f"onnx={str(path)!r}: the graph's logits differ from the model's by {found['difference']:.1e} of the largest: must be at most {TOLERANCE:.0e}, so it is not kept")
+                if not found["difference"] <= TOLERANCE:
+                    raise ValueError(
+                        f"onnx={str(path)!r}: the graph's logits differ from the model's by {found['difference']:.1e} of the largest: must be at most {TOLERANCE:.0e}, so it is not kept"
+                    )
             if int8:
                 quantized(exact, target)
-                text = np.random.default_rng(0).integers(model.config.vocab_size, size=(4, min(64, getattr(model.config, "max_position_embeddings", 64)))) if ids is None else ids
-                found.clear(); found.update(compare(model, OnnxModel(target), text))
+                text = (
+                    np.random.default_rng(0).integers(
+                        model.config.vocab_size, size=(4, min(64, getattr(model.config, "max_position_embeddings", 64)))
+                    )
+                    if ids is None
+                    else ids
+                )
+                found.clear()
+                found.update(compare(model, OnnxModel(target), text))
+
         write(path, content)
     return dict(file=path.name, bytes=path.stat().st_size, opset=OPSET) | found

@@ -20,24 +20,27 @@ from ..space.space import SearchSpace
 @dataclass
 class History:
     "Every evaluated architecture with its objectives, in order of evaluation."
-    population: Population   # n rows
-    F: np.ndarray            # `(n, n_objectives)`, minimised
-    generation: np.ndarray   # `(n,)` from 0: when each was evaluated
+
+    population: Population  # n rows
+    F: np.ndarray  # `(n, n_objectives)`, minimised
+    generation: np.ndarray  # `(n,)` from 0: when each was evaluated
 
     def on_frontier(self) -> np.ndarray:
         "Booleans `(n,)`: which are Pareto-optimal among all evaluated."
         return frontier_of(self.F)
 
+
 def frontier_of(F: np.ndarray) -> np.ndarray:
     "Pareto-optimal rows of `F`; rows with NaN never are."
     known, on = ~np.isnan(F).any(1), np.zeros(len(F), bool)
-    if known.any(): on[known] = is_nondominated(F[known])
+    if known.any():
+        on[known] = is_nondominated(F[known])
     return on
 
 # %% ../../nbs/frontier/02_evolution.ipynb #4bde7fce
 def choose_parents(
     drawn: np.ndarray,  # how often each frontier member was a parent so far, `(n,)` int; counted up in place
-    n: int,             # parents wanted
+    n: int,  # parents wanted
     rng: np.random.Generator,
 ) -> np.ndarray:  # indices into the frontier, `(n,)`
     "Draw parents with weights `1 / (1 + drawn)`, without repetition while that is possible."
@@ -48,12 +51,12 @@ def choose_parents(
 
 # %% ../../nbs/frontier/02_evolution.ipynb #4bd4d6e8
 def fresh(
-    draw: Callable,   # `draw(n)` gives a `Population` of n candidates
-    n: int,           # new ones wanted
-    seen: set,        # rows known so far, as bytes; the new ones are added
-    accept: Callable, # Population -> booleans `(n,)`: which are worth evaluating
+    draw: Callable,  # `draw(n)` gives a `Population` of n candidates
+    n: int,  # new ones wanted
+    seen: set,  # rows known so far, as bytes; the new ones are added
+    accept: Callable,  # Population -> booleans `(n,)`: which are worth evaluating
     rounds: int = 200,  # draws without success after which the space counts as exhausted
-) -> Population:      # at most `n` rows, all new and accepted
+) -> Population:  # at most `n` rows, all new and accepted
     "Draw until `n` candidates are new and acceptable. Raises `ValueError` if nothing was ever acceptable."
     rows, dry = [], 0
     while True:
@@ -61,9 +64,13 @@ def fresh(
         dry += 1
         for row, ok in zip(batch.matrix, accept(batch)):
             if ok and len(rows) < n and (key := row.tobytes()) not in seen:
-                seen.add(key); rows.append(row); dry = 0
-        if len(rows) == n or dry == rounds: break
-    if not rows and not seen: raise ValueError(f"space: none of {n*rounds:,} random members is within the constraints; loosen them")
+                seen.add(key)
+                rows.append(row)
+                dry = 0
+        if len(rows) == n or dry == rounds:
+            break
+    if not rows and not seen:
+        raise ValueError(f"space: none of {n * rounds:,} random members is within the constraints; loosen them")
     return Population(np.array(rows, np.int32).reshape(-1, batch.matrix.shape[1]), batch.fixed)
 
 # %% ../../nbs/frontier/02_evolution.ipynb #1e5799b6
@@ -73,6 +80,7 @@ def split(population: int) -> tuple[int, int, int]:
     mutants = (population - parents) // 2
     return parents, mutants, population - parents - mutants
 
+
 def planned_evaluations(population: int, iterations: int) -> int:
     "Evaluations of a full run: the first generation is all new, later ones all but their parents."
     return population + (iterations - 1) * sum(split(population)[1:])
@@ -80,21 +88,22 @@ def planned_evaluations(population: int, iterations: int) -> int:
 # %% ../../nbs/frontier/02_evolution.ipynb #b0c569f5
 def evolve(
     space: SearchSpace,
-    evaluate: Callable,            # Population -> objectives `(n, n_objectives)`, minimised; NaN where it failed
+    evaluate: Callable,  # Population -> objectives `(n, n_objectives)`, minimised; NaN where it failed
     seed: int = 0,
-    population: int = 100,         # of a generation, see `split`
-    iterations: int = 30,          # generations, the random first one included
-    p_mutation: float = 0.3,       # per gene
-    p_crossover: float = 0.5,      # per gene
-    accept: Callable | None = None,        # Population -> booleans: cheap checks before any evaluation
-    max_evaluations: int | None = None,    # stop after this many, in the middle of a generation if need be
-    progress: bool = True,         # show a bar
+    population: int = 100,  # of a generation, see `split`
+    iterations: int = 30,  # generations, the random first one included
+    p_mutation: float = 0.3,  # per gene
+    p_crossover: float = 0.5,  # per gene
+    accept: Callable | None = None,  # Population -> booleans: cheap checks before any evaluation
+    max_evaluations: int | None = None,  # stop after this many, in the middle of a generation if need be
+    progress: bool = True,  # show a bar
 ) -> History:
     """LTS's evolutionary search. Deterministic in `seed` given the same `evaluate`.
 
     Raises `ValueError` if `population` is below 5 or no member of the space is accepted.
     """
-    whole("population", population, 5, 10**6); whole("iterations", iterations, 1, 10**6)
+    whole("population", population, 5, 10**6)
+    whole("iterations", iterations, 1, 10**6)
     rng, seen, accept = np.random.default_rng(seed), set(), accept or (lambda P: np.ones(len(P), bool))
     parents, mutants, crossovers = split(population)
     left = min(max_evaluations or 10**9, planned_evaluations(population, iterations))
@@ -102,41 +111,62 @@ def evolve(
     with tqdm(total=left, disable=not progress, unit="arch") as bar:
         for g in range(iterations):
             front = history.population[history.on_frontier()] if history else []
-            if not len(front): new = fresh(lambda n: space.sample(n, rng), min(population, left), seen, accept)   # at first, and while all have failed
+            if not len(front):
+                new = fresh(
+                    lambda n: space.sample(n, rng), min(population, left), seen, accept
+                )  # at first, and while all have failed
             else:
                 counts = np.array([drawn.get(r.tobytes(), 0) for r in front.matrix])
                 P = front[choose_parents(counts, parents, rng)]
                 drawn |= {r.tobytes(): c for r, c in zip(front.matrix, counts)}
                 pick = lambda n: P[rng.integers(parents, size=n)]
                 M = fresh(lambda n: space.mutate(pick(n), p_mutation, rng), min(mutants, left), seen, accept)
-                X = fresh(lambda n: space.crossover(pick(n), pick(n), p_crossover, rng), min(crossovers, left - len(M)), seen, accept)
-                more = fresh(lambda n: space.mutate(pick(n), p_mutation, rng), min(crossovers, left - len(M)) - len(X), seen, accept)   # alike parents have few children
+                X = fresh(
+                    lambda n: space.crossover(pick(n), pick(n), p_crossover, rng),
+                    min(crossovers, left - len(M)),
+                    seen,
+                    accept,
+                )
+                more = fresh(
+                    lambda n: space.mutate(pick(n), p_mutation, rng),
+                    min(crossovers, left - len(M)) - len(X),
+                    seen,
+                    accept,
+                )  # alike parents have few children
                 new = Population(np.concatenate([M.matrix, X.matrix, more.matrix]), M.fixed)
-            if not len(new): break                                       # the space is exhausted
+            if not len(new):
+                break  # the space is exhausted
             history = _record(history, new, evaluate(new), g)
-            left -= len(new); bar.update(len(new))
-            if left <= 0: break
+            left -= len(new)
+            bar.update(len(new))
+            if left <= 0:
+                break
     return history
 
 # %% ../../nbs/frontier/02_evolution.ipynb #408fe938
 def _record(history, new, F, generation):
     "`history` with a newly evaluated population appended."
     F = np.asarray(F, float)
-    if F.ndim != 2 or len(F) != len(new): raise ValueError(f"evaluate: returned shape {F.shape}, must be ({len(new)}, n_objectives)")
+    if F.ndim != 2 or len(F) != len(new):
+        raise ValueError(f"evaluate: returned shape {F.shape}, must be ({len(new)}, n_objectives)")
     made = np.full(len(new), generation)
-    if history is None: return History(new, F, made)
+    if history is None:
+        return History(new, F, made)
     old = history.population
-    return History(Population(np.concatenate([old.matrix, new.matrix]), old.fixed),
-                   np.concatenate([history.F, F]), np.concatenate([history.generation, made]))
+    return History(
+        Population(np.concatenate([old.matrix, new.matrix]), old.fixed),
+        np.concatenate([history.F, F]),
+        np.concatenate([history.generation, made]),
+    )
 
 # %% ../../nbs/frontier/02_evolution.ipynb #207e472c
 def random_search(
     space: SearchSpace,
-    evaluate: Callable,      # as in `evolve`
-    evaluations: int,        # how many architectures
+    evaluate: Callable,  # as in `evolve`
+    evaluations: int,  # how many architectures
     seed: int = 0,
     accept: Callable | None = None,
-    batch: int = 20,         # evaluated together
+    batch: int = 20,  # evaluated together
     progress: bool = True,
 ) -> History:
     "Evaluate random members, none twice."
@@ -145,7 +175,8 @@ def random_search(
     with tqdm(total=evaluations, disable=not progress, unit="arch") as bar:
         while (done := 0 if history is None else len(history.F)) < evaluations:
             new = fresh(lambda n: space.sample(n, rng), min(batch, evaluations - done), seen, accept)
-            if not len(new): break
+            if not len(new):
+                break
             history = _record(history, new, evaluate(new), done // batch)
             bar.update(len(new))
     return history

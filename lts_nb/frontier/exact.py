@@ -20,7 +20,21 @@ import moocore
 import numpy as np
 
 from ..space.architecture import SCALARS, Population, patch, whole
-from ..space.counts import activation_peak, cached_values, count, embedding_count, final_norm, footprint, footprints, head_peak, layer_counts, layer_flops, layer_peak, once_flops, wide
+from lts_nb.space.counts import (
+    activation_peak,
+    cached_values,
+    count,
+    embedding_count,
+    final_norm,
+    footprint,
+    footprints,
+    head_peak,
+    layer_counts,
+    layer_flops,
+    layer_peak,
+    once_flops,
+    wide,
+)
 from .pareto import epsilon_frontier, is_nondominated
 from ..space.space import SearchSpace, choices, mixer_code
 
@@ -28,16 +42,22 @@ from ..space.space import SearchSpace, choices, mixer_code
 @dataclass(eq=False)
 class AdditiveCost:
     "Latency of every architecture of a space as a sum of table entries, seconds."
+
     space: SearchSpace
-    once: dict   # (d_model, vocab_size, d_embed, div_val) -> seconds: embedding, final norm, output layer
+    once: dict  # (d_model, vocab_size, d_embed, div_val) -> seconds: embedding, final norm, output layer
     layer: dict  # d_model -> seconds of one layer, `(len(space.inners(d)), len(space.mixers(d)))`
-    state: Callable | None = None  # (n_layer, d_model, decoder parameters, all parameters), each `(n,)` -> further seconds `(n,)`
+    state: Callable | None = (
+        None  # (n_layer, d_model, decoder parameters, all parameters), each `(n,)` -> further seconds `(n,)`
+    )
 
     def extra(self, L, d, decoder, total):
         "Seconds that belong to a state as a whole, `(n,)`."
-        return self.state(*(np.broadcast_to(v, np.shape(decoder)) for v in (L, d, decoder, total))) if self.state else 0.
+        return (
+            self.state(*(np.broadcast_to(v, np.shape(decoder)) for v in (L, d, decoder, total))) if self.state else 0.0
+        )
 
-    def predict(self,
+    def predict(
+        self,
         P: Population,  # members of the space
     ) -> np.ndarray:  # seconds, `(n,)`
         "The sum for each architecture."
@@ -45,7 +65,9 @@ class AdditiveCost:
         for d in np.unique(P.d_model):
             at = np.flatnonzero(P.d_model == d)
             f = np.searchsorted(self.space.inners(d), P.d_inner[at])
-            m = np.searchsorted(mixer_code(*np.array(self.space.mixers(d)).T), mixer_code(P.n_head[at], P.n_kv_head[at]))
+            m = np.searchsorted(
+                mixer_code(*np.array(self.space.mixers(d)).T), mixer_code(P.n_head[at], P.n_kv_head[at])
+            )
             lives = P.lives[at]
             each = self.layer[d][np.where(lives, f, 0), np.where(lives, m, 0)]
             seconds[at] = [self.once[tuple(k)] for k in P.matrix[at, 1:5].tolist()] + (each * lives).sum(1)
@@ -55,29 +77,58 @@ class AdditiveCost:
 def fitted(
     cost: AdditiveCost,
     space: SearchSpace,  # a part of `cost.space`
-    name: str,           # of the latency, to blame
+    name: str,  # of the latency, to blame
 ) -> AdditiveCost:
     "The tables of a smaller space. Raises `ValueError` naming what is missing or wrong."
     once, layer, have = {}, {}, cost.space
     for d in space.d_model:
-        if d not in cost.layer: raise ValueError(f"{name}: d_model={d} is not among the measured widths {sorted(cost.layer)}")
+        if d not in cost.layer:
+            raise ValueError(f"{name}: d_model={d} is not among the measured widths {sorted(cost.layer)}")
         table, shape = np.asarray(cost.layer[d], float), (len(have.inners(d)), len(have.mixers(d)))
-        if table.shape != shape: raise ValueError(f"{name}: layer[{d}] has shape {table.shape}: must be {shape}, a row for each d_inner and a column for each n_head and n_kv_head")
-        for k, mine, theirs in (("d_inner", space.inners(d), have.inners(d)), ("(n_head, n_kv_head)", space.mixers(d), have.mixers(d))):
-            if new := set(mine) - set(theirs): raise ValueError(f"{name}: {k}={min(new)} is not among the measured ones {list(theirs)} of d_model={d}")
+        if table.shape != shape:
+            raise ValueError(
+                f"{name}: layer[{d}] has shape {table.shape}: must be {shape}, a row for each d_inner and a column for each n_head and n_kv_head"
+            )
+        for k, mine, theirs in (
+            ("d_inner", space.inners(d), have.inners(d)),
+            ("(n_head, n_kv_head)", space.mixers(d), have.mixers(d)),
+        ):
+            if new := set(mine) - set(theirs):
+                raise ValueError(f"{name}: {k}={min(new)} is not among the measured ones {list(theirs)} of d_model={d}")
         for e in space.embeddings(d):
-            if (d, *e) not in cost.once: raise ValueError(f"{name}: (vocab_size, d_embed, div_val)={e} is not among the measured ones of d_model={d}: {sorted(v for w, *v in cost.once if w == d)}")
+            if (d, *e) not in cost.once:
+                raise ValueError(
+                    f"{name}: (vocab_size, d_embed, div_val)={e} is not among the measured ones of d_model={d}: {sorted(v for w, *v in cost.once if w == d)}"
+                )
             once[d, *e] = float(cost.once[d, *e])
-        layer[d] = table[np.ix_(np.searchsorted(have.inners(d), space.inners(d)), [have.mixers(d).index(m) for m in space.mixers(d)])]
+        layer[d] = table[
+            np.ix_(np.searchsorted(have.inners(d), space.inners(d)), [have.mixers(d).index(m) for m in space.mixers(d)])
+        ]
         for what, x in ((f"layer[{d}]", layer[d]), *((f"once[{d}, {e}]", once[d, *e]) for e in space.embeddings(d))):
-            if (bad := ~(np.isfinite(x) & (np.asarray(x) >= 0))).any(): raise ValueError(f"{name}: {what} holds {np.asarray(x)[bad].flat[0]:g}: must be seconds, finite and at least 0")
+            if (bad := ~(np.isfinite(x) & (np.asarray(x) >= 0))).any():
+                raise ValueError(
+                    f"{name}: {what} holds {np.asarray(x)[bad].flat[0]:g}: must be seconds, finite and at least 0"
+                )
     return AdditiveCost(space, once, layer, cost.state)
+
 
 def flops_cost(space: SearchSpace, workload: dict) -> AdditiveCost:
     "FLOPs as a table."
     request = {k: v for k, v in workload.items() if k != "logits"}
-    return AdditiveCost(space, {(d, *e): float(once_flops(space.fixed, d, *e, **workload)) for d in space.d_model for e in space.embeddings(d)},
-                        {d: layer_flops(space.fixed, d, *table_axes(space, d), **request) + np.zeros((len(space.inners(d)), len(space.mixers(d)))) for d in space.d_model})
+    return AdditiveCost(
+        space,
+        {
+            (d, *e): float(once_flops(space.fixed, d, *e, **workload))
+            for d in space.d_model
+            for e in space.embeddings(d)
+        },
+        {
+            d: layer_flops(space.fixed, d, *table_axes(space, d), **request)
+            + np.zeros((len(space.inners(d)), len(space.mixers(d))))
+            for d in space.d_model
+        },
+    )
+
 
 def table_axes(space: SearchSpace, d: int):
     "`d_inner`, `n_head` and `n_kv_head` of the entries of a layer table, to broadcast."
@@ -100,65 +151,104 @@ def check_objectives(objectives, limits: dict, quality: Callable | None):
     for name, v in limits.items():
         side, _, of = name.partition("_")
         if side not in ("min", "max") or of not in known:
-            raise ValueError(f"{name}={v!r}: must be min_ or max_ of {', '.join(known)}, or one of {', '.join(FIXED)}, homogeneous")
-        if isinstance(v, bool) or not isinstance(v, numbers.Real) or not v > 0: raise ValueError(f"{name}={v!r}: must be a number above 0")
+            raise ValueError(
+                f"{name}={v!r}: must be min_ or max_ of {', '.join(known)}, or one of {', '.join(FIXED)}, homogeneous"
+            )
+        if isinstance(v, bool) or not isinstance(v, numbers.Real) or not v > 0:
+            raise ValueError(f"{name}={v!r}: must be a number above 0")
+
 
 def as_workload(given: Any) -> dict:
     "A request as keywords: from None, a dict of some of `WORKLOAD`, or a dataclass with such fields."
-    if not (given is None or isinstance(given, dict) or is_dataclass(given)): raise ValueError(f"workload={given!r}: must be a dict of some of {', '.join(WORKLOAD)}, or a dataclass with these fields")
+    if not (given is None or isinstance(given, dict) or is_dataclass(given)):
+        raise ValueError(
+            f"workload={given!r}: must be a dict of some of {', '.join(WORKLOAD)}, or a dataclass with these fields"
+        )
     told = {k: v for k, v in asdict(given).items() if k in WORKLOAD} if is_dataclass(given) else given or {}
     for k, v in told.items():
-        if k not in WORKLOAD: raise ValueError(f"workload: unknown field {k!r}; known are {', '.join(WORKLOAD)}")
-        if k != "logits": whole(k, v, int(k != "new_tokens"), 2**20)
-        elif v not in ("last", "all"): raise ValueError(f"logits={v!r}: must be 'last' or 'all'")
+        if k not in WORKLOAD:
+            raise ValueError(f"workload: unknown field {k!r}; known are {', '.join(WORKLOAD)}")
+        if k != "logits":
+            whole(k, v, int(k != "new_tokens"), 2**20)
+        elif v not in ("last", "all"):
+            raise ValueError(f"logits={v!r}: must be 'last' or 'all'")
     return WORKLOAD | told
+
 
 def restrict(
     space: SearchSpace,
     fixed: dict,  # one allowed value or a list of them, for some of `FIXED`
 ) -> SearchSpace:
     "The part of a space with these choices. Raises `ValueError` if nothing is left."
-    left = {k: tuple(v for v in getattr(space, k) or () if v in choices(k, told, int(k != "d_embed"))) for k, told in fixed.items()}
+    left = {
+        k: tuple(v for v in getattr(space, k) or () if v in choices(k, told, int(k != "d_embed")))
+        for k, told in fixed.items()
+    }
     for k, v in left.items():
-        if not v: raise ValueError(f"{k}={fixed[k]!r}: must be some of {list(getattr(space, k) or ())}")
-    for k, v in {**left}.items():                       # what does not go with them
-        if k == "d_inner": left["d_model"] = tuple(d for d in left.get("d_model", space.d_model) if v[-1] >= space.min_ratio * d)
-        if k == "n_head": left["d_model"] = tuple(d for d in left.get("d_model", space.d_model) if space.d_head or any(d % h == 0 for h in v))
-        if k == "share": left["n_layer"] = tuple(L for L in left.get("n_layer", space.n_layer) if any(L % g == 0 for g in v))
-    if not left.get("d_model", True): raise ValueError(f"{' and '.join(f'{k}={fixed[k]!r}' for k in fixed if k in ('d_model', 'd_inner', 'n_head'))}: no d_model goes with it (min_ratio={space.min_ratio:g})")
-    if not left.get("n_layer", True): raise ValueError(f"share={fixed['share']!r}: divides no n_layer")
+        if not v:
+            raise ValueError(f"{k}={fixed[k]!r}: must be some of {list(getattr(space, k) or ())}")
+    for k, v in {**left}.items():  # what does not go with them
+        if k == "d_inner":
+            left["d_model"] = tuple(d for d in left.get("d_model", space.d_model) if v[-1] >= space.min_ratio * d)
+        if k == "n_head":
+            left["d_model"] = tuple(
+                d for d in left.get("d_model", space.d_model) if space.d_head or any(d % h == 0 for h in v)
+            )
+        if k == "share":
+            left["n_layer"] = tuple(L for L in left.get("n_layer", space.n_layer) if any(L % g == 0 for g in v))
+    if not left.get("d_model", True):
+        raise ValueError(
+            f"{' and '.join(f'{k}={fixed[k]!r}' for k in fixed if k in ('d_model', 'd_inner', 'n_head'))}: no d_model goes with it (min_ratio={space.min_ratio:g})"
+        )
+    if not left.get("n_layer", True):
+        raise ValueError(f"share={fixed['share']!r}: divides no n_layer")
     return replace(space, **left)
 
 # %% ../../nbs/frontier/01_exact.ipynb #00d4cf41
 @dataclass(eq=False)
 class Problem:
     "What to minimise, over what, within which limits."
+
     space: SearchSpace
-    costs: dict         # latency -> `AdditiveCost` of `space`
+    costs: dict  # latency -> `AdditiveCost` of `space`
     objectives: tuple
-    limits: dict        # `min_<objective>`, `max_<objective>` -> number
-    workload: dict      # as `WORKLOAD`
+    limits: dict  # `min_<objective>`, `max_<objective>` -> number
+    workload: dict  # as `WORKLOAD`
     quality: Callable | None = None
-    epsilon: float = 0. # relative difference that may be lost
+    epsilon: float = 0.0  # relative difference that may be lost
     homogeneous: bool = False
 
     @property
     def half(self) -> float:
         "Half of ε, where peaks merge and then neighbours: the two make up 1 + ε."
-        return 0. if self.by_sums or self.homogeneous or "peak_bytes" not in self.names else math.sqrt(1 + self.epsilon) - 1
+        return (
+            0.0
+            if self.by_sums or self.homogeneous or "peak_bytes" not in self.names
+            else math.sqrt(1 + self.epsilon) - 1
+        )
+
     @property
-    def names(self) -> set: return {*self.objectives, *(k.partition("_")[2] for k in self.limits)}
+    def names(self) -> set:
+        return {*self.objectives, *(k.partition("_")[2] for k in self.limits)}
+
     @property
     def by_sums(self) -> bool:
         "Are single numbers not enough? Two sums compete, or a limit wants more of what layers add up to."
         return len(self.costs) > 1 or any(f"min_{k}" in self.limits for k in (*SUMS, "peak_bytes"))
+
     def footprints(self, d: int) -> set:
         "What a layer may add to the cache at width `d`, as `footprint` tells it."
         return {tuple(int(v) for v in footprint(self.space.backbone, *m)) for m in self.space.mixers(d)}
+
     @property
     def counted(self) -> bool:
         "Must states count what layers add to the cache? Only where they differ in it and it matters; convolutions are always counted, since their parameters lie on a grid of their own."
-        return "conv" in self.space.layer_kind or bool(self.names & {"peak_bytes", "kv_cache_bytes"}) and any(len(self.footprints(d)) > 1 for d in self.space.d_model)
+        return (
+            "conv" in self.space.layer_kind
+            or bool(self.names & {"peak_bytes", "kv_cache_bytes"})
+            and any(len(self.footprints(d)) > 1 for d in self.space.d_model)
+        )
+
     @property
     def bounded(self) -> bool:
         "Is the peak of a state known from below only? While a token is decoded, the copy of a layer's cache counts, which differs between layers."
@@ -167,7 +257,10 @@ class Problem:
     @property
     def signs(self) -> list:
         "What to compare the vectors of a state by: (component, 1 if small values are wanted or -1 if large ones are), the activation peak being the last component."
-        wanted = {1: {*self.objectives, *(k[4:] for k in self.limits if k[:4] == "max_")}, -1: {k[4:] for k in self.limits if k[:4] == "min_"}}
+        wanted = {
+            1: {*self.objectives, *(k[4:] for k in self.limits if k[:4] == "max_")},
+            -1: {k[4:] for k in self.limits if k[:4] == "min_"},
+        }
         return [(j, s) for j, k in enumerate([*self.costs, "peak_bytes"]) for s in (1, -1) if k in wanted[s]]
 
 # %% ../../nbs/frontier/01_exact.ipynb #5ff091d2
@@ -175,19 +268,29 @@ def in_layers(P: Population) -> np.ndarray:
     "Decoder parameters without the final norm, `(n,)`."
     return count(P).decoder - final_norm(P.fixed.backbone, wide(P.d_model))
 
+
 @patch
 def values(self: Problem, L, d, e, N, used, seconds: dict, activation) -> dict:
     "Every objective in question for candidates with embedding `e`, `N` parameters in layers `(n,)`, summed footprint `used`, `activation` and each of `seconds` `(n,)`; minimised."
     w, fixed, out = self.workload, self.space.fixed, dict(seconds)
     decoder = N + final_norm(fixed.backbone, d)
     total = decoder + embedding_count(fixed, d, *e)
-    state = dict(decoder_params=-decoder, total_params=-total, weight_bytes=4*total)
+    state = dict(decoder_params=-decoder, total_params=-total, weight_bytes=4 * total)
     for name in self.names - seconds.keys():
-        if name == "quality": out[name] = self.quality(*(np.broadcast_to(v, np.shape(N)) for v in (L, d, decoder, total)))
-        elif name == "peak_bytes": out[name] = 4*total + 8*w["batch_size"]*(w["prompt_len"] + w["new_tokens"]) + np.maximum(activation, head_peak(fixed, d, *e, *used, **w))
-        elif name == "kv_cache_bytes": out[name] = 4*w["batch_size"]*cached_values(fixed, d, *used, w["prompt_len"] + w["new_tokens"])
-        else: out[name] = state[name]
+        if name == "quality":
+            out[name] = self.quality(*(np.broadcast_to(v, np.shape(N)) for v in (L, d, decoder, total)))
+        elif name == "peak_bytes":
+            out[name] = (
+                4 * total
+                + 8 * w["batch_size"] * (w["prompt_len"] + w["new_tokens"])
+                + np.maximum(activation, head_peak(fixed, d, *e, *used, **w))
+            )
+        elif name == "kv_cache_bytes":
+            out[name] = 4 * w["batch_size"] * cached_values(fixed, d, *used, w["prompt_len"] + w["new_tokens"])
+        else:
+            out[name] = state[name]
     return {k: np.broadcast_to(np.asarray(v, float), np.shape(N)) for k, v in out.items()}
+
 
 @patch
 def within(self: Problem, values: dict, skip: set = frozenset()) -> np.ndarray:
@@ -196,72 +299,124 @@ def within(self: Problem, values: dict, skip: set = frozenset()) -> np.ndarray:
     for name, v in self.limits.items():
         side, _, of = name.partition("_")
         x = np.abs(values[of]) if of in ("decoder_params", "total_params") else values[of]
-        if name not in skip: ok &= (x <= v) if side == "max" else (x >= v)
+        if name not in skip:
+            ok &= (x <= v) if side == "max" else (x >= v)
     return ok
+
 
 @patch
 def evaluate(self: Problem, P: Population) -> dict:
     "The same of architectures."
     L, d, *e = (wide(getattr(P, k)) for k in SCALARS)
     activation = activation_peak(P, **self.workload) if "peak_bytes" in self.names else 0
-    return self.values(L, d, e, in_layers(P), [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in self.costs.items()}, activation)
+    return self.values(
+        L,
+        d,
+        e,
+        in_layers(P),
+        [v.sum(1) for v in footprints(P)],
+        {k: c.predict(P) for k, c in self.costs.items()},
+        activation,
+    )
 
 # %% ../../nbs/frontier/01_exact.ipynb #2a449f6f
 Choices = namedtuple("Choices", "f h kv k add units convolutions least step")
-"What a unit may be, as arrays: genes; parameters in steps above the least; what `g` layers add to each sum `(n, n_sums)`; footprint of one layer. And the parameters of the least with attention and of the least convolution, and of a step.";
+"What a unit may be, as arrays: genes; parameters in steps above the least; what `g` layers add to each sum `(n, n_sums)`; footprint of one layer. And the parameters of the least with attention and of the least convolution, and of a step."
+
 
 def parameters(c: Choices, n_units: int, n_convolutions, steps):
     "Parameters of so many units, of which so many are convolutions."
-    return n_units*c.least[0] + n_convolutions*(c.least[1] - c.least[0]) + c.step*steps
+    return n_units * c.least[0] + n_convolutions * (c.least[1] - c.least[0]) + c.step * steps
+
 
 def unit_choices(problem: Problem, d: int, g: int) -> Choices:
     "All choices of a unit of `g` layers at width `d`."
     space, (f, h, kv) = problem.space, table_axes(problem.space, d)
-    tables = np.stack([g*np.asarray(c.layer[d], float) for c in problem.costs.values()] + [np.zeros((len(f), len(h)))], -1)[..., :-1]
+    tables = np.stack(
+        [g * np.asarray(c.layer[d], float) for c in problem.costs.values()] + [np.zeros((len(f), len(h)))], -1
+    )[..., :-1]
     n = np.broadcast_to(sum(layer_counts(space.backbone, d, f, h, kv, space.d_head)), tables.shape[:2]).ravel()
-    f, h, kv, units, conv = (np.broadcast_to(v, tables.shape[:2]).ravel() for v in (f, h, kv, *(wide(v) for v in footprint(space.backbone, h, kv))))
+    f, h, kv, units, conv = (
+        np.broadcast_to(v, tables.shape[:2]).ravel()
+        for v in (f, h, kv, *(wide(v) for v in footprint(space.backbone, h, kv)))
+    )
     least = [int(n[conv == i].min(initial=2**62)) for i in (0, 1)]
     above = n - np.take(least, conv)
     step = math.gcd(*above.tolist()) or 1
     return Choices(f, h, kv, above // step, tables.reshape(len(n), -1), units, conv, (least[0], least[1] % 2**62), step)
 
-def pack(units, convolutions): return units + (np.asarray(convolutions, np.int64) << 32)
-def unpack(code): return code & 2**32 - 1, code >> 32
+
+def pack(units, convolutions):
+    return units + (np.asarray(convolutions, np.int64) << 32)
+
+
+def unpack(code):
+    return code & 2**32 - 1, code >> 32
 
 # %% ../../nbs/frontier/01_exact.ipynb #929c9521
 def unit_peak(problem: Problem, c: Choices, d: int, g: int, L: int, before: np.ndarray) -> np.ndarray:
     "Activation peak of each choice `(n_before, n_choices)` of a unit after units with packed footprint `before`: that of its last layer."
-    if "peak_bytes" not in problem.names: return np.zeros((len(before), len(c.f)), np.int64)
+    if "peak_bytes" not in problem.names:
+        return np.zeros((len(before), len(c.f)), np.int64)
     w, one = problem.workload, len(problem.footprints(d)) == 1
     units, conv = (v[:, None] for v in unpack(before))
-    if not one: w = w | dict(new_tokens=0, logits="last" if w["new_tokens"] else w["logits"])
-    return layer_peak(problem.space.fixed, d, c.f, c.h, c.kv, units + (g - 1)*c.units, conv + (g - 1)*c.convolutions, L*c.units, L*c.convolutions, **w)
+    if not one:
+        w = w | dict(new_tokens=0, logits="last" if w["new_tokens"] else w["logits"])
+    return layer_peak(
+        problem.space.fixed,
+        d,
+        c.f,
+        c.h,
+        c.kv,
+        units + (g - 1) * c.units,
+        conv + (g - 1) * c.convolutions,
+        L * c.units,
+        L * c.convolutions,
+        **w,
+    )
+
 
 def classes(problem: Problem, c: Choices, d: int, g: int, depths: tuple) -> list:
     "Indices of choices, class by class: a class is alike in footprint and in its peak at every place; each by ascending width, and so by peak, without what another of equal parameters beats in cost and peak."
     counted = problem.counted
-    places = np.array([0, pack(1, 0)]) if counted else g*pack(int(c.units[0]), int(c.convolutions[0]))*np.arange(depths[-1]//g)
-    peaks = np.concatenate([unit_peak(problem, c, d, g, L, places[:L//g + counted]) for L in depths])
-    mixer = {m: (pack(*m[2:]) if counted else 0, peaks[:, at].tobytes()) for m in set(zip(c.h, c.kv, c.units, c.convolutions))
-             for at in [np.flatnonzero((c.h == m[0]) & (c.kv == m[1]))]}
-    kind, cost = [mixer[m] for m in zip(c.h, c.kv, c.units, c.convolutions)], c.add[:, 0] if c.add.shape[1] else np.zeros(len(c.f))
+    places = (
+        np.array([0, pack(1, 0)])
+        if counted
+        else g * pack(int(c.units[0]), int(c.convolutions[0])) * np.arange(depths[-1] // g)
+    )
+    peaks = np.concatenate([unit_peak(problem, c, d, g, L, places[: L // g + counted]) for L in depths])
+    mixer = {
+        m: (pack(*m[2:]) if counted else 0, peaks[:, at].tobytes())
+        for m in set(zip(c.h, c.kv, c.units, c.convolutions))
+        for at in [np.flatnonzero((c.h == m[0]) & (c.kv == m[1]))]
+    }
+    kind, cost = (
+        [mixer[m] for m in zip(c.h, c.kv, c.units, c.convolutions)],
+        c.add[:, 0] if c.add.shape[1] else np.zeros(len(c.f)),
+    )
     out = []
     for one in sorted(set(kind)):
         best, keep = {}, []
         for i in sorted((i for i, x in enumerate(kind) if x == one), key=lambda i: (c.f[i], cost[i])):
-            if cost[i] < best.get(c.k[i], math.inf): best[c.k[i]] = cost[i]; keep.append(i)
+            if cost[i] < best.get(c.k[i], math.inf):
+                best[c.k[i]] = cost[i]
+                keep.append(i)
         out.append(np.array(keep))
     return out
 
 # %% ../../nbs/frontier/01_exact.ipynb #8c0b4187
 def unit_codes(problem: Problem, c: Choices, g: int) -> np.ndarray:
     "What a unit of `g` layers adds to the code of a state `(n_choices,)`: its footprint, of which only convolutions matter where caches do not."
-    return pack(g*c.units * bool(problem.names & {"peak_bytes", "kv_cache_bytes"}), g*c.convolutions) * problem.counted
+    return (
+        pack(g * c.units * bool(problem.names & {"peak_bytes", "kv_cache_bytes"}), g * c.convolutions) * problem.counted
+    )
+
 
 def reach(problem: Problem, c: Choices, groups: list, g: int, n_units: int) -> tuple[list, list]:
     "For 0 to n_units units: the codes of rows; for each next unit and class, from which row of one unit less it comes `(n_codes, n_classes)`, -1 from none."
     first = [at[0] for at in groups]
-    if not problem.counted: return [np.zeros(1, np.int64)]*(n_units + 1), [np.zeros((1, len(first)), int)]*n_units
+    if not problem.counted:
+        return [np.zeros(1, np.int64)] * (n_units + 1), [np.zeros((1, len(first)), int)] * n_units
     adds = unit_codes(problem, c, g)[first]
     codes, parents = [np.zeros(1, np.int64)], []
     for _ in range(n_units):
@@ -274,83 +429,128 @@ def reach(problem: Problem, c: Choices, groups: list, g: int, n_units: int) -> t
 
 # %% ../../nbs/frontier/01_exact.ipynb #57f829e4
 def caps(
-    problem: Problem, c: Choices, groups: list,   # of `classes`
-    d: int, g: int, depths: tuple,
-    codes: list,            # of `reach`
-    epsilon: float = 0.,    # of peaks within a factor 1 + ε of each other, weights included, the largest alone
-) -> tuple[np.ndarray, np.ndarray, list]:  # depth and activation peak of each cap, `(n_caps,)`, ascending; for each unit, how many choices of each class it may use under each cap, `(n_caps, n_codes, n_classes)`, 0 where there is no such unit
+    problem: Problem,
+    c: Choices,
+    groups: list,  # of `classes`
+    d: int,
+    g: int,
+    depths: tuple,
+    codes: list,  # of `reach`
+    epsilon: float = 0.0,  # of peaks within a factor 1 + ε of each other, weights included, the largest alone
+) -> tuple[
+    np.ndarray, np.ndarray, list
+]:  # depth and activation peak of each cap, `(n_caps,)`, ascending; for each unit, how many choices of each class it may use under each cap, `(n_caps, n_codes, n_classes)`, 0 where there is no such unit
     "Every activation peak at which some unit's choices change."
     found, (counted, fixed) = [], (problem.counted, problem.space.fixed)
     own = [(int(u), int(v)) for u, v in zip(c.units[:1], c.convolutions[:1])][0]
-    before = lambda n: codes[n] if counted else np.full(len(codes[n]), n*g*pack(*own))
-    heads = [head_peak(fixed, d, *e, *(depths[0]*min(v) for v in zip(*problem.footprints(d))), **problem.workload) for e in problem.space.embeddings(d)] if "peak_bytes" in problem.names else [0]
-    weights = 4*(depths[0]//g*min(x for x in c.least if x) + min(int(embedding_count(fixed, d, *e)) for e in problem.space.embeddings(d)))
-    same = counted or not problem.workload["new_tokens"]                       # a layer's peak does not depend on the depth: one set of caps for all
+    before = lambda n: codes[n] if counted else np.full(len(codes[n]), n * g * pack(*own))
+    heads = (
+        [
+            head_peak(fixed, d, *e, *(depths[0] * min(v) for v in zip(*problem.footprints(d))), **problem.workload)
+            for e in problem.space.embeddings(d)
+        ]
+        if "peak_bytes" in problem.names
+        else [0]
+    )
+    weights = 4 * (
+        depths[0] // g * min(x for x in c.least if x)
+        + min(int(embedding_count(fixed, d, *e)) for e in problem.space.embeddings(d))
+    )
+    same = (
+        counted or not problem.workload["new_tokens"]
+    )  # a layer's peak does not depend on the depth: one set of caps for all
     for L in depths:
-        peaks = found[0][3][:L//g] if same and found else [unit_peak(problem, c, d, g, L, before(n)) for n in range((depths[-1] if same else L)//g)]
+        peaks = (
+            found[0][3][: L // g]
+            if same and found
+            else [unit_peak(problem, c, d, g, L, before(n)) for n in range((depths[-1] if same else L) // g)]
+        )
         if not (same and found):
             A = np.unique(np.maximum(np.concatenate([p.ravel() for p in peaks]), max(min(heads), peaks[0].min())))
-            if epsilon: A = A[np.append(np.diff(np.floor(np.log(weights + A) / np.log1p(epsilon))) > 0, True)]
+            if epsilon:
+                A = A[np.append(np.diff(np.floor(np.log(weights + A) / np.log1p(epsilon))) > 0, True)]
             every = [np.stack([(p[None, :, at] <= A[:, None, None]).sum(2) for at in groups], 2) for p in peaks]
-        found.append((np.full(len(A), L), A, every[:L//g], peaks))
+        found.append((np.full(len(A), L), A, every[: L // g], peaks))
     most = max(depths) // g
     blank = lambda f, n: f[2][n] if n < len(f[2]) else np.zeros((len(f[1]), len(codes[n]), len(groups)), int)
-    return *(np.concatenate([f[i] for f in found]) for i in (0, 1)), [np.concatenate([blank(f, n) for f in found]) for n in range(most)]
+    return *(np.concatenate([f[i] for f in found]) for i in (0, 1)), [
+        np.concatenate([blank(f, n) for f in found]) for n in range(most)
+    ]
 
 # %% ../../nbs/frontier/01_exact.ipynb #1f378879
 def knapsacks(
-    m: list,        # cost of each choice, class by class
-    k: list,        # its steps
+    m: list,  # cost of each choice, class by class
+    k: list,  # its steps
     allowed: list,  # of `caps`
     parents: list,  # of `reach`
-) -> tuple[list, list, list]:  # for 0 to n_units units: least cost, `(n_rows, steps + 1)`, infinite where impossible; the row of each cap and code, -1 for none; (which choice the last unit took, which row the others have, by class)
+) -> tuple[
+    list, list, list
+]:  # for 0 to n_units units: least cost, `(n_rows, steps + 1)`, infinite where impossible; the row of each cap and code, -1 for none; (which choice the last unit took, which row the others have, by class)
     "Least cost for every number of units, cap, code and sum of steps."
     start, n_caps = np.cumsum([0, *map(len, m)]), len(allowed[0])
     g, rows, took, most = [np.zeros((1, 1))], [np.zeros((n_caps, 1), int)], [None], max(int(max(x)) for x in k)
     for n, parent in zip(allowed, parents):
-        of = np.where(parent >= 0, rows[-1][:, parent], -1)                                                  # (n_caps, n_codes, n_classes)
-        option = np.where(of >= 0, n[:, parent, np.arange(len(m))]*len(g[-1]) + of, 0)
+        of = np.where(parent >= 0, rows[-1][:, parent], -1)  # (n_caps, n_codes, n_classes)
+        option = np.where(of >= 0, n[:, parent, np.arange(len(m))] * len(g[-1]) + of, 0)
         option = np.where(option >= len(g[-1]), option, 0).reshape(-1, len(m))
-        kinds, at = np.unique(option, axis=0, return_inverse=True) if len(m) > 1 else [x.reshape(-1, 1) for x in np.unique(option, return_inverse=True)]
+        kinds, at = (
+            np.unique(option, axis=0, return_inverse=True)
+            if len(m) > 1
+            else [x.reshape(-1, 1) for x in np.unique(option, return_inverse=True)]
+        )
         some = int(not kinds[0].any())
         n_allowed, back = np.divmod(kinds[some:], len(g[-1]))
         top = g[-1].shape[1]
-        new, last = np.full((len(back), top + most), np.inf), np.zeros((len(back), top + most), np.min_scalar_type(start[-1]))
+        new, last = (
+            np.full((len(back), top + most), np.inf),
+            np.zeros((len(back), top + most), np.min_scalar_type(start[-1])),
+        )
         for j in range(len(m)):
             order = np.argsort(n_allowed[:, j], kind="stable")
             inner, sorted_ = n_allowed[order, j], (np.diff(order) == 1).all()
             for i in range(int(inner[-1]) if len(inner) else 0):
-                r = np.searchsorted(inner, i, "right")                                                        # these rows allow it
-                r = np.s_[int(order[r]):] if sorted_ else order[r:]
-                offer, here = g[-1][back[r, j]] + m[j][i], np.s_[int(k[j][i]):int(k[j][i]) + top]
+                r = np.searchsorted(inner, i, "right")  # these rows allow it
+                r = np.s_[int(order[r]) :] if sorted_ else order[r:]
+                offer, here = g[-1][back[r, j]] + m[j][i], np.s_[int(k[j][i]) : int(k[j][i]) + top]
                 if sorted_:
                     better = offer < new[r, here]
-                    np.copyto(new[r, here], offer, where=better); np.copyto(last[r, here], int(start[j]) + i, where=better)
+                    np.copyto(new[r, here], offer, where=better)
+                    np.copyto(last[r, here], int(start[j]) + i, where=better)
                 else:
                     now, was = new[r, here], last[r, here]
                     better = offer < now
-                    new[r, here] = np.where(better, offer, now); last[r, here] = np.where(better, start[j] + i, was)
-        g.append(new); rows.append(at.reshape(n_caps, -1) - some); took.append((last, back))
+                    new[r, here] = np.where(better, offer, now)
+                    last[r, here] = np.where(better, start[j] + i, was)
+        g.append(new)
+        rows.append(at.reshape(n_caps, -1) - some)
+        took.append((last, back))
     return g, rows, took
+
 
 def retrace(took: list, k: list, n_units: int, row: np.ndarray, step: np.ndarray) -> np.ndarray:
     "Which choice each unit took: indices `(n, n_units)` for `row`, `step`, each `(n,)`."
-    path, steps, of = np.empty((len(row), n_units), int), np.concatenate(k), np.repeat(np.arange(len(k)), [len(x) for x in k])
+    path, steps, of = (
+        np.empty((len(row), n_units), int),
+        np.concatenate(k),
+        np.repeat(np.arange(len(k)), [len(x) for x in k]),
+    )
     for i in range(n_units, 0, -1):
         last, back = took[i]
-        path[:, i-1] = last[row, step]
-        row, step = back[row, of[path[:, i-1]]], step - steps[path[:, i-1]]
+        path[:, i - 1] = last[row, step]
+        row, step = back[row, of[path[:, i - 1]]], step - steps[path[:, i - 1]]
     return path
 
 # %% ../../nbs/frontier/01_exact.ipynb #31158598
 Block = namedtuple("Block", "L d e g N used seconds activation code trace")
-"Candidates of one depth, width, embedding and group size: parameters in layers `(n,)`, summed footprint, sums, activation peak; `trace(code[i])` gives the genes of the i-th's units.";
+"Candidates of one depth, width, embedding and group size: parameters in layers `(n,)`, summed footprint, sums, activation peak; `trace(code[i])` gives the genes of the i-th's units."
+
 
 def single_blocks(problem: Problem):
     "Of every state the cheapest architecture under each cap, if a larger cap buys something."
     space, (name, cost) = problem.space, next(iter(problem.costs.items()), (None, None))
     for d, g in ((d, g) for d in space.d_model for g in space.share):
-        if not (depths := tuple(L for L in space.n_layer if L % g == 0)): continue
+        if not (depths := tuple(L for L in space.n_layer if L % g == 0)):
+            continue
         c, most = unit_choices(problem, d, g), depths[-1] // g
         groups = classes(problem, c, d, g, depths)
         codes, parents = reach(problem, c, groups, g, most)
@@ -358,60 +558,87 @@ def single_blocks(problem: Problem):
         k, m = [c.k[at] for at in groups], [c.add[at, 0] if cost else np.zeros(len(at)) for at in groups]
         least, rows, took = knapsacks(m, k, allowed, parents)
         genes = np.stack([c.f, c.h, c.kv])[:, np.concatenate(groups)]
-        for L, (q, code) in ((L, x) for L in depths for x in enumerate(codes[L//g])):
+        for L, (q, code) in ((L, x) for L in depths for x in enumerate(codes[L // g])):
             of = np.flatnonzero(depth == L)
-            of = of[rows[L//g][of, q] >= 0]
-            if unpack(code)[1] == L or not len(of): continue                    # nothing but convolutions
-            v = least[L//g][rows[L//g][of, q]]
-            at, step = np.nonzero(v < np.vstack([np.full((1, v.shape[1]), np.inf), (1 - 1e-12)*v[:-1]]))   # by more than rounding
-            N, where = parameters(c, L//g, unpack(code)[1]//g, step), rows[L//g][of, q][at] * v.shape[1] + step
-            used = unpack(code) if problem.counted else tuple(L*x[0] for x in (c.units, c.convolutions))
-            trace = partial(_single_trace, took, k, genes, L//g, v.shape[1])
+            of = of[rows[L // g][of, q] >= 0]
+            if unpack(code)[1] == L or not len(of):
+                continue  # nothing but convolutions
+            v = least[L // g][rows[L // g][of, q]]
+            at, step = np.nonzero(
+                v < np.vstack([np.full((1, v.shape[1]), np.inf), (1 - 1e-12) * v[:-1]])
+            )  # by more than rounding
+            N, where = parameters(c, L // g, unpack(code)[1] // g, step), rows[L // g][of, q][at] * v.shape[1] + step
+            used = unpack(code) if problem.counted else tuple(L * x[0] for x in (c.units, c.convolutions))
+            trace = partial(_single_trace, took, k, genes, L // g, v.shape[1])
             for e in space.embeddings(d):
                 decoder = N + final_norm(space.backbone, d)
-                seconds = {name: v[at, step] + cost.once[d, *e] + cost.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e))} if cost else {}
+                seconds = (
+                    {
+                        name: v[at, step]
+                        + cost.once[d, *e]
+                        + cost.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e))
+                    }
+                    if cost
+                    else {}
+                )
                 yield Block(L, d, e, g, N, used, seconds, A[of][at], where, trace)
 
-def _single_trace(took, k, genes, n_units, width, code): return genes[:, retrace(took, k, n_units, *np.divmod(code, width))]
+
+def _single_trace(took, k, genes, n_units, width, code):
+    return genes[:, retrace(took, k, n_units, *np.divmod(code, width))]
 
 # %% ../../nbs/frontier/01_exact.ipynb #8e7f915f
 def vectors(
-    add: np.ndarray,    # what a choice adds to each sum, `(n_choices, n_sums)`
-    k: np.ndarray,      # and to the state, a whole number, `(n_choices,)`
-    peak: Callable,     # (units before, their states `(n,)`, choices `(n,)`) -> activation peak `(n,)`
+    add: np.ndarray,  # what a choice adds to each sum, `(n_choices, n_sums)`
+    k: np.ndarray,  # and to the state, a whole number, `(n_choices,)`
+    peak: Callable,  # (units before, their states `(n,)`, choices `(n,)`) -> activation peak `(n,)`
     n_units: int,
-    floor: float,       # the activation peak is at least this
-    key: Callable,      # vectors `(n, n_sums + 1)` -> what to compare them by, minimised
-    limit: int,         # vectors to hold at most
+    floor: float,  # the activation peak is at least this
+    key: Callable,  # vectors `(n, n_sums + 1)` -> what to compare them by, minimised
+    limit: int,  # vectors to hold at most
 ) -> list:  # for 0 to n_units units: state `(n,)`, ascending; vector `(n, n_sums + 1)`, the activation peak last; which vector of one unit less it came from; by which choice
     "The unbeaten vectors of every number of units and state. Raises `OverflowError` beyond `limit`."
     layers, total = [(np.zeros(1, np.int64), np.append(np.zeros(add.shape[1]), floor)[None], None, None)], 1
     for n in range(n_units):
         state, X, *_ = layers[-1]
-        first, reached, found = np.unique(state, return_index=True), np.unique(np.unique(state)[:, None] + np.unique(k)), []
+        first, reached, found = (
+            np.unique(state, return_index=True),
+            np.unique(np.unique(state)[:, None] + np.unique(k)),
+            [],
+        )
         ends = np.append(first[1][1:], len(state))
         for t in reached:
             at = np.searchsorted(first[0], t - k).clip(max=len(first[0]) - 1)
             c = np.flatnonzero(first[0][at] == t - k)
             lo, hi = first[1][at[c]], ends[at[c]]
-            choice, back = np.repeat(c, hi - lo), np.arange((hi - lo).sum()) + np.repeat(hi - (hi - lo).cumsum(), hi - lo)
+            choice, back = (
+                np.repeat(c, hi - lo),
+                np.arange((hi - lo).sum()) + np.repeat(hi - (hi - lo).cumsum(), hi - lo),
+            )
             Y = np.c_[X[back, :-1] + add[choice], np.maximum(X[back, -1], peak(n, state[back], choice))]
             on = np.flatnonzero(moocore.is_nondominated(key(Y), keep_weakly=False))
             found.append((np.full(len(on), t), Y[on], back[on].astype(np.int32), choice[on].astype(np.int32)))
-            if (total := total + len(on)) > limit: raise OverflowError
+            if (total := total + len(on)) > limit:
+                raise OverflowError
         layers.append(tuple(map(np.concatenate, zip(*found))))
     return layers
 
 # %% ../../nbs/frontier/01_exact.ipynb #770af86e
 def compared(
-    signs: list,        # as `Problem.signs`
+    signs: list,  # as `Problem.signs`
     scale: np.ndarray,  # largest value of each component: what differs by less than 1e-13 of it is equal, as sums of floats are in another order
-    grain: float = 0.,  # relative difference that does not matter
+    grain: float = 0.0,  # relative difference that does not matter
 ) -> Callable:  # vectors `(n, n_components)` -> keys `(n, len(signs))`
     "By what to compare vectors."
     column, sign = np.array(signs).T
     unit = 1e-13 * np.where(scale > 0, scale, 1)
-    def key(Y): return sign * (np.floor(np.log(np.maximum(Y, 1e-300)) / np.log1p(grain)) if grain else np.rint(Y / unit))[:, column]
+
+    def key(Y):
+        return (
+            sign
+            * (np.floor(np.log(np.maximum(Y, 1e-300)) / np.log1p(grain)) if grain else np.rint(Y / unit))[:, column]
+        )
+
     return key
 
 # %% ../../nbs/frontier/01_exact.ipynb #4fc2dedc
@@ -419,47 +646,94 @@ def vector_blocks(problem: Problem, limit: int = 2_000_000):
     "Of every state all unbeaten architectures. Raises `ValueError` beyond `limit` vectors of one width."
     space, w, signs, capped = problem.space, problem.workload, problem.signs, "peak_bytes" in problem.names
     for d, g in ((d, g) for d in space.d_model for g in space.share):
-        if not (every := tuple(L for L in space.n_layer if L % g == 0)): continue
+        if not (every := tuple(L for L in space.n_layer if L % g == 0)):
+            continue
         c = unit_choices(problem, d, g)
         code = unit_codes(problem, c, g)
         one = len(problem.footprints(d)) == 1
-        if not capped: c, code = undominated(c, code, compared(signs, np.append(c.add.max(0), 1)))
-        for depths in [(L,) for L in every] if capped and w["new_tokens"] and one else [every]:   # otherwise the peak of a layer does not depend on the depth
+        if not capped:
+            c, code = undominated(c, code, compared(signs, np.append(c.add.max(0), 1)))
+        for depths in (
+            [(L,) for L in every] if capped and w["new_tokens"] and one else [every]
+        ):  # otherwise the peak of a layer does not depend on the depth
             L = depths[-1]
-            floor = min(head_peak(space.fixed, d, *e, *(depths[0]*min(v) for v in zip(*problem.footprints(d))), **w) for e in space.embeddings(d)) if capped else 0
+            floor = (
+                min(
+                    head_peak(space.fixed, d, *e, *(depths[0] * min(v) for v in zip(*problem.footprints(d))), **w)
+                    for e in space.embeddings(d)
+                )
+                if capped
+                else 0
+            )
+
             def peak(n, state, choice):
-                if not capped: return 0
-                before = state & 2**43 - 1 if problem.counted else np.full(len(state), n*g*pack(int(c.units[0]), int(c.convolutions[0])))
+                if not capped:
+                    return 0
+                before = (
+                    state & 2**43 - 1
+                    if problem.counted
+                    else np.full(len(state), n * g * pack(int(c.units[0]), int(c.convolutions[0])))
+                )
                 codes, at = np.unique(before, return_inverse=True)
                 return unit_peak(problem, c, d, g, L, codes)[at, choice]
-            key = compared(signs, np.append(L//g*c.add.max(0), peak(L//g - 1, np.full(len(c.f), L//g*code.max()), np.arange(len(c.f))).max() if capped else 1), np.expm1(np.log1p(problem.epsilon) / (L//g)))
-            try: layers = vectors(c.add, (c.k << 43) + code, peak, L//g, floor, key, limit)
-            except OverflowError: raise ValueError(f"epsilon={problem.epsilon:g}: more than {limit:,} unbeaten vectors at d_model={d}; allow a larger epsilon (0.01 is 1 %) or fix some choices") from None
+
+            key = compared(
+                signs,
+                np.append(
+                    L // g * c.add.max(0),
+                    peak(L // g - 1, np.full(len(c.f), L // g * code.max()), np.arange(len(c.f))).max()
+                    if capped
+                    else 1,
+                ),
+                np.expm1(np.log1p(problem.epsilon) / (L // g)),
+            )
+            try:
+                layers = vectors(c.add, (c.k << 43) + code, peak, L // g, floor, key, limit)
+            except OverflowError:
+                raise ValueError(
+                    f"epsilon={problem.epsilon:g}: more than {limit:,} unbeaten vectors at d_model={d}; allow a larger epsilon (0.01 is 1 %) or fix some choices"
+                ) from None
             came = [x[2:] for x in layers]
             for L in depths:
-                state, X = layers[L//g][:2]
+                state, X = layers[L // g][:2]
                 code_of = state & 2**43 - 1
-                ok = np.flatnonzero(unpack(code_of)[1] < L)                     # not convolutions only
-                N, X = parameters(c, L//g, unpack(code_of[ok])[1]//g, state[ok] >> 43), X[ok]
-                used = unpack(code_of[ok]) if problem.counted else tuple(L*x[0] for x in (c.units, c.convolutions))
-                trace = partial(_vector_trace, came[:L//g + 1], np.stack([c.f, c.h, c.kv]))
+                ok = np.flatnonzero(unpack(code_of)[1] < L)  # not convolutions only
+                N, X = parameters(c, L // g, unpack(code_of[ok])[1] // g, state[ok] >> 43), X[ok]
+                used = unpack(code_of[ok]) if problem.counted else tuple(L * x[0] for x in (c.units, c.convolutions))
+                trace = partial(_vector_trace, came[: L // g + 1], np.stack([c.f, c.h, c.kv]))
                 for e in space.embeddings(d):
                     decoder = N + final_norm(space.backbone, d)
-                    seconds = {n: X[:, j] + t.once[d, *e] + t.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e)) for j, (n, t) in enumerate(problem.costs.items())}
+                    seconds = {
+                        n: X[:, j]
+                        + t.once[d, *e]
+                        + t.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e))
+                        for j, (n, t) in enumerate(problem.costs.items())
+                    }
                     for j, (n, x) in enumerate(seconds.items()):
-                        if problem.epsilon and (x < X[:, j]).any(): raise ValueError(f"epsilon={problem.epsilon:g}: must be 0 where a state takes {n} below the sum of its layers")
+                        if problem.epsilon and (x < X[:, j]).any():
+                            raise ValueError(
+                                f"epsilon={problem.epsilon:g}: must be 0 where a state takes {n} below the sum of its layers"
+                            )
                     yield Block(L, d, e, g, N, used, seconds, X[:, -1], ok, trace)
 
 # %% ../../nbs/frontier/01_exact.ipynb #b5489a1e
 def undominated(c: Choices, code: np.ndarray, key: Callable) -> tuple:
     "Choices without those that another of equal parameters and code beats in every sum; their codes."
     kind = (c.k << 43) + code
-    keep = np.concatenate([at[moocore.is_nondominated(key(np.c_[c.add[at], np.zeros(len(at))]), keep_weakly=False)] for v in np.unique(kind) for at in [np.flatnonzero(kind == v)]])
+    keep = np.concatenate(
+        [
+            at[moocore.is_nondominated(key(np.c_[c.add[at], np.zeros(len(at))]), keep_weakly=False)]
+            for v in np.unique(kind)
+            for at in [np.flatnonzero(kind == v)]
+        ]
+    )
     return Choices(*(x[keep] for x in c[:7]), *c[7:]), code[keep]
+
 
 def _vector_trace(came, genes, at):
     path = np.empty((len(at), len(came) - 1), int)
-    for i in range(len(came) - 1, 0, -1): path[:, i-1], at = came[i][1][at], came[i][0][at]
+    for i in range(len(came) - 1, 0, -1):
+        path[:, i - 1], at = came[i][1][at], came[i][0][at]
     return genes[:, path]
 
 # %% ../../nbs/frontier/01_exact.ipynb #aa2161a7
@@ -471,9 +745,19 @@ def alike_blocks(problem: Problem):
         for e in space.embeddings(d):
             P = every[(every.matrix[:, 2:5] == e).all(1)]
             N = in_layers(P)
-            activation = activation_peak(P, **problem.workload) if "peak_bytes" in problem.names else 0*N
-            yield Block(L, d, e, g, N, [v.sum(1) for v in footprints(P)], {k: c.predict(P) for k, c in problem.costs.items()}, activation, np.arange(len(P)),
-                        lambda at, P=P, g=g: np.stack([P.d_inner[at, ::g], P.n_head[at, ::g], P.n_kv_head[at, ::g]]))
+            activation = activation_peak(P, **problem.workload) if "peak_bytes" in problem.names else 0 * N
+            yield Block(
+                L,
+                d,
+                e,
+                g,
+                N,
+                [v.sum(1) for v in footprints(P)],
+                {k: c.predict(P) for k, c in problem.costs.items()},
+                activation,
+                np.arange(len(P)),
+                lambda at, P=P, g=g: np.stack([P.d_inner[at, ::g], P.n_head[at, ::g], P.n_kv_head[at, ::g]]),
+            )
 
 # %% ../../nbs/frontier/01_exact.ipynb #5058848e
 def candidates(problem: Problem, skip: set = frozenset(), of: tuple = ()):
@@ -484,6 +768,7 @@ def candidates(problem: Problem, skip: set = frozenset(), of: tuple = ()):
         ok = np.flatnonzero(problem.within(values, skip))
         yield b, np.stack([values[o][ok] for o in of or problem.objectives], 1), ok
 
+
 def prefer_alike(
     problem: Problem,
     P: Population,
@@ -493,17 +778,24 @@ def prefer_alike(
     space, rows, twins, of = problem.space, P.matrix.copy(), [], []
     N, g = in_layers(P), P.group
     for d, size in {*zip(P.d_model.tolist(), g.tolist())}:
-        at, c = np.flatnonzero((P.d_model == d) & (g == size) & (N % (P.n_layer // g) == 0)), unit_choices(problem, d, size)
+        at, c = (
+            np.flatnonzero((P.d_model == d) & (g == size) & (N % (P.n_layer // g) == 0)),
+            unit_choices(problem, d, size),
+        )
         each = N[at] // (P.n_layer[at] // size)
-        some, choice = np.nonzero((each[:, None] == c.least[0] + c.step*c.k) & (c.h > 0))
+        some, choice = np.nonzero((each[:, None] == c.least[0] + c.step * c.k) & (c.h > 0))
         at = at[some]
         like = P.matrix[at]
         lives = np.arange(P.max_layer) < like[:, :1]
-        for j, v in enumerate((c.f, c.h, c.kv)): like[:, 5 + j*P.max_layer:5 + (j + 1)*P.max_layer] = v[choice][:, None] * lives
-        twins.append(like); of.append(at)
+        for j, v in enumerate((c.f, c.h, c.kv)):
+            like[:, 5 + j * P.max_layer : 5 + (j + 1) * P.max_layer] = v[choice][:, None] * lives
+        twins.append(like)
+        of.append(at)
     twins, of = Population(np.concatenate(twins), P.fixed), np.concatenate(of)
     values = problem.evaluate(twins)
-    near = (np.abs(np.stack([values[o] for o in problem.objectives], 1) - F[of]) <= 1e-12*np.abs(F[of])).all(1) & problem.within(values)
+    near = (np.abs(np.stack([values[o] for o in problem.objectives], 1) - F[of]) <= 1e-12 * np.abs(F[of])).all(
+        1
+    ) & problem.within(values)
     rows[of[near]] = twins.matrix[near]
     return Population(rows, P.fixed)
 
@@ -511,32 +803,46 @@ def prefer_alike(
 @dataclass(eq=False)
 class ExactFrontier:
     "Architectures that no other of the space beats under the cost, and what was done to be sure."
-    population: Population   # n members
-    F: np.ndarray            # `(n, n_objectives)`, minimised (parameters negated)
-    objectives: tuple        # names of the columns
-    certificate: dict        # `states`: distinct (depth, width, embedding, sharing, decoder parameters) covered; `model`: the cost under which it holds; `epsilon`: half-width of that cost's prediction interval, relative, or None; `approximation`: 0 if exact
+
+    population: Population  # n members
+    F: np.ndarray  # `(n, n_objectives)`, minimised (parameters negated)
+    objectives: tuple  # names of the columns
+    certificate: dict  # `states`: distinct (depth, width, embedding, sharing, decoder parameters) covered; `model`: the cost under which it holds; `epsilon`: half-width of that cost's prediction interval, relative, or None; `approximation`: 0 if exact
     problem: Problem = field(default=None, repr=False)
 
     def __repr__(self):
         c = self.certificate
         factor = f" by more than a factor {1 + c['approximation']:g}" if c["approximation"] else ""
-        error = "" if c["epsilon"] is None else f" Predictions are within {100*c['epsilon']:.2g} %."
+        error = "" if c["epsilon"] is None else f" Predictions are within {100 * c['epsilon']:.2g} %."
         return f"{len(self.F):,} architectures that nothing in the space beats{factor} in ({', '.join(self.objectives)}), under its cost model ({c['model']}). All {c['states']:,} states were covered.{error}"
 
-    def margin(self,
+    def margin(
+        self,
         which=None,  # a member's index or several; all by default
-    ) -> np.ndarray:  # factors of at least 1, as many; infinite where no unlisted state is as good in the other objectives
+    ) -> (
+        np.ndarray
+    ):  # factors of at least 1, as many; infinite where no unlisted state is as good in the other objectives
         """How wrong the cost must be before a member is beaten by a state that is not on the frontier.
 
         The smallest factor by which an architecture of such a state, at least as good in every other objective, would have
         to be faster than predicted to equal it. Solves the problem again, once for all of `which`. Raises `ValueError` without a latency.
         """
         timed = [j for j, o in enumerate(self.objectives) if o in LATENCY]
-        if not timed: raise ValueError(f"objectives={self.objectives}: a margin needs one of {', '.join(LATENCY)}")
-        P, N, goal = self.population, in_layers(self.population), self.F[np.arange(len(self.F)) if which is None else which].reshape(-1, len(self.objectives))
+        if not timed:
+            raise ValueError(f"objectives={self.objectives}: a margin needs one of {', '.join(LATENCY)}")
+        P, N, goal = (
+            self.population,
+            in_layers(self.population),
+            self.F[np.arange(len(self.F)) if which is None else which].reshape(-1, len(self.objectives)),
+        )
         rest, margin = np.setdiff1d(np.arange(len(self.objectives)), timed), np.full(len(goal), np.inf)
         for b, X, ok in candidates(self.problem, {f"max_{self.objectives[j]}" for j in timed}):
-            X = X[~np.isin(b.N[ok], N[(P.n_layer == b.L) & (P.d_model == b.d) & (P.matrix[:, 2:5] == b.e).all(1) & (P.group == b.g)])]
+            X = X[
+                ~np.isin(
+                    b.N[ok],
+                    N[(P.n_layer == b.L) & (P.d_model == b.d) & (P.matrix[:, 2:5] == b.e).all(1) & (P.group == b.g)],
+                )
+            ]
             X = X[is_nondominated(X)] if len(X) else X
             for i, F in enumerate(goal):
                 rivals = X[(X[:, rest] <= F[rest]).all(1)]
@@ -546,37 +852,63 @@ class ExactFrontier:
 # %% ../../nbs/frontier/01_exact.ipynb #7a90e409
 def find_costs(cost, names, space: SearchSpace, workload) -> dict:
     "A table for each latency in `names`. Raises `ValueError` if there is none."
-    if isinstance(cost, AdditiveCost): cost = {"latency_s": cost}
-    elif names and hasattr(cost, "costs"): cost = cost.costs(names, space, workload)
-    elif names and not isinstance(cost, dict): raise ValueError(f"cost={cost!r}: must be an AdditiveCost, a dict of them by latency, or have a method costs(names, space, workload)")
+    if isinstance(cost, AdditiveCost):
+        cost = {"latency_s": cost}
+    elif names and hasattr(cost, "costs"):
+        cost = cost.costs(names, space, workload)
+    elif names and not isinstance(cost, dict):
+        raise ValueError(
+            f"cost={cost!r}: must be an AdditiveCost, a dict of them by latency, or have a method costs(names, space, workload)"
+        )
     for k in names:
-        if not isinstance(cost.get(k), AdditiveCost): raise ValueError(f"{k}: no AdditiveCost for it; the cost has {', '.join(cost) or 'none'}")
+        if not isinstance(cost.get(k), AdditiveCost):
+            raise ValueError(f"{k}: no AdditiveCost for it; the cost has {', '.join(cost) or 'none'}")
     return {k: cost[k] for k in names}
+
 
 def pose(space, cost, objectives, constraints, workload, quality, epsilon) -> Problem:
     "What `exact_frontier` was asked, checked. Raises `ValueError`."
-    if not isinstance(constraints, dict | None): raise ValueError(f"constraints={constraints!r}: must be a dict")
+    if not isinstance(constraints, dict | None):
+        raise ValueError(f"constraints={constraints!r}: must be a dict")
     told = constraints or {}
     limits, alike = {k: v for k, v in told.items() if k not in (*FIXED, "homogeneous")}, told.get("homogeneous", False)
     check_objectives(objectives, limits, quality)
-    if not isinstance(alike, bool): raise ValueError(f"homogeneous={alike!r}: must be True or False")
-    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < 1: raise ValueError(f"epsilon={epsilon!r}: must be a number from 0 to below 1")
+    if not isinstance(alike, bool):
+        raise ValueError(f"homogeneous={alike!r}: must be True or False")
+    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < 1:
+        raise ValueError(f"epsilon={epsilon!r}: must be a number from 0 to below 1")
     part = restrict(space, {k: told[k] for k in FIXED if k in told})
-    problem = Problem(part, {}, tuple(objectives), limits, as_workload(getattr(cost, "workload", None) if workload is None else workload), quality, float(epsilon), alike)
-    told = find_costs(cost, [k for k in LATENCY if k in problem.names], space, workload) | ({"flops": flops_cost(part, problem.workload)} if "flops" in problem.names else {})
+    problem = Problem(
+        part,
+        {},
+        tuple(objectives),
+        limits,
+        as_workload(getattr(cost, "workload", None) if workload is None else workload),
+        quality,
+        float(epsilon),
+        alike,
+    )
+    told = find_costs(cost, [k for k in LATENCY if k in problem.names], space, workload) | (
+        {"flops": flops_cost(part, problem.workload)} if "flops" in problem.names else {}
+    )
     problem.costs = {k: fitted(c, part, k) for k, c in told.items()}
-    if problem.bounded and "min_peak_bytes" in limits: raise ValueError(f"min_peak_bytes={limits['min_peak_bytes']}: cannot be honoured where layers differ in their KV cache and tokens are decoded; leave it out")
+    if problem.bounded and "min_peak_bytes" in limits:
+        raise ValueError(
+            f"min_peak_bytes={limits['min_peak_bytes']}: cannot be honoured where layers differ in their KV cache and tokens are decoded; leave it out"
+        )
     return problem
 
 # %% ../../nbs/frontier/01_exact.ipynb #e48437e4
 def exact_frontier(
     space: SearchSpace,
-    cost,                             # an `AdditiveCost`, which is latency_s; a dict of them by latency; or what has `costs(names, space, workload) -> dict`, such as a device's profile
+    cost,  # an `AdditiveCost`, which is latency_s; a dict of them by latency; or what has `costs(names, space, workload) -> dict`, such as a device's profile
     objectives: tuple = ("decoder_params", "latency_s", "peak_bytes"),  # two or three of `OBJECTIVES`, or "quality"
-    constraints: dict | None = None,  # `max_<objective>`, `min_<objective>`: a number; `n_layer`, `d_model`, `vocab_size`, `d_inner`: a choice or a list of them; `homogeneous`: True for layers that are all alike
-    workload=None,                    # a dict of some of `WORKLOAD` or a dataclass with its fields; by default that of `cost` if it has one
-    quality: Callable | None = None,  # (n_layer, d_model, decoder parameters, all parameters), each `(n,)` -> score `(n,)`, minimised; the objective "quality"
-    epsilon: float = 0.,              # relative difference that may be lost, where exactness takes too long: in peak memory, with two latencies, with a `min_` limit of one
+    constraints: dict
+    | None = None,  # `max_<objective>`, `min_<objective>`: a number; `n_layer`, `d_model`, `vocab_size`, `d_inner`: a choice or a list of them; `homogeneous`: True for layers that are all alike
+    workload=None,  # a dict of some of `WORKLOAD` or a dataclass with its fields; by default that of `cost` if it has one
+    quality: Callable
+    | None = None,  # (n_layer, d_model, decoder parameters, all parameters), each `(n,)` -> score `(n,)`, minimised; the objective "quality"
+    epsilon: float = 0.0,  # relative difference that may be lost, where exactness takes too long: in peak memory, with two latencies, with a `min_` limit of one
 ) -> ExactFrontier:
     """The whole Pareto frontier of a space under an additive cost, one architecture for each of its points.
 
@@ -584,29 +916,59 @@ def exact_frontier(
     that is within this factor in every objective. Raises `ValueError` for what it cannot honour, or if no architecture keeps the limits.
     """
     problem, kept, F, states = pose(space, cost, objectives, constraints, workload, quality, epsilon), [], [], {}
-    seen = problem.objectives + ("peak_bytes",) * (problem.bounded and "peak_bytes" not in problem.objectives)      # what only a bound is known of must be compared
+    seen = problem.objectives + ("peak_bytes",) * (
+        problem.bounded and "peak_bytes" not in problem.objectives
+    )  # what only a bound is known of must be compared
     for b, X, ok in candidates(problem, of=seen):
         states.setdefault((b.L, b.d, b.e, b.g), []).append(np.unique(b.N))
         on = (epsilon_frontier(X, problem.half) if problem.half else is_nondominated(X)) if len(X) else np.zeros(0, int)
-        kept.append((b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]]))); F.append(X[on])
-    if not any(map(len, F)): raise ValueError(f"constraints {', '.join(f'{k}={v}' for k, v in (constraints or {}).items())}: no architecture of this space keeps them")
-    on = np.split(moocore.is_nondominated(np.concatenate(F), keep_weakly=False), np.cumsum([len(x) for x in F])[:-1])   # one architecture for each point
+        kept.append((b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]])))
+        F.append(X[on])
+    if not any(map(len, F)):
+        raise ValueError(
+            f"constraints {', '.join(f'{k}={v}' for k, v in (constraints or {}).items())}: no architecture of this space keeps them"
+        )
+    on = np.split(
+        moocore.is_nondominated(np.concatenate(F), keep_weakly=False), np.cumsum([len(x) for x in F])[:-1]
+    )  # one architecture for each point
     F = np.concatenate([x[o] for x, o in zip(F, on)])
-    P = Population(np.concatenate([as_rows(b, b.trace(b.code[o]), space.max_layer) for b, o in zip(kept, on) if o.any()]), problem.space.fixed)
-    rough, off = problem.by_sums and not problem.homogeneous or problem.half > 0, 1.
-    if problem.half or problem.bounded:                # a cap stood for lower peaks, or a bound for the peak: what the members truly have
+    P = Population(
+        np.concatenate([as_rows(b, b.trace(b.code[o]), space.max_layer) for b, o in zip(kept, on) if o.any()]),
+        problem.space.fixed,
+    )
+    rough, off = problem.by_sums and not problem.homogeneous or problem.half > 0, 1.0
+    if (
+        problem.half or problem.bounded
+    ):  # a cap stood for lower peaks, or a bound for the peak: what the members truly have
         values = problem.evaluate(P)
         X = np.stack([values[o] for o in problem.objectives], 1)
-        off = float((values["peak_bytes"] / F[:, seen.index("peak_bytes")]).max()) if problem.bounded else 1.
+        off = float((values["peak_bytes"] / F[:, seen.index("peak_bytes")]).max()) if problem.bounded else 1.0
         ok = np.flatnonzero(problem.within(values))
         on = ok[moocore.is_nondominated(X[ok], keep_weakly=False)]
         P, F = P[on], X[on]
     state = ", and a term of the state" if any(c.state for c in problem.costs.values()) else ""
-    model = " and ".join(problem.costs) + ": table entries add up over layers" + state if problem.costs else "closed forms of parameters, FLOPs and bytes"
-    certificate = dict(states=sum(len(np.unique(np.concatenate(v))) for v in states.values()), model=model, epsilon=getattr(cost, "epsilon", None), approximation=problem.epsilon*rough if off == 1 else (1 + problem.epsilon*rough)*off - 1)
+    model = (
+        " and ".join(problem.costs) + ": table entries add up over layers" + state
+        if problem.costs
+        else "closed forms of parameters, FLOPs and bytes"
+    )
+    certificate = dict(
+        states=sum(len(np.unique(np.concatenate(v))) for v in states.values()),
+        model=model,
+        epsilon=getattr(cost, "epsilon", None),
+        approximation=problem.epsilon * rough if off == 1 else (1 + problem.epsilon * rough) * off - 1,
+    )
     return ExactFrontier(prefer_alike(problem, P, F), F, problem.objectives, certificate, problem)
+
 
 def as_rows(b: Block, genes: np.ndarray, max_layer: int) -> np.ndarray:
     "Genes of units `(3, n, n_units)` as rows of a population."
-    room = lambda v: np.pad(np.repeat(v, b.g, -1), [(0, 0)]*(v.ndim - 1) + [(0, max_layer - b.L)])
-    return np.concatenate([np.tile((b.L, b.d, *b.e), (genes.shape[1], 1)), *room(genes), np.tile(room(np.arange(1, b.L//b.g + 1)), (genes.shape[1], 1))], 1).astype(np.int32)
+    room = lambda v: np.pad(np.repeat(v, b.g, -1), [(0, 0)] * (v.ndim - 1) + [(0, max_layer - b.L)])
+    return np.concatenate(
+        [
+            np.tile((b.L, b.d, *b.e), (genes.shape[1], 1)),
+            *room(genes),
+            np.tile(room(np.arange(1, b.L // b.g + 1)), (genes.shape[1], 1)),
+        ],
+        1,
+    ).astype(np.int32)

@@ -14,87 +14,133 @@ import numpy as np
 from ..space.architecture import read_json
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #e6869392
-EXPONENTS = (.125, .25, .5, 1., 2.)
-FORMS = (("N",), ("N", "W"), ("N", "D"), ("N", "D", "W"))   # N decoder parameters, D depth, W width
+EXPONENTS = (0.125, 0.25, 0.5, 1.0, 2.0)
+FORMS = (("N",), ("N", "W"), ("N", "D"), ("N", "D", "W"))  # N decoder parameters, D depth, W width
+
 
 def _features(shape: dict, exponents: dict, middle: dict) -> np.ndarray:
     "`(n, 1 + terms)`: one, then each `(x / middle)^-exponent`."
-    columns = [(np.asarray(shape[k], float) / middle[k])**-e for k, e in exponents.items()]
+    columns = [(np.asarray(shape[k], float) / middle[k]) ** -e for k, e in exponents.items()]
     return np.stack([np.ones_like(columns[0]), *columns], 1)
+
 
 def _fit(shape: dict, loss: np.ndarray, form: tuple, middle: dict) -> tuple[dict, np.ndarray]:
     "The exponents and coefficients of least squared error."
     from scipy.optimize import nnls
-    best = min(((nnls(_features(shape, e, middle), loss), e) for e in (dict(zip(form, v)) for v in itertools.product(EXPONENTS, repeat=len(form)))), key=lambda f: f[0][1])
+
+    best = min(
+        (
+            (nnls(_features(shape, e, middle), loss), e)
+            for e in (dict(zip(form, v)) for v in itertools.product(EXPONENTS, repeat=len(form)))
+        ),
+        key=lambda f: f[0][1],
+    )
     return best[1], best[0][0]
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #105e53e7
 @dataclass(frozen=True, repr=False)
 class LossLaw:
     "A fitted law; call it like a quality of the exact search, or ask `predict` and `interval`."
-    exponents: dict      # of N (decoder parameters), D (depth), W (width): those that it reads
+
+    exponents: dict  # of N (decoder parameters), D (depth), W (width): those that it reads
     coefficients: tuple  # the constant, then one a term; nats
-    middle: dict         # values at which a term is its coefficient
-    folds: tuple         # `(exponents, coefficients)` of each fold's law
-    residuals: tuple     # of each fold: its left-out losses minus predictions, nats
-    error: float         # root mean square of all residuals, nats
+    middle: dict  # values at which a term is its coefficient
+    folds: tuple  # `(exponents, coefficients)` of each fold's law
+    residuals: tuple  # of each fold: its left-out losses minus predictions, nats
+    error: float  # root mean square of all residuals, nats
 
     def predict(self, n_layer, d_model, decoder_params) -> np.ndarray:  # `(n,)` nats
         "The losses of architectures, given as arrays `(n,)`."
         return self._value(self.exponents, self.coefficients, n_layer, d_model, decoder_params)
 
-    def interval(self,
-        n_layer, d_model, decoder_params,  # `(n,)` each
-        level: float = .9,
+    def interval(
+        self,
+        n_layer,
+        d_model,
+        decoder_params,  # `(n,)` each
+        level: float = 0.9,
     ) -> np.ndarray:  # `(2, n)` nats
         "Between which losses they lie."
-        around = [(self._value(e, c, n_layer, d_model, decoder_params), np.abs(r)) for (e, c), r in zip(self.folds, self.residuals)]
+        around = [
+            (self._value(e, c, n_layer, d_model, decoder_params), np.abs(r))
+            for (e, c), r in zip(self.folds, self.residuals)
+        ]
         low, high = (np.concatenate([np.add.outer(s * r, v) for v, r in around]) for s in (-1, 1))
         k = min(int(np.ceil(level * (len(low) + 1))), len(low))
         return np.stack([np.sort(low, 0)[len(low) - k], np.sort(high, 0)[k - 1]])
 
     def _value(self, exponents, coefficients, n_layer, d_model, decoder_params):
-        return _features(dict(D=n_layer, W=d_model, N=decoder_params), exponents, self.middle) @ np.asarray(coefficients)
+        return _features(dict(D=n_layer, W=d_model, N=decoder_params), exponents, self.middle) @ np.asarray(
+            coefficients
+        )
 
     def __call__(self, n_layer, d_model, decoder_params, total_params) -> np.ndarray:
         "As the exact search calls a quality."
         return self.predict(n_layer, d_model, decoder_params)
 
     def __repr__(self):
-        terms = [f"{c:.3f}·({k}/{self.middle[k]:,.3g})^-{e:g}" for (k, e), c in zip(self.exponents.items(), self.coefficients[1:])]
-        return f"loss = {self.coefficients[0]:.3f} + " + " + ".join(terms) + f"; wrong by {self.error:.3f} nats on trainings that it had not seen"
+        terms = [
+            f"{c:.3f}·({k}/{self.middle[k]:,.3g})^-{e:g}"
+            for (k, e), c in zip(self.exponents.items(), self.coefficients[1:])
+        ]
+        return (
+            f"loss = {self.coefficients[0]:.3f} + "
+            + " + ".join(terms)
+            + f"; wrong by {self.error:.3f} nats on trainings that it had not seen"
+        )
 
-    def to_json(self) -> str: return json.dumps({"format": "lts_nb.frontier.loss_law", "version": 1} | asdict(self))
+    def to_json(self) -> str:
+        return json.dumps({"format": "lts_nb.frontier.loss_law", "version": 1} | asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "LossLaw":
         "The law that `to_json` wrote. Raises `ValueError` for any other text, and for a law that predicts nothing."
         found = read_json(text, "loss_law", 1)
-        if set(found) != set(cls.__dataclass_fields__): raise ValueError(f"loss law: fields {', '.join(sorted(found))}: must be {', '.join(cls.__dataclass_fields__)}")
-        try: law = cls(**found); said = np.r_[law.predict([2], [64], [1e5]), law.interval([2], [64], [1e5]).ravel()] if str(law) else []
-        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError): said = [np.nan]
-        if not np.isfinite(said).all(): raise ValueError("loss law: damaged, it predicts no loss")
+        if set(found) != set(cls.__dataclass_fields__):
+            raise ValueError(
+                f"loss law: fields {', '.join(sorted(found))}: must be {', '.join(cls.__dataclass_fields__)}"
+            )
+        try:
+            law = cls(**found)
+            said = np.r_[law.predict([2], [64], [1e5]), law.interval([2], [64], [1e5]).ravel()] if str(law) else []
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+            said = [np.nan]
+        if not np.isfinite(said).all():
+            raise ValueError("loss law: damaged, it predicts no loss")
         return law
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #9f90c12a
 def fit_law(
-    n_layer, d_model, decoder_params,  # `(n,)` each
-    loss,              # `(n,)` nats
+    n_layer,
+    d_model,
+    decoder_params,  # `(n,)` each
+    loss,  # `(n,)` nats
     n_folds: int = 10,
-    seed: int = 0,     # of the folds
+    seed: int = 0,  # of the folds
     forms: tuple = FORMS,
 ) -> LossLaw:
     "The form that predicts left-out trainings best, fitted on all. Raises `ValueError` with fewer than eight, or losses that are no numbers."
-    shape, y = dict(D=np.asarray(n_layer, float), W=np.asarray(d_model, float), N=np.asarray(decoder_params, float)), np.asarray(loss, float)
-    if len(y) < 8: raise ValueError(f"loss has {len(y)} values: must have at least 8 to fit a law")
-    if not np.isfinite(y).all(): raise ValueError(f"loss has {int((~np.isfinite(y)).sum())} values that are no numbers: leave diverged trainings out")
-    middle, fold = {k: float(np.exp(np.log(v).mean())) for k, v in shape.items()}, np.random.default_rng(seed).permutation(len(y)) % min(n_folds, len(y))
+    shape, y = (
+        dict(D=np.asarray(n_layer, float), W=np.asarray(d_model, float), N=np.asarray(decoder_params, float)),
+        np.asarray(loss, float),
+    )
+    if len(y) < 8:
+        raise ValueError(f"loss has {len(y)} values: must have at least 8 to fit a law")
+    if not np.isfinite(y).all():
+        raise ValueError(
+            f"loss has {int((~np.isfinite(y)).sum())} values that are no numbers: leave diverged trainings out"
+        )
+    middle, fold = (
+        {k: float(np.exp(np.log(v).mean())) for k, v in shape.items()},
+        np.random.default_rng(seed).permutation(len(y)) % min(n_folds, len(y)),
+    )
     tried = []
     for form in forms:
         fits, left = [], []
         for f in range(fold.max() + 1):
             e, c = _fit({k: v[fold != f] for k, v in shape.items()}, y[fold != f], form, middle)
-            fits.append((e, c.tolist())); left.append((y[fold == f] - _features({k: v[fold == f] for k, v in shape.items()}, e, middle) @ c).tolist())
+            fits.append((e, c.tolist()))
+            left.append((y[fold == f] - _features({k: v[fold == f] for k, v in shape.items()}, e, middle) @ c).tolist())
         tried.append((float(np.sqrt(np.mean(np.square(sum(left, []))))), form, fits, left))
     error, form, fits, left = min(tried, key=lambda t: t[0])
     exponents, coefficients = _fit(shape, y, form, middle)

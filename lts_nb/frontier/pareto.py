@@ -25,12 +25,13 @@ def is_nondominated(
 ) -> np.ndarray:  # `(n_points,)` booleans: which points are on the frontier
     "Mark the Pareto frontier of `F`; of identical points all are marked. Raises `ValueError` on NaN."
     F = np.atleast_2d(np.asarray(F, float))
-    if np.isnan(F).any(): raise ValueError(f"F holds {int(np.isnan(F).sum())} NaN: an unmeasured objective has no place on a frontier")
+    if np.isnan(F).any():
+        raise ValueError(f"F holds {int(np.isnan(F).sum())} NaN: an unmeasured objective has no place on a frontier")
     return moocore.is_nondominated(F, keep_weakly=True)
 
 # %% ../../nbs/frontier/00_pareto.ipynb #b853c44c
 def hypervolume(
-    F: np.ndarray,          # objectives, `(n_points, n_objectives)`, minimised
+    F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised
     reference: np.ndarray,  # the corner that bounds the volume, `(n_objectives,)`
 ) -> float:  # volume dominated by `F` below `reference`, in the product of the objectives' units
     "Hypervolume indicator; points beyond `reference` add nothing."
@@ -54,9 +55,11 @@ def cells(
     key, grid = np.zeros(len(logs), np.int64), np.floor(logs / np.log1p(epsilon))
     for c in (grid - grid.min(0)).astype(np.int64).T:
         span = int(c.max()) + 1
-        if int(key.max()) >= 2**62 // span: key = np.unique(key, return_inverse=True)[1]   # keep the product within 64 bits
-        key = key*span + c
+        if int(key.max()) >= 2**62 // span:
+            key = np.unique(key, return_inverse=True)[1]  # keep the product within 64 bits
+        key = key * span + c
     return key
+
 
 def one_each(key: np.ndarray, first: np.ndarray | None) -> np.ndarray:
     "Indices, ascending, of one point of each cell: the first that `first` marks, or the first."
@@ -65,26 +68,31 @@ def one_each(key: np.ndarray, first: np.ndarray | None) -> np.ndarray:
 
 # %% ../../nbs/frontier/00_pareto.ipynb #3fc07cfa
 def epsilon_frontier(
-    F: np.ndarray,   # objectives, `(n_points, n_objectives)`, minimised, each column of one sign
+    F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised, each column of one sign
     epsilon: float,  # relative difference that does not matter, > 0; the error of the cost model is a good choice
     first: np.ndarray | None = None,  # `(n_points,)` booleans: points to prefer within a cell
-) -> np.ndarray:  # indices into `F`, ascending: a frontier in which every dropped member has a neighbour within `1 + epsilon`
+) -> (
+    np.ndarray
+):  # indices into `F`, ascending: a frontier in which every dropped member has a neighbour within `1 + epsilon`
     "Thin a frontier to what can be told apart."
-    if not epsilon > 0: raise ValueError(f"epsilon={epsilon}: must be > 0")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon={epsilon}: must be > 0")
     F = np.atleast_2d(np.asarray(F, float))
-    if ((F.min(0) <= 0) & (F.max(0) >= 0)).any(): raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
+    if ((F.min(0) <= 0) & (F.max(0) >= 0)).any():
+        raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
     on = np.flatnonzero(is_nondominated(F))
     return on[one_each(cells(np.log(np.abs(F[on])), epsilon), None if first is None else np.asarray(first)[on])]
 
 # %% ../../nbs/frontier/00_pareto.ipynb #4d24305b
 def excess(
-    F: np.ndarray,       # objectives, `(n_points, n_objectives)`, minimised
+    F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised
     limits: np.ndarray,  # largest acceptable value of each, `(n_objectives,)`; `inf` where there is none
 ) -> np.ndarray:  # `(n_points,)`: worst relative violation of a limit; 0 or less means within budget
     "How far each point is beyond a budget, relative to the limit that it breaks worst."
     F, limits = np.atleast_2d(np.asarray(F, float)), np.asarray(limits, float)
     told = np.isfinite(limits)
-    if not told.any(): return np.zeros(len(F))
+    if not told.any():
+        return np.zeros(len(F))
     return ((F[:, told] - limits[told]) / np.abs(limits[told])).max(1)
 
 # %% ../../nbs/frontier/00_pareto.ipynb #149f2e75
@@ -100,21 +108,27 @@ def knee(
 # %% ../../nbs/frontier/00_pareto.ipynb #94983c70
 EPSILONS = np.geomspace(1e-4, 10, 400)
 
+
 def thin(
     F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised, each column of one sign
-    at_most: int,   # members wanted, at least 1
+    at_most: int,  # members wanted, at least 1
     first: np.ndarray | None = None,  # `(n_points,)` booleans: points to prefer within a cell
 ) -> tuple[np.ndarray, float]:  # indices into `F`, ascending, and ε; the whole frontier and 0 if it is short enough
     "The `epsilon_frontier` of at most so many members with the smallest ε among 400 from 0.01 % to 1,000 %."
-    if at_most < 1: raise ValueError(f"at_most={at_most}: must be at least 1")
+    if at_most < 1:
+        raise ValueError(f"at_most={at_most}: must be at least 1")
     F = np.atleast_2d(np.asarray(F, float))
     on = np.flatnonzero(is_nondominated(F))
-    if len(on) <= at_most: return on, 0.
-    if ((F.min(0) <= 0) & (F.max(0) >= 0)).any(): raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
+    if len(on) <= at_most:
+        return on, 0.0
+    if ((F.min(0) <= 0) & (F.max(0) >= 0)).any():
+        raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
     logs = np.log(np.abs(F[on]))
-    some = logs[::len(logs) // (50*at_most) + 1]
+    some = logs[:: len(logs) // (50 * at_most) + 1]
     for epsilon in EPSILONS:
-        if len(np.unique(cells(some, epsilon))) > at_most: continue                # already too many
-        if len(few := one_each(cells(logs, epsilon), None if first is None else np.asarray(first)[on])) <= at_most: return on[few], float(epsilon)
-    k = knee(F[on])                                                # wider than any grid: one point for all
+        if len(np.unique(cells(some, epsilon))) > at_most:
+            continue  # already too many
+        if len(few := one_each(cells(logs, epsilon), None if first is None else np.asarray(first)[on])) <= at_most:
+            return on[few], float(epsilon)
+    k = knee(F[on])  # wider than any grid: one point for all
     return on[[k]], float(np.expm1(np.abs(logs - logs[k]).max()))

@@ -12,15 +12,19 @@ from torch import nn
 # %% ../../nbs/models/00_adaptive.ipynb #0d5585b8
 def cluster_sizes(
     vocab_size: int,
-    d_embed: int,          # width of the first cluster
-    div_val: int = 1,      # each cluster is this much narrower than the one before
-    cutoffs: tuple = (),   # first token of each further cluster, ascending; those beyond the vocabulary are dropped
+    d_embed: int,  # width of the first cluster
+    div_val: int = 1,  # each cluster is this much narrower than the one before
+    cutoffs: tuple = (),  # first token of each further cluster, ascending; those beyond the vocabulary are dropped
 ) -> list:  # `(first token, tokens, width)` of each cluster
     "How the vocabulary is cut up. Raises `ValueError` if a cluster would have no tokens or no width."
     starts = [0, *(c for c in cutoffs if c < vocab_size)]
     sizes = [(a, b - a, d_embed // div_val**i) for i, (a, b) in enumerate(zip(starts, [*starts[1:], vocab_size]))]
-    if any(n < 1 or e < 1 for _, n, e in sizes): raise ValueError(f"cutoffs={cutoffs!r}, div_val={div_val!r}: must ascend from at least 1 and leave d_embed={d_embed} some width in every cluster")
+    if any(n < 1 or e < 1 for _, n, e in sizes):
+        raise ValueError(
+            f"cutoffs={cutoffs!r}, div_val={div_val!r}: must ascend from at least 1 and leave d_embed={d_embed} some width in every cluster"
+        )
     return sizes
+
 
 def projection(d_in: int, d_out: int):
     "A matrix from one width to another; nothing where they are equal."
@@ -29,7 +33,10 @@ def projection(d_in: int, d_out: int):
 # %% ../../nbs/models/00_adaptive.ipynb #a6974156
 class AdaptiveEmbedding(nn.Module):
     "Token vectors from tables of several widths: `(B, T)` token numbers to `(B, T, d_model)`."
-    def __init__(self, vocab_size: int, d_model: int, d_embed: int | None = None, div_val: int = 1, cutoffs: tuple = ()):
+
+    def __init__(
+        self, vocab_size: int, d_model: int, d_embed: int | None = None, div_val: int = 1, cutoffs: tuple = ()
+    ):
         super().__init__()
         sizes = cluster_sizes(vocab_size, d_embed or d_model, div_val, cutoffs)
         self.starts = [start for start, _, _ in sizes]
@@ -40,8 +47,10 @@ class AdaptiveEmbedding(nn.Module):
         out, last = None, len(self.starts) - 1
         for i, (start, table, project) in enumerate(zip(self.starts, self.tables, self.projections)):
             own = ids - start if i else ids
-            if i: own = own.clamp_min(0)
-            if i < last: own = own.clamp_max(table.num_embeddings - 1)
+            if i:
+                own = own.clamp_min(0)
+            if i < last:
+                own = own.clamp_max(table.num_embeddings - 1)
             rows = project(table(own))
             out = torch.where((ids >= start)[..., None], rows, out) if i else rows
         return out
@@ -49,30 +58,38 @@ class AdaptiveEmbedding(nn.Module):
 # %% ../../nbs/models/00_adaptive.ipynb #fcfc5b7c
 class AdaptiveHead(nn.Module):
     "Logits from hidden states, `(..., d_model)` to `(..., vocab_size)`; log-probabilities if there are cutoffs."
-    def __init__(self, vocab_size: int, d_model: int, d_embed: int | None = None, div_val: int = 1, cutoffs: tuple = ()):
+
+    def __init__(
+        self, vocab_size: int, d_model: int, d_embed: int | None = None, div_val: int = 1, cutoffs: tuple = ()
+    ):
         super().__init__()
         self.sizes = cluster_sizes(vocab_size, d_embed or d_model, div_val, cutoffs)
         self.tables = nn.ModuleList(nn.Linear(e, n, bias=False) for _, n, e in self.sizes)
         self.projections = nn.ModuleList(projection(d_model, e) for _, _, e in self.sizes)
-        if len(self.sizes) > 1: self.further = nn.Linear(self.sizes[0][2], len(self.sizes) - 1, bias=False)
+        if len(self.sizes) > 1:
+            self.further = nn.Linear(self.sizes[0][2], len(self.sizes) - 1, bias=False)
 
     def forward(self, hidden):
         first = self.projections[0](hidden)
-        parts = [self.tables[0](first)]                                             # (..., tokens of the cluster)
-        if len(self.sizes) == 1: return parts[0]
-        further = self.further(first)                                               # (..., clusters - 1)
+        parts = [self.tables[0](first)]  # (..., tokens of the cluster)
+        if len(self.sizes) == 1:
+            return parts[0]
+        further = self.further(first)  # (..., clusters - 1)
         shift = torch.logaddexp(parts[0].logsumexp(-1, True), further.logsumexp(-1, True))
-        shifts = [shift, *(shift - further).split(1, -1)]                           # minus the log-probability of each cluster
-        for project, table in zip(self.projections[1:], self.tables[1:]): parts.append(table(project(hidden)))
-        for i in range(1, len(parts)): shifts[i] = shifts[i] + parts[i].logsumexp(-1, True)
+        shifts = [shift, *(shift - further).split(1, -1)]  # minus the log-probability of each cluster
+        for project, table in zip(self.projections[1:], self.tables[1:]):
+            parts.append(table(project(hidden)))
+        for i in range(1, len(parts)):
+            shifts[i] = shifts[i] + parts[i].logsumexp(-1, True)
         logits = torch.cat(parts, -1)
-        for (start, n, _), shift in zip(self.sizes, shifts): logits[..., start:start + n] -= shift
+        for (start, n, _), shift in zip(self.sizes, shifts):
+            logits[..., start : start + n] -= shift
         return logits
 
 # %% ../../nbs/models/00_adaptive.ipynb #dfa80b7d
 def tied_keys(
     n_clusters: int,
-    head_prefix: str,       # name of the `AdaptiveHead` in the model
+    head_prefix: str,  # name of the `AdaptiveHead` in the model
     embedding_prefix: str,  # name of the `AdaptiveEmbedding`
 ) -> dict:  # name of a weight -> name of the weight that it shares
     "What transformers calls `_tied_weights_keys`: the tables are shared, the projections are not."

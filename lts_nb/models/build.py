@@ -20,24 +20,62 @@ from .opt import LtsOPTConfig, LtsOPTForCausalLM
 from .transformer_xl import LtsTransformerXLConfig, LtsTransformerXLForCausalLM
 
 # %% ../../nbs/models/07_build.ipynb #238c1ea8
-MODELS = {"gpt2": (LtsGPT2Config, LtsGPT2ForCausalLM), "transformer-xl": (LtsTransformerXLConfig, LtsTransformerXLForCausalLM), "opt": (LtsOPTConfig, LtsOPTForCausalLM),
-          "llama": (LtsLlamaConfig, LtsLlamaForCausalLM), "lfm2": (LtsLfm2Config, LtsLfm2ForCausalLM)}
+MODELS = {
+    "gpt2": (LtsGPT2Config, LtsGPT2ForCausalLM),
+    "transformer-xl": (LtsTransformerXLConfig, LtsTransformerXLForCausalLM),
+    "opt": (LtsOPTConfig, LtsOPTForCausalLM),
+    "llama": (LtsLlamaConfig, LtsLlamaForCausalLM),
+    "lfm2": (LtsLfm2Config, LtsLfm2ForCausalLM),
+}
+
 
 def config_of(
     a: Architecture,
 ) -> PreTrainedConfig:  # of the class that belongs to the backbone
     "Translate an architecture into its model's configuration."
     end = 50256 if a.vocab_size > 50256 else None
-    told = dict(vocab_size=a.vocab_size, d_embed=a.d_embed, div_val=a.div_val, cutoffs=list(a.cutoffs), bos_token_id=end, eos_token_id=end)
+    told = dict(
+        vocab_size=a.vocab_size,
+        d_embed=a.d_embed,
+        div_val=a.div_val,
+        cutoffs=list(a.cutoffs),
+        bos_token_id=end,
+        eos_token_id=end,
+    )
     share = a.share and list(a.share)
-    if a.backbone in ("gpt2", "transformer-xl"): told |= dict(n_positions=a.max_len, n_layer=a.n_layer, n_head=a.n_head[0], layer_n_head=list(a.n_head), layer_n_inner=list(a.d_inner))
-    else: told |= dict(max_position_embeddings=a.max_len, hidden_size=a.d_model, num_hidden_layers=a.n_layer)
-    if a.backbone == "gpt2": told |= dict(n_embd=a.d_model, layer_share=share)
-    if a.backbone == "transformer-xl": told |= dict(d_model=a.d_model, mem_len=a.max_len)
-    if a.backbone == "opt": told |= dict(num_attention_heads=a.n_head[0], layer_num_attention_heads=list(a.n_head), layer_ffn_dim=list(a.d_inner), pad_token_id=None)
-    if a.backbone in ("llama", "lfm2"): told |= dict(head_dim=a.d_head, layer_n_head=list(a.n_head), layer_n_kv_head=list(a.n_kv_head or a.n_head), layer_d_inner=list(a.d_inner), tie_word_embeddings=a.tie_embeddings)
-    if a.backbone == "llama": told |= dict(layer_share=share)
-    if a.backbone == "lfm2": told |= dict(pad_token_id=None, layer_types=["full_attention" if h else "conv" for h in a.n_head])
+    if a.backbone in ("gpt2", "transformer-xl"):
+        told |= dict(
+            n_positions=a.max_len,
+            n_layer=a.n_layer,
+            n_head=a.n_head[0],
+            layer_n_head=list(a.n_head),
+            layer_n_inner=list(a.d_inner),
+        )
+    else:
+        told |= dict(max_position_embeddings=a.max_len, hidden_size=a.d_model, num_hidden_layers=a.n_layer)
+    if a.backbone == "gpt2":
+        told |= dict(n_embd=a.d_model, layer_share=share)
+    if a.backbone == "transformer-xl":
+        told |= dict(d_model=a.d_model, mem_len=a.max_len)
+    if a.backbone == "opt":
+        told |= dict(
+            num_attention_heads=a.n_head[0],
+            layer_num_attention_heads=list(a.n_head),
+            layer_ffn_dim=list(a.d_inner),
+            pad_token_id=None,
+        )
+    if a.backbone in ("llama", "lfm2"):
+        told |= dict(
+            head_dim=a.d_head,
+            layer_n_head=list(a.n_head),
+            layer_n_kv_head=list(a.n_kv_head or a.n_head),
+            layer_d_inner=list(a.d_inner),
+            tie_word_embeddings=a.tie_embeddings,
+        )
+    if a.backbone == "llama":
+        told |= dict(layer_share=share)
+    if a.backbone == "lfm2":
+        told |= dict(pad_token_id=None, layer_types=["full_attention" if h else "conv" for h in a.n_head])
     return MODELS[a.backbone][0](**told)
 
 # %% ../../nbs/models/07_build.ipynb #ff1486fd
@@ -53,22 +91,28 @@ def out_of_memory(e: RuntimeError) -> bool:
     return isinstance(e, torch.OutOfMemoryError) or "not enough memory" in str(e) or "can't allocate memory" in str(e)
 
 # %% ../../nbs/models/07_build.ipynb #775356c2
-LOCK = threading.RLock()   # random states belong to all threads: one at a time
+LOCK = threading.RLock()  # random states belong to all threads: one at a time
+
 
 @contextlib.contextmanager
 def seeded(seed: int):
     "Seed torch on every device, numpy and Python for the time of a `with` block, and put their random states back, also if the block raises."
     with LOCK, torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         python, array = random.getstate(), np.random.get_state()
-        random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
-        try: yield
-        finally: random.setstate(python); np.random.set_state(array)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(array)
 
 # %% ../../nbs/models/07_build.ipynb #8e20bdcf
 def build(
     a: Architecture,
-    seed: int = 0,         # of the initial weights
-    device: str = "cpu",   # "meta" builds it without weights
+    seed: int = 0,  # of the initial weights
+    device: str = "cpu",  # "meta" builds it without weights
 ) -> PreTrainedModel:  # in evaluation mode, float32
     "The model of an architecture with its backbone's own initialisation; leaves random states as they were."
     with seeded(seed), torch.device(device):
@@ -81,12 +125,29 @@ def architecture_of(
     "The architecture that a model was built from."
     c = getattr(model, "config", model)
     backbone = getattr(c, "model_type", "").removeprefix("lts_").replace("_", "-")
-    if backbone not in MODELS or not isinstance(c, MODELS[backbone][0]): return None
+    if backbone not in MODELS or not isinstance(c, MODELS[backbone][0]):
+        return None
     told = lambda *names: next((v for n in names if (v := getattr(c, n, None)) is not None), None)
-    rotary = dict(n_kv_head=told("layer_n_kv_head"), d_head=c.head_dim, tie_embeddings=c.tie_word_embeddings) if backbone in ("llama", "lfm2") else {}
-    if backbone == "lfm2": rotary["layer_kind"] = ["attention" if h else "conv" for h in c.layer_n_head]
-    return Architecture(backbone, c.hidden_size, told("layer_n_head", "layer_num_attention_heads"), told("layer_n_inner", "layer_ffn_dim", "layer_d_inner"), c.vocab_size, c.max_position_embeddings,
-                        c.d_embed, c.div_val, tuple(c.cutoffs or ()), share=told("layer_share"), **rotary)
+    rotary = (
+        dict(n_kv_head=told("layer_n_kv_head"), d_head=c.head_dim, tie_embeddings=c.tie_word_embeddings)
+        if backbone in ("llama", "lfm2")
+        else {}
+    )
+    if backbone == "lfm2":
+        rotary["layer_kind"] = ["attention" if h else "conv" for h in c.layer_n_head]
+    return Architecture(
+        backbone,
+        c.hidden_size,
+        told("layer_n_head", "layer_num_attention_heads"),
+        told("layer_n_inner", "layer_ffn_dim", "layer_d_inner"),
+        c.vocab_size,
+        c.max_position_embeddings,
+        c.d_embed,
+        c.div_val,
+        tuple(c.cutoffs or ()),
+        share=told("layer_share"),
+        **rotary,
+    )
 
 # %% ../../nbs/models/07_build.ipynb #1cde3d36
 def halves(
@@ -94,9 +155,14 @@ def halves(
 ) -> list:  # 2·n_layer + 1 modules: attention and feed-forward half of each layer, then what follows the last layer
     "The modules that begin a part of the forward pass, in the order in which they are entered."
     kind = model.config.model_type.removeprefix("lts_")
-    if kind == "transformer_xl": layers, second, last = model.transformer.h, "ff", model.transformer.drop_out
-    elif kind == "gpt2": layers, second, last = model.transformer.h, "ln_2", model.transformer.ln_f
-    elif kind == "opt": layers, second, last = model.model.decoder.layers, "final_layer_norm", model.model.decoder.final_layer_norm
-    elif kind == "llama": layers, second, last = model.model.layers, "post_attention_layernorm", model.model.norm
-    else: layers, second, last = model.model.layers, "ffn_norm", model.model.embedding_norm
+    if kind == "transformer_xl":
+        layers, second, last = model.transformer.h, "ff", model.transformer.drop_out
+    elif kind == "gpt2":
+        layers, second, last = model.transformer.h, "ln_2", model.transformer.ln_f
+    elif kind == "opt":
+        layers, second, last = model.model.decoder.layers, "final_layer_norm", model.model.decoder.final_layer_norm
+    elif kind == "llama":
+        layers, second, last = model.model.layers, "post_attention_layernorm", model.model.norm
+    else:
+        layers, second, last = model.model.layers, "ffn_norm", model.model.embedding_norm
     return [m for layer in layers for m in (layer, getattr(layer, second))] + [last]

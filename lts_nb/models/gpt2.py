@@ -18,22 +18,26 @@ from .sharing import SharesLayers, share_layers
 # %% ../../nbs/models/02_gpt2.ipynb #a5b30fd3
 class LtsGPT2Config(GPT2Config):
     "GPT-2 with `layer_n_head` and `layer_n_inner`: one entry a layer. Raises `ValueError` if their lengths differ from `n_layer`."
+
     model_type = "lts_gpt2"
-    layer_n_head: list | None = None   # heads of each layer; `n_head` everywhere if None
+    layer_n_head: list | None = None  # heads of each layer; `n_head` everywhere if None
     layer_n_inner: list | None = None  # feed-forward width of each layer; `n_inner` everywhere if None
-    layer_share: list | None = None    # group of each layer, equal numbers share weights; nothing is shared if None
-    d_embed: int | None = None         # embedding width; `n_embd` if None
-    div_val: int = 1                   # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: list | None = None        # adaptive embedding: first token of each further cluster
+    layer_share: list | None = None  # group of each layer, equal numbers share weights; nothing is shared if None
+    d_embed: int | None = None  # embedding width; `n_embd` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: list | None = None  # adaptive embedding: first token of each further cluster
 
     def __post_init__(self, **kwargs):
         self.layer_n_head = list(self.layer_n_head or [self.n_head] * self.n_layer)
         self.layer_n_inner = list(self.layer_n_inner or [self.n_inner or 4 * self.n_embd] * self.n_layer)
         if not len(self.layer_n_head) == len(self.layer_n_inner) == self.n_layer:
-            raise ValueError(f"layer_n_head has {len(self.layer_n_head)} entries and layer_n_inner {len(self.layer_n_inner)}: both need n_layer={self.n_layer}")
+            raise ValueError(
+                f"layer_n_head has {len(self.layer_n_head)} entries and layer_n_inner {len(self.layer_n_inner)}: both need n_layer={self.n_layer}"
+            )
         super().__post_init__(**kwargs)
 
-    def layer(self,
+    def layer(
+        self,
         i: int,  # layer, from 0
     ) -> "LtsGPT2Config":  # what the i-th `GPT2Block` is made from
         "The configuration as layer `i` sees it."
@@ -44,21 +48,32 @@ class LtsGPT2Config(GPT2Config):
     @property
     def adaptive(self) -> dict | None:
         "What `AdaptiveEmbedding` and `AdaptiveHead` are made from; None if the stock layers do."
-        if self.d_embed is None and not self.cutoffs: return None
-        return dict(vocab_size=self.vocab_size, d_model=self.n_embd, d_embed=self.d_embed, div_val=self.div_val, cutoffs=tuple(self.cutoffs or ()))
+        if self.d_embed is None and not self.cutoffs:
+            return None
+        return dict(
+            vocab_size=self.vocab_size,
+            d_model=self.n_embd,
+            d_embed=self.d_embed,
+            div_val=self.div_val,
+            cutoffs=tuple(self.cutoffs or ()),
+        )
 
 # %% ../../nbs/models/02_gpt2.ipynb #432e4ed7
 class LtsGPT2Model(SharesLayers, GPT2Model):
     "`GPT2Model` whose i-th block follows `config.layer(i)`."
+
     config_class = LtsGPT2Config
 
     def __init__(self, config: LtsGPT2Config):
         GPT2PreTrainedModel.__init__(self, config)
-        self.wte = AdaptiveEmbedding(**config.adaptive) if config.adaptive else nn.Embedding(config.vocab_size, config.n_embd)
+        self.wte = (
+            AdaptiveEmbedding(**config.adaptive) if config.adaptive else nn.Embedding(config.vocab_size, config.n_embd)
+        )
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
         self.h = nn.ModuleList(GPT2Block(config.layer(i), layer_idx=i) for i in range(config.n_layer))
-        for block in self.h: block.attn.config = config
+        for block in self.h:
+            block.attn.config = config
         self._tied_weights_keys = share_layers(self.h, config.layer_share, "h")
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.gradient_checkpointing = False
@@ -67,11 +82,17 @@ class LtsGPT2Model(SharesLayers, GPT2Model):
 # %% ../../nbs/models/02_gpt2.ipynb #0f2a9e07
 class LtsGPT2ForCausalLM(SharesLayers, GPT2LMHeadModel):
     "`GPT2LMHeadModel` over `LtsGPT2Model`: generates, trains, saves and loads like the stock model."
+
     config_class = LtsGPT2Config
 
     def __init__(self, config: LtsGPT2Config):
         GPT2PreTrainedModel.__init__(self, config)
         self.transformer = LtsGPT2Model(config)
-        self.lm_head = AdaptiveHead(**config.adaptive) if config.adaptive else nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        if config.adaptive: self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "transformer.wte")
+        self.lm_head = (
+            AdaptiveHead(**config.adaptive)
+            if config.adaptive
+            else nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        )
+        if config.adaptive:
+            self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "transformer.wte")
         self.post_init()

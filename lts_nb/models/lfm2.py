@@ -10,22 +10,32 @@ import copy
 
 from torch import nn
 from transformers import Lfm2Config, Lfm2ForCausalLM, Lfm2Model
-from transformers.models.lfm2.modeling_lfm2 import Lfm2DecoderLayer, Lfm2PreTrainedModel, Lfm2RMSNorm, Lfm2RotaryEmbedding
+from transformers.models.lfm2.modeling_lfm2 import (
+    Lfm2DecoderLayer,
+    Lfm2PreTrainedModel,
+    Lfm2RMSNorm,
+    Lfm2RotaryEmbedding,
+)
 
 from .adaptive import AdaptiveEmbedding, AdaptiveHead, tied_keys
 
 # %% ../../nbs/models/06_lfm2.ipynb #cca0a414
 class LtsLfm2Config(Lfm2Config):
     "LFM2 with one entry a layer in `layer_n_head`, `layer_n_kv_head` and `layer_d_inner`, all of head dimension `head_dim`. Raises `ValueError` naming the field."
+
     model_type = "lts_lfm2"
-    layer_n_head: list | None = None     # query heads of each layer; `num_attention_heads` everywhere if None; not read in a convolution
-    layer_n_kv_head: list | None = None  # key/value heads of each layer; `num_key_value_heads` everywhere if None; not read in a convolution
-    layer_d_inner: list | None = None    # feed-forward width of each layer; `intermediate_size` everywhere if None
-    head_dim: int | None = None          # width of a head; `hidden_size / num_attention_heads` if None
+    layer_n_head: list | None = (
+        None  # query heads of each layer; `num_attention_heads` everywhere if None; not read in a convolution
+    )
+    layer_n_kv_head: list | None = (
+        None  # key/value heads of each layer; `num_key_value_heads` everywhere if None; not read in a convolution
+    )
+    layer_d_inner: list | None = None  # feed-forward width of each layer; `intermediate_size` everywhere if None
+    head_dim: int | None = None  # width of a head; `hidden_size / num_attention_heads` if None
     block_auto_adjust_ff_dim: bool = False
-    d_embed: int | None = None           # embedding width; `hidden_size` if None
-    div_val: int = 1                     # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: list | tuple = ()           # adaptive embedding: first token of each further cluster
+    d_embed: int | None = None  # embedding width; `hidden_size` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: list | tuple = ()  # adaptive embedding: first token of each further cluster
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -34,39 +44,71 @@ class LtsLfm2Config(Lfm2Config):
         self.layer_n_kv_head = list(self.layer_n_kv_head or [self.num_key_value_heads] * n)
         self.layer_d_inner = list(self.layer_d_inner or [self.intermediate_size] * n)
         for name in ("layer_types", "layer_n_head", "layer_n_kv_head", "layer_d_inner"):
-            if len(v := getattr(self, name)) != n: raise ValueError(f"{name} has {len(v)} entries: needs num_hidden_layers={n}")
+            if len(v := getattr(self, name)) != n:
+                raise ValueError(f"{name} has {len(v)} entries: needs num_hidden_layers={n}")
         attention = [t == "full_attention" for t in self.layer_types]
-        if not any(attention): raise ValueError(f"layer_types={self.layer_types}: at least one layer must be \"full_attention\"")
-        self.layer_n_head, self.layer_n_kv_head = ([v if a else 0 for v, a in zip(values, attention)] for values in (self.layer_n_head, self.layer_n_kv_head))
+        if not any(attention):
+            raise ValueError(f'layer_types={self.layer_types}: at least one layer must be "full_attention"')
+        self.layer_n_head, self.layer_n_kv_head = (
+            [v if a else 0 for v, a in zip(values, attention)] for values in (self.layer_n_head, self.layer_n_kv_head)
+        )
         for h, kv, a in zip(self.layer_n_head, self.layer_n_kv_head, attention):
-            if a and (h < 1 or kv < 1 or h % kv): raise ValueError(f"layer_n_kv_head={kv}: must divide layer_n_head={h} where layer_types is \"full_attention\"")
-        if self.head_dim is None and len({*self.layer_n_head} - {0}) > 1: raise ValueError(f"head_dim=None: must be given where layers differ in layer_n_head={self.layer_n_head}")
-        self.num_attention_heads, self.num_key_value_heads = next((h, kv) for h, kv in zip(self.layer_n_head, self.layer_n_kv_head) if h)
-        self.intermediate_size, self.head_dim = self.layer_d_inner[0], self.head_dim or self.hidden_size // self.num_attention_heads
+            if a and (h < 1 or kv < 1 or h % kv):
+                raise ValueError(
+                    f'layer_n_kv_head={kv}: must divide layer_n_head={h} where layer_types is "full_attention"'
+                )
+        if self.head_dim is None and len({*self.layer_n_head} - {0}) > 1:
+            raise ValueError(f"head_dim=None: must be given where layers differ in layer_n_head={self.layer_n_head}")
+        self.num_attention_heads, self.num_key_value_heads = next(
+            (h, kv) for h, kv in zip(self.layer_n_head, self.layer_n_kv_head) if h
+        )
+        self.intermediate_size, self.head_dim = (
+            self.layer_d_inner[0],
+            self.head_dim or self.hidden_size // self.num_attention_heads,
+        )
 
     @property
-    def adaptive(self) -> tuple | None:  # arguments of `AdaptiveEmbedding` and `AdaptiveHead`; None where the stock ones serve
-        return (self.vocab_size, self.hidden_size, self.d_embed, self.div_val, tuple(self.cutoffs)) if self.d_embed or self.cutoffs else None
+    def adaptive(
+        self,
+    ) -> tuple | None:  # arguments of `AdaptiveEmbedding` and `AdaptiveHead`; None where the stock ones serve
+        return (
+            (self.vocab_size, self.hidden_size, self.d_embed, self.div_val, tuple(self.cutoffs))
+            if self.d_embed or self.cutoffs
+            else None
+        )
 
-    def layer(self,
+    def layer(
+        self,
         i: int,  # layer, from 0
     ) -> "LtsLfm2Config":  # what the i-th `Lfm2DecoderLayer` is made from
         "The configuration as layer `i` sees it."
         view = copy.copy(self)
-        view.num_attention_heads, view.num_key_value_heads, view.intermediate_size = self.layer_n_head[i], self.layer_n_kv_head[i], self.layer_d_inner[i]
+        view.num_attention_heads, view.num_key_value_heads, view.intermediate_size = (
+            self.layer_n_head[i],
+            self.layer_n_kv_head[i],
+            self.layer_d_inner[i],
+        )
         return view
 
 # %% ../../nbs/models/06_lfm2.ipynb #2c4497ec
 class LtsLfm2Model(Lfm2Model):
     "`Lfm2Model` whose i-th layer follows `config.layer(i)`."
+
     config_class = LtsLfm2Config
 
     def __init__(self, config: LtsLfm2Config):
         Lfm2PreTrainedModel.__init__(self, config)
         self.padding_idx, self.vocab_size = config.pad_token_id, config.vocab_size
-        self.embed_tokens = AdaptiveEmbedding(*config.adaptive) if config.adaptive else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
-        self.layers = nn.ModuleList(Lfm2DecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers))
-        for layer in self.layers: (layer.self_attn if layer.is_attention_layer else layer.conv).config = config
+        self.embed_tokens = (
+            AdaptiveEmbedding(*config.adaptive)
+            if config.adaptive
+            else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        )
+        self.layers = nn.ModuleList(
+            Lfm2DecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers)
+        )
+        for layer in self.layers:
+            (layer.self_attn if layer.is_attention_layer else layer.conv).config = config
         self.rotary_emb = Lfm2RotaryEmbedding(config=config)
         self.gradient_checkpointing = False
         self.embedding_norm = Lfm2RMSNorm(config.hidden_size, eps=config.norm_eps)
@@ -75,12 +117,18 @@ class LtsLfm2Model(Lfm2Model):
 # %% ../../nbs/models/06_lfm2.ipynb #abee6d95
 class LtsLfm2ForCausalLM(Lfm2ForCausalLM):
     "`Lfm2ForCausalLM` over `LtsLfm2Model`: generates, trains, saves and loads like the stock model."
+
     config_class = LtsLfm2Config
 
     def __init__(self, config: LtsLfm2Config):
         Lfm2PreTrainedModel.__init__(self, config)
         self.model = LtsLfm2Model(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = AdaptiveHead(*config.adaptive) if config.adaptive else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if config.adaptive: self._tied_weights_keys = tied_keys(len(config.cutoffs) + 1, "lm_head", "model.embed_tokens")
+        self.lm_head = (
+            AdaptiveHead(*config.adaptive)
+            if config.adaptive
+            else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        )
+        if config.adaptive:
+            self._tied_weights_keys = tied_keys(len(config.cutoffs) + 1, "lm_head", "model.embed_tokens")
         self.post_init()

@@ -10,7 +10,12 @@ import copy
 
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, PreTrainedConfig
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaPreTrainedModel, LlamaRMSNorm, LlamaRotaryEmbedding
+from transformers.models.llama.modeling_llama import (
+    LlamaDecoderLayer,
+    LlamaPreTrainedModel,
+    LlamaRMSNorm,
+    LlamaRotaryEmbedding,
+)
 
 from .adaptive import AdaptiveEmbedding, AdaptiveHead, tied_keys
 from .sharing import SharesLayers, share_layers
@@ -18,26 +23,36 @@ from .sharing import SharesLayers, share_layers
 # %% ../../nbs/models/05_llama.ipynb #ad1918c1
 class LtsLlamaConfig(LlamaConfig):
     "Llama with one entry a layer in `layer_n_head`, `layer_n_kv_head` and `layer_d_inner`, all of head dimension `head_dim`. Raises `ValueError` naming the field."
+
     model_type = "lts_llama"
-    layer_n_head: list | None = None     # query heads of each layer; `num_attention_heads` everywhere if None
+    layer_n_head: list | None = None  # query heads of each layer; `num_attention_heads` everywhere if None
     layer_n_kv_head: list | None = None  # key/value heads of each layer; `num_key_value_heads` everywhere if None
-    layer_d_inner: list | None = None    # feed-forward width of each layer; `intermediate_size` everywhere if None
-    layer_share: list | None = None      # group number of each layer: equal numbers share weights; no sharing if None
-    d_embed: int | None = None           # embedding width; `hidden_size` if None
-    div_val: int = 1                     # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: list | tuple = ()           # adaptive embedding: first token of each further cluster
+    layer_d_inner: list | None = None  # feed-forward width of each layer; `intermediate_size` everywhere if None
+    layer_share: list | None = None  # group number of each layer: equal numbers share weights; no sharing if None
+    d_embed: int | None = None  # embedding width; `hidden_size` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: list | tuple = ()  # adaptive embedding: first token of each further cluster
 
     def __post_init__(self, **kwargs):
         n = self.num_hidden_layers
         self.layer_n_head = list(self.layer_n_head or [self.num_attention_heads] * n)
-        self.layer_n_kv_head = list(self.layer_n_kv_head or ([self.num_key_value_heads] * n if self.num_key_value_heads else self.layer_n_head))
+        self.layer_n_kv_head = list(
+            self.layer_n_kv_head or ([self.num_key_value_heads] * n if self.num_key_value_heads else self.layer_n_head)
+        )
         self.layer_d_inner = list(self.layer_d_inner or [self.intermediate_size] * n)
         for name in ("layer_n_head", "layer_n_kv_head", "layer_d_inner", "layer_share"):
-            if (v := getattr(self, name)) is not None and len(v) != n: raise ValueError(f"{name} has {len(v)} entries: needs num_hidden_layers={n}")
+            if (v := getattr(self, name)) is not None and len(v) != n:
+                raise ValueError(f"{name} has {len(v)} entries: needs num_hidden_layers={n}")
         for h, kv in zip(self.layer_n_head, self.layer_n_kv_head):
-            if kv < 1 or h % kv: raise ValueError(f"layer_n_kv_head={kv}: must divide layer_n_head={h}")
-        if self.head_dim is None and len(set(self.layer_n_head)) > 1: raise ValueError(f"head_dim=None: must be given where layers differ in layer_n_head={self.layer_n_head}")
-        self.num_attention_heads, self.num_key_value_heads, self.intermediate_size = self.layer_n_head[0], self.layer_n_kv_head[0], self.layer_d_inner[0]
+            if kv < 1 or h % kv:
+                raise ValueError(f"layer_n_kv_head={kv}: must divide layer_n_head={h}")
+        if self.head_dim is None and len(set(self.layer_n_head)) > 1:
+            raise ValueError(f"head_dim=None: must be given where layers differ in layer_n_head={self.layer_n_head}")
+        self.num_attention_heads, self.num_key_value_heads, self.intermediate_size = (
+            self.layer_n_head[0],
+            self.layer_n_kv_head[0],
+            self.layer_d_inner[0],
+        )
         super().__post_init__(**kwargs)
 
     def validate(self):
@@ -45,28 +60,47 @@ class LtsLlamaConfig(LlamaConfig):
         PreTrainedConfig.validate(self)
 
     @property
-    def adaptive(self) -> tuple | None:  # arguments of `AdaptiveEmbedding` and `AdaptiveHead`; None where the stock ones serve
-        return (self.vocab_size, self.hidden_size, self.d_embed, self.div_val, tuple(self.cutoffs)) if self.d_embed or self.cutoffs else None
+    def adaptive(
+        self,
+    ) -> tuple | None:  # arguments of `AdaptiveEmbedding` and `AdaptiveHead`; None where the stock ones serve
+        return (
+            (self.vocab_size, self.hidden_size, self.d_embed, self.div_val, tuple(self.cutoffs))
+            if self.d_embed or self.cutoffs
+            else None
+        )
 
-    def layer(self,
+    def layer(
+        self,
         i: int,  # layer, from 0
     ) -> "LtsLlamaConfig":  # what the i-th `LlamaDecoderLayer` is made from
         "The configuration as layer `i` sees it."
         view = copy.copy(self)
-        view.num_attention_heads, view.num_key_value_heads, view.intermediate_size = self.layer_n_head[i], self.layer_n_kv_head[i], self.layer_d_inner[i]
+        view.num_attention_heads, view.num_key_value_heads, view.intermediate_size = (
+            self.layer_n_head[i],
+            self.layer_n_kv_head[i],
+            self.layer_d_inner[i],
+        )
         return view
 
 # %% ../../nbs/models/05_llama.ipynb #46f85e3c
 class LtsLlamaModel(SharesLayers, LlamaModel):
     "`LlamaModel` whose i-th layer follows `config.layer(i)`."
+
     config_class = LtsLlamaConfig
 
     def __init__(self, config: LtsLlamaConfig):
         LlamaPreTrainedModel.__init__(self, config)
         self.padding_idx, self.vocab_size = config.pad_token_id, config.vocab_size
-        self.embed_tokens = AdaptiveEmbedding(*config.adaptive) if config.adaptive else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
-        self.layers = nn.ModuleList(LlamaDecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers))
-        for layer in self.layers: layer.self_attn.config = config
+        self.embed_tokens = (
+            AdaptiveEmbedding(*config.adaptive)
+            if config.adaptive
+            else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        )
+        self.layers = nn.ModuleList(
+            LlamaDecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers)
+        )
+        for layer in self.layers:
+            layer.self_attn.config = config
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
@@ -76,12 +110,18 @@ class LtsLlamaModel(SharesLayers, LlamaModel):
 # %% ../../nbs/models/05_llama.ipynb #7aa87342
 class LtsLlamaForCausalLM(LlamaForCausalLM):
     "`LlamaForCausalLM` over `LtsLlamaModel`: generates, trains, saves and loads like the stock model."
+
     config_class = LtsLlamaConfig
 
     def __init__(self, config: LtsLlamaConfig):
         LlamaPreTrainedModel.__init__(self, config)
         self.model = LtsLlamaModel(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = AdaptiveHead(*config.adaptive) if config.adaptive else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if config.adaptive: self._tied_weights_keys = tied_keys(len(config.cutoffs) + 1, "lm_head", "model.embed_tokens")
+        self.lm_head = (
+            AdaptiveHead(*config.adaptive)
+            if config.adaptive
+            else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        )
+        if config.adaptive:
+            self._tied_weights_keys = tied_keys(len(config.cutoffs) + 1, "lm_head", "model.embed_tokens")
         self.post_init()

@@ -10,31 +10,44 @@ import copy
 
 from torch import nn
 from transformers import OPTConfig, OPTForCausalLM, OPTModel
-from transformers.models.opt.modeling_opt import OPTDecoder, OPTDecoderLayer, OPTLearnedPositionalEmbedding, OPTPreTrainedModel
+from transformers.models.opt.modeling_opt import (
+    OPTDecoder,
+    OPTDecoderLayer,
+    OPTLearnedPositionalEmbedding,
+    OPTPreTrainedModel,
+)
 
 from .adaptive import AdaptiveEmbedding, AdaptiveHead, tied_keys
 
 # %% ../../nbs/models/03_opt.ipynb #8deeb878
 class LtsOPTConfig(OPTConfig):
     "OPT with `layer_num_attention_heads` and `layer_ffn_dim`: one entry a layer. Raises `ValueError` if their lengths differ from `num_hidden_layers`, and for what only OPT-350M has."
+
     model_type = "lts_opt"
     layer_num_attention_heads: list | None = None  # heads of each layer; `num_attention_heads` everywhere if None
-    layer_ffn_dim: list | None = None              # feed-forward width of each layer; `ffn_dim` everywhere if None
-    d_embed: int | None = None                     # embedding width; `hidden_size` if None
-    div_val: int = 1                               # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: list | None = None                    # adaptive embedding: first token of each further cluster
+    layer_ffn_dim: list | None = None  # feed-forward width of each layer; `ffn_dim` everywhere if None
+    d_embed: int | None = None  # embedding width; `hidden_size` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: list | None = None  # adaptive embedding: first token of each further cluster
 
     def __post_init__(self, **kwargs):
         n = self.num_hidden_layers
         self.layer_num_attention_heads = list(self.layer_num_attention_heads or [self.num_attention_heads] * n)
         self.layer_ffn_dim = list(self.layer_ffn_dim or [self.ffn_dim] * n)
         if not len(self.layer_num_attention_heads) == len(self.layer_ffn_dim) == n:
-            raise ValueError(f"layer_num_attention_heads has {len(self.layer_num_attention_heads)} entries and layer_ffn_dim {len(self.layer_ffn_dim)}: both need num_hidden_layers={n}")
-        if not self.do_layer_norm_before: raise ValueError("do_layer_norm_before=False: must be True")
-        if self.word_embed_proj_dim not in (None, self.hidden_size): raise ValueError(f"word_embed_proj_dim={self.word_embed_proj_dim}: must be hidden_size={self.hidden_size}; d_embed is the embedding's width here")
+            raise ValueError(
+                f"layer_num_attention_heads has {len(self.layer_num_attention_heads)} entries and layer_ffn_dim {len(self.layer_ffn_dim)}: both need num_hidden_layers={n}"
+            )
+        if not self.do_layer_norm_before:
+            raise ValueError("do_layer_norm_before=False: must be True")
+        if self.word_embed_proj_dim not in (None, self.hidden_size):
+            raise ValueError(
+                f"word_embed_proj_dim={self.word_embed_proj_dim}: must be hidden_size={self.hidden_size}; d_embed is the embedding's width here"
+            )
         super().__post_init__(**kwargs)
 
-    def layer(self,
+    def layer(
+        self,
         i: int,  # layer, from 0
     ) -> "LtsOPTConfig":  # what the i-th `OPTDecoderLayer` is made from
         "The configuration as layer `i` sees it."
@@ -45,30 +58,48 @@ class LtsOPTConfig(OPTConfig):
     @property
     def adaptive(self) -> dict | None:
         "What `AdaptiveEmbedding` and `AdaptiveHead` are made from; None if the stock layers do."
-        if self.d_embed is None and not self.cutoffs: return None
-        return dict(vocab_size=self.vocab_size, d_model=self.hidden_size, d_embed=self.d_embed, div_val=self.div_val, cutoffs=tuple(self.cutoffs or ()))
+        if self.d_embed is None and not self.cutoffs:
+            return None
+        return dict(
+            vocab_size=self.vocab_size,
+            d_model=self.hidden_size,
+            d_embed=self.d_embed,
+            div_val=self.div_val,
+            cutoffs=tuple(self.cutoffs or ()),
+        )
 
 # %% ../../nbs/models/03_opt.ipynb #21cff2b5
 class LtsOPTDecoder(OPTDecoder):
     "`OPTDecoder` whose i-th layer follows `config.layer(i)`."
+
     config_class = LtsOPTConfig
 
     def __init__(self, config: LtsOPTConfig):
         OPTPreTrainedModel.__init__(self, config)
         self.dropout, self.layerdrop, self.padding_idx = config.dropout, config.layerdrop, config.pad_token_id
         self.max_target_positions, self.vocab_size = config.max_position_embeddings, config.vocab_size
-        self.embed_tokens = AdaptiveEmbedding(**config.adaptive) if config.adaptive else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        self.embed_tokens = (
+            AdaptiveEmbedding(**config.adaptive)
+            if config.adaptive
+            else nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        )
         self.embed_positions = OPTLearnedPositionalEmbedding(config.max_position_embeddings, config.hidden_size)
         self.project_in = self.project_out = None
-        self.final_layer_norm = nn.LayerNorm(config.hidden_size, elementwise_affine=config.layer_norm_elementwise_affine)
-        self.layers = nn.ModuleList(OPTDecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers))
-        for layer in self.layers: layer.self_attn.config = config
+        self.final_layer_norm = nn.LayerNorm(
+            config.hidden_size, elementwise_affine=config.layer_norm_elementwise_affine
+        )
+        self.layers = nn.ModuleList(
+            OPTDecoderLayer(config.layer(i), layer_idx=i) for i in range(config.num_hidden_layers)
+        )
+        for layer in self.layers:
+            layer.self_attn.config = config
         self.gradient_checkpointing = False
         self.post_init()
 
 # %% ../../nbs/models/03_opt.ipynb #5d859cc3
 class LtsOPTModel(OPTModel):
     "`OPTModel` over `LtsOPTDecoder`."
+
     config_class = LtsOPTConfig
 
     def __init__(self, config: LtsOPTConfig):
@@ -79,11 +110,17 @@ class LtsOPTModel(OPTModel):
 # %% ../../nbs/models/03_opt.ipynb #a9fe25c6
 class LtsOPTForCausalLM(OPTForCausalLM):
     "`OPTForCausalLM` over `LtsOPTModel`: generates, trains, saves and loads like the stock model."
+
     config_class = LtsOPTConfig
 
     def __init__(self, config: LtsOPTConfig):
         OPTPreTrainedModel.__init__(self, config)
         self.model = LtsOPTModel(config)
-        self.lm_head = AdaptiveHead(**config.adaptive) if config.adaptive else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if config.adaptive: self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "model.decoder.embed_tokens")
+        self.lm_head = (
+            AdaptiveHead(**config.adaptive)
+            if config.adaptive
+            else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        )
+        if config.adaptive:
+            self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "model.decoder.embed_tokens")
         self.post_init()

@@ -11,12 +11,14 @@ from torch import nn
 # %% ../../nbs/models/01_sharing.ipynb #ad419fff
 def share_layers(
     layers: nn.ModuleList,  # those of a group alike
-    groups: list | None,    # number of each layer's group; None shares nothing
-    prefix: str,            # name of `layers` in the model, such as "h"
+    groups: list | None,  # number of each layer's group; None shares nothing
+    prefix: str,  # name of `layers` in the model, such as "h"
 ) -> dict:  # name of a parameter that is another's: name of that other
     "Let layers of equal group number use the parameters of the first among them. Raises `ValueError` if there is not one number for each layer."
-    if groups is None: return {}
-    if len(groups) != len(layers): raise ValueError(f"layer_share has {len(groups)} entries: needs one for each of {len(layers)} layers")
+    if groups is None:
+        return {}
+    if len(groups) != len(layers):
+        raise ValueError(f"layer_share has {len(groups)} entries: needs one for each of {len(layers)} layers")
     shared = {}
     for i, first in enumerate(map(list(groups).index, groups)):
         for name, parameter in layers[first].named_parameters() if first < i else ():
@@ -30,7 +32,9 @@ class SharesLayers:
     "Mixin: what a body (a model without a head) names in `_tied_weights_keys` is tied, whatever `config.tie_word_embeddings` says."
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict:
-        if self.base_model is not self: return super().get_expanded_tied_weights_keys(all_submodels)
+        if self.base_model is not self:
+            return super().get_expanded_tied_weights_keys(all_submodels)
         return dict(self._tied_weights_keys or {})
 
-    def _adjust_bias(self, output_embeddings, input_embeddings): pass
+    def _adjust_bias(self, output_embeddings, input_embeddings):
+        pass

@@ -27,23 +27,29 @@ from .adaptive import AdaptiveEmbedding, AdaptiveHead, tied_keys
 # %% ../../nbs/models/04_transformer_xl.ipynb #bb85e0e0
 class LtsTransformerXLConfig(PreTrainedConfig):
     "Transformer-XL with `layer_n_head` and `layer_n_inner`: one entry a layer. Raises `ValueError` if their lengths differ from `n_layer` or a number of heads does not divide `d_model`."
+
     model_type = "lts_transformer_xl"
     keys_to_ignore_at_inference = ["past_key_values", "mems"]
-    attribute_map = {"hidden_size": "d_model", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+    attribute_map = {
+        "hidden_size": "d_model",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
     vocab_size: int = 267735
-    n_positions: int = 192             # longest request that is promised; no weight depends on it
+    n_positions: int = 192  # longest request that is promised; no weight depends on it
     d_model: int = 512
     n_layer: int = 16
     n_head: int = 8
-    n_inner: int | None = None         # 4·d_model if None
-    layer_n_head: list | None = None   # heads of each layer; `n_head` everywhere if None
+    n_inner: int | None = None  # 4·d_model if None
+    layer_n_head: list | None = None  # heads of each layer; `n_head` everywhere if None
     layer_n_inner: list | None = None  # feed-forward width of each layer; `n_inner` everywhere if None
-    d_embed: int | None = None         # embedding width, `d_model` if None
-    div_val: int = 1                   # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: list | None = None        # adaptive embedding: first token of each further cluster
-    mem_len: int = 192                 # tokens that the memory holds, where one is asked for
+    d_embed: int | None = None  # embedding width, `d_model` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: list | None = None  # adaptive embedding: first token of each further cluster
+    mem_len: int = 192  # tokens that the memory holds, where one is asked for
     dropout: float | int = 0.1
-    attn_pdrop: float | int = 0.0      # of attention probabilities
+    attn_pdrop: float | int = 0.0  # of attention probabilities
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
     use_cache: bool = True
@@ -57,12 +63,16 @@ class LtsTransformerXLConfig(PreTrainedConfig):
         self.layer_n_inner = list(self.layer_n_inner or [self.n_inner or 4 * self.d_model] * self.n_layer)
         self.cutoffs = list(self.cutoffs or ())
         if not len(self.layer_n_head) == len(self.layer_n_inner) == self.n_layer:
-            raise ValueError(f"layer_n_head has {len(self.layer_n_head)} entries and layer_n_inner {len(self.layer_n_inner)}: both need n_layer={self.n_layer}")
+            raise ValueError(
+                f"layer_n_head has {len(self.layer_n_head)} entries and layer_n_inner {len(self.layer_n_inner)}: both need n_layer={self.n_layer}"
+            )
         for h in self.layer_n_head:
-            if self.d_model % h: raise ValueError(f"layer_n_head={self.layer_n_head}: {h} must divide d_model={self.d_model}")
+            if self.d_model % h:
+                raise ValueError(f"layer_n_head={self.layer_n_head}: {h} must divide d_model={self.d_model}")
         super().__post_init__(**kwargs)
 
-    def layer(self,
+    def layer(
+        self,
         i: int,  # layer, from 0
     ) -> "LtsTransformerXLConfig":  # what the i-th layer is made from
         "The configuration as layer `i` sees it."
@@ -72,9 +82,9 @@ class LtsTransformerXLConfig(PreTrainedConfig):
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #6cdb5962
 def sinusoids(
-    n: int,       # rows, for distances n-1 … 0
+    n: int,  # rows, for distances n-1 … 0
     d_model: int,
-    like,         # a tensor: its device and precision
+    like,  # a tensor: its device and precision
 ):  # `(n, d_model)`
     "Sine and cosine of each distance at wavelengths from 2π to 10000·2π."
     at = dict(device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
@@ -91,7 +101,7 @@ def by_key(
     return scores.flatten(-2)[..., T:].unflatten(-1, (T, K))
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #c4b4c181
-def eager_attention(module, query, key, value, attention_mask, scaling, dropout=0., **kwargs):
+def eager_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     "Unfused attention: `(B, T, h, d/h)` and the probabilities `(B, h, T, K)`."
     weights = (query * scaling @ key.transpose(-1, -2) + attention_mask).softmax(-1)
     return (F.dropout(weights, dropout) @ value).transpose(1, 2), weights
@@ -99,57 +109,77 @@ def eager_attention(module, query, key, value, attention_mask, scaling, dropout=
 # %% ../../nbs/models/04_transformer_xl.ipynb #cc9e4076
 class LtsTransformerXLAttention(nn.Module):
     "Attention over the memory or the cached tokens and the segment itself, by relative position."
+
     def __init__(self, config: LtsTransformerXLConfig, layer_idx: int):
         super().__init__()
         d = config.d_model
         self.config, self.layer_idx, self.n_head = config, layer_idx, config.n_head
-        self.qkv, self.r, self.o = (nn.Linear(d, n*d, bias=False) for n in (3, 1, 1))
+        self.qkv, self.r, self.o = (nn.Linear(d, n * d, bias=False) for n in (3, 1, 1))
         self.u, self.v = (nn.Parameter(torch.zeros(d)) for _ in range(2))
 
-    def heads(self, x): return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)   # (B, n, d) -> (B, h, n, d/h)
+    def heads(self, x):
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, n, d) -> (B, h, n, d/h)
 
-    def position_scores(self,
+    def position_scores(
+        self,
         q,  # `(B, T, d)`: queries + v, scaled
         R,  # `(K+1, d)`: sinusoids of distances K … 0
     ):  # `(B, h, T, K)`, meaningless after the diagonal
         "Terms b and d of every query and key."
         (B, T, d), n, h = q.shape, len(R), self.n_head
-        q = q.reshape(B*T, h, -1).transpose(0, 1)                                            # (h, B·T, d/h)
-        if B*T*(d + h*n) < n*(d + B*T): scores = q.bmm(self.r.weight.unflatten(0, (h, -1))) @ R.T
-        else: scores = q.bmm(self.r(R).unflatten(-1, (h, -1)).permute(1, 2, 0))             # (h, B·T, K+1)
+        q = q.reshape(B * T, h, -1).transpose(0, 1)  # (h, B·T, d/h)
+        if B * T * (d + h * n) < n * (d + B * T):
+            scores = q.bmm(self.r.weight.unflatten(0, (h, -1))) @ R.T
+        else:
+            scores = q.bmm(self.r(R).unflatten(-1, (h, -1)).permute(1, 2, 0))  # (h, B·T, K+1)
         return by_key(scores.unflatten(1, (B, T))).transpose(0, 1)
 
-    def forward(self,
-        x,           # `(B, T, d)`
-        R,           # `(K+1, d)`
-        hidden=None, # booleans that broadcast to `(B, h, T, K)`: what a query must not see
-        mem=None,    # `(B, K-T, d)`: this layer's input in earlier segments
+    def forward(
+        self,
+        x,  # `(B, T, d)`
+        R,  # `(K+1, d)`
+        hidden=None,  # booleans that broadcast to `(B, h, T, K)`: what a query must not see
+        mem=None,  # `(B, K-T, d)`: this layer's input in earlier segments
         past_key_values=None,  # or their keys and values
     ):  # `(B, T, d)` and, from the plain implementation, the probabilities `(B, h, T, K)`
         q, k, v = self.qkv(x).chunk(3, -1)
         if mem is not None:
-            old_k, old_v = F.linear(mem, self.qkv.weight[x.shape[-1]:]).chunk(2, -1)
+            old_k, old_v = F.linear(mem, self.qkv.weight[x.shape[-1] :]).chunk(2, -1)
             k, v = torch.cat([old_k, k], 1), torch.cat([old_v, v], 1)
-        k, v, scale = self.heads(k), self.heads(v), (x.shape[-1] / self.n_head) ** -.5
-        if past_key_values is not None: k, v = past_key_values.update(k, v, self.layer_idx)
+        k, v, scale = self.heads(k), self.heads(v), (x.shape[-1] / self.n_head) ** -0.5
+        if past_key_values is not None:
+            k, v = past_key_values.update(k, v, self.layer_idx)
         bias = self.position_scores((q + self.v) * scale, R)
-        if hidden is not None: bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
+        if hidden is not None:
+            bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        out, weights = attend(self, self.heads(q + self.u), k, v, bias, scaling=scale, dropout=self.config.attn_pdrop if self.training else 0.)
+        out, weights = attend(
+            self,
+            self.heads(q + self.u),
+            k,
+            v,
+            bias,
+            scaling=scale,
+            dropout=self.config.attn_pdrop if self.training else 0.0,
+        )
         return self.o(out.flatten(2)), weights
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #402f04ae
 class LtsTransformerXLFeedForward(nn.Module):
     "Two matrices with ReLU between them."
+
     def __init__(self, config: LtsTransformerXLConfig):
         super().__init__()
         self.up, self.down = nn.Linear(config.d_model, config.n_inner), nn.Linear(config.n_inner, config.d_model)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, x): return self.drop(self.down(self.drop(F.relu(self.up(x), inplace=True))))
+    def forward(self, x):
+        return self.drop(self.down(self.drop(F.relu(self.up(x), inplace=True))))
+
 
 class LtsTransformerXLLayer(GradientCheckpointingLayer):
     "Attention and feed-forward part, each normalised after its residual sum."
+
     def __init__(self, config: LtsTransformerXLConfig, layer_idx: int):
         super().__init__()
         self.attn, self.ff = LtsTransformerXLAttention(config, layer_idx), LtsTransformerXLFeedForward(config)
@@ -163,22 +193,28 @@ class LtsTransformerXLLayer(GradientCheckpointingLayer):
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #380a12b1
 def blocked(
-    T: int, K: int,       # queries and keys
+    T: int,
+    K: int,  # queries and keys
     attention_mask=None,  # `(B, K)`: 0 where a key is padding
     device=None,
 ):  # booleans that broadcast to `(B, h, T, K)`; None if every query sees every key
     "What queries must not see: the future and padding. Raises `ValueError` if the mask does not cover every key."
     hidden = torch.ones(T, K, dtype=torch.bool, device=device).triu(K - T + 1) if T > 1 else None
-    if attention_mask is None: return hidden
+    if attention_mask is None:
+        return hidden
     if attention_mask.ndim != 2 or attention_mask.shape[1] != K:
-        raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}: must be (batch_size, {K}), all keys with those remembered")
-    if attention_mask.all(): return hidden
+        raise ValueError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}: must be (batch_size, {K}), all keys with those remembered"
+        )
+    if attention_mask.all():
+        return hidden
     padding = attention_mask[:, None, None] == 0
     return padding if hidden is None else padding | hidden
 
+
 def remember(
-    mem,           # `(B, M, d)` or None
-    x,             # `(B, T, d)`: the layer's input
+    mem,  # `(B, M, d)` or None
+    x,  # `(B, T, d)`: the layer's input
     mem_len: int,  # at least 1
 ):  # `(B, at most mem_len, d)`, without gradients
     "The memory after another segment."
@@ -190,12 +226,16 @@ def remember(
 @dataclass
 class LtsTransformerXLModelOutput(BaseModelOutputWithPast):
     "Hidden states and, where asked for, `mems`: the memory for the next segment, one tensor a layer."
+
     mems: tuple | None = None
+
 
 @dataclass
 class LtsTransformerXLOutput(CausalLMOutputWithPast):
     "Logits and, where asked for, `mems`: the memory for the next segment, one tensor a layer."
+
     mems: tuple | None = None
+
 
 class LtsTransformerXLPreTrainedModel(PreTrainedModel):
     config_class = LtsTransformerXLConfig
@@ -210,64 +250,142 @@ class LtsTransformerXLPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         super()._init_weights(module)
         if isinstance(module, LtsTransformerXLAttention):
-            for p in (module.u, module.v): init.normal_(p, mean=0., std=self.config.initializer_range)
+            for p in (module.u, module.v):
+                init.normal_(p, mean=0.0, std=self.config.initializer_range)
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #b15ef060
 class LtsTransformerXLModel(LtsTransformerXLPreTrainedModel):
     "Token vectors and layers; the i-th layer follows `config.layer(i)`."
+
     def __init__(self, config: LtsTransformerXLConfig):
         super().__init__(config)
         plain = config.d_embed is None and not config.cutoffs
-        self.wte = nn.Embedding(config.vocab_size, config.d_model) if plain else AdaptiveEmbedding(config.vocab_size, config.d_model, config.d_embed, config.div_val, tuple(config.cutoffs))
+        self.wte = (
+            nn.Embedding(config.vocab_size, config.d_model)
+            if plain
+            else AdaptiveEmbedding(
+                config.vocab_size, config.d_model, config.d_embed, config.div_val, tuple(config.cutoffs)
+            )
+        )
         self.drop, self.drop_out = nn.Dropout(config.dropout), nn.Dropout(config.dropout)
         self.h = nn.ModuleList(LtsTransformerXLLayer(config.layer(i), i) for i in range(config.n_layer))
-        for layer in self.h: layer.attn.config = config      # shared, so that `set_attn_implementation` reaches every layer
+        for layer in self.h:
+            layer.attn.config = config  # shared, so that `set_attn_implementation` reaches every layer
         self.gradient_checkpointing = False
         self.post_init()
 
     @can_return_tuple
-    def forward(self, input_ids=None, mems=None, past_key_values=None, attention_mask=None, inputs_embeds=None,
-                use_cache=None, output_attentions=None, output_hidden_states=None, **kwargs) -> LtsTransformerXLModelOutput:
+    def forward(
+        self,
+        input_ids=None,
+        mems=None,
+        past_key_values=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        use_cache=None,
+        output_attentions=None,
+        output_hidden_states=None,
+        **kwargs,
+    ) -> LtsTransformerXLModelOutput:
         config, recurrent = self.config, mems is not None
-        if (input_ids is None) == (inputs_embeds is None): raise ValueError("input_ids, inputs_embeds: exactly one of them must be given")
-        if recurrent and (use_cache or past_key_values is not None): raise ValueError("mems: a memory and a KV cache exclude each other; leave past_key_values and use_cache out")
-        if recurrent and config.mem_len < 1: raise ValueError(f"mem_len={config.mem_len}: must be at least 1 for a memory")
-        if getattr(past_key_values, "is_compileable", False): raise ValueError("past_key_values: must grow with the text, as a DynamicCache does; a static cache is not supported")
-        if use_cache is None: use_cache = config.use_cache and not recurrent and not self.training
-        if use_cache and past_key_values is None: past_key_values = DynamicCache(config=config)
-        x = self.wte(input_ids) * config.d_model**.5 if inputs_embeds is None else inputs_embeds
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("input_ids, inputs_embeds: exactly one of them must be given")
+        if recurrent and (use_cache or past_key_values is not None):
+            raise ValueError(
+                "mems: a memory and a KV cache exclude each other; leave past_key_values and use_cache out"
+            )
+        if recurrent and config.mem_len < 1:
+            raise ValueError(f"mem_len={config.mem_len}: must be at least 1 for a memory")
+        if getattr(past_key_values, "is_compileable", False):
+            raise ValueError(
+                "past_key_values: must grow with the text, as a DynamicCache does; a static cache is not supported"
+            )
+        if use_cache is None:
+            use_cache = config.use_cache and not recurrent and not self.training
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=config)
+        x = self.wte(input_ids) * config.d_model**0.5 if inputs_embeds is None else inputs_embeds
         mems = mems or [None] * config.n_layer
         T = x.shape[1]
-        K = T + (past_key_values.get_seq_length() if past_key_values is not None else 0 if mems[0] is None else mems[0].shape[1])
+        K = T + (
+            past_key_values.get_seq_length()
+            if past_key_values is not None
+            else 0
+            if mems[0] is None
+            else mems[0].shape[1]
+        )
         R, hidden = self.drop(sinusoids(K + 1, config.d_model, x)), blocked(T, K, attention_mask, x.device)
         x, states, attentions, remembered = self.drop(x), [], [], []
         for layer, mem in zip(self.h, mems, strict=True):
             states.append(x if output_hidden_states or config.output_hidden_states else None)
-            if recurrent: remembered.append(remember(mem, x, config.mem_len))
+            if recurrent:
+                remembered.append(remember(mem, x, config.mem_len))
             x, weights = layer(x, R, hidden, mem, past_key_values=past_key_values)
             attentions.append(weights if output_attentions or config.output_attentions else None)
         x = self.drop_out(x)
-        return LtsTransformerXLModelOutput(x, past_key_values if use_cache else None, hidden_states=None if states[0] is None else (*states, x),
-                                           attentions=None if attentions[0] is None else tuple(attentions), mems=tuple(remembered) if recurrent else None)
+        return LtsTransformerXLModelOutput(
+            x,
+            past_key_values if use_cache else None,
+            hidden_states=None if states[0] is None else (*states, x),
+            attentions=None if attentions[0] is None else tuple(attentions),
+            mems=tuple(remembered) if recurrent else None,
+        )
 
 # %% ../../nbs/models/04_transformer_xl.ipynb #3c00489e
 class LtsTransformerXLForCausalLM(LtsTransformerXLPreTrainedModel, GenerationMixin):
     "`LtsTransformerXLModel` with an output layer: generates, trains, saves and loads like a stock model."
+
     _tied_weights_keys = {"lm_head.weight": "transformer.wte.weight"}
 
     def __init__(self, config: LtsTransformerXLConfig):
         super().__init__(config)
         self.transformer, plain = LtsTransformerXLModel(config), config.d_embed is None and not config.cutoffs
-        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False) if plain else AdaptiveHead(config.vocab_size, config.d_model, config.d_embed, config.div_val, tuple(config.cutoffs))
-        if not plain: self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "transformer.wte")
+        self.lm_head = (
+            nn.Linear(config.d_model, config.vocab_size, bias=False)
+            if plain
+            else AdaptiveHead(config.vocab_size, config.d_model, config.d_embed, config.div_val, tuple(config.cutoffs))
+        )
+        if not plain:
+            self._tied_weights_keys = tied_keys(len(self.lm_head.tables), "lm_head", "transformer.wte")
         self.post_init()
 
     @can_return_tuple
-    def forward(self, input_ids=None, mems=None, past_key_values=None, attention_mask=None, inputs_embeds=None, labels=None,
-                use_cache=None, output_attentions=None, output_hidden_states=None, logits_to_keep=0, **kwargs) -> LtsTransformerXLOutput:
-        out = self.transformer(input_ids, mems=mems, past_key_values=past_key_values, attention_mask=attention_mask, inputs_embeds=inputs_embeds, use_cache=use_cache,
-                               output_attentions=output_attentions, output_hidden_states=output_hidden_states, return_dict=True)
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) and logits_to_keep else slice(None) if isinstance(logits_to_keep, int) else logits_to_keep
+    def forward(
+        self,
+        input_ids=None,
+        mems=None,
+        past_key_values=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        labels=None,
+        use_cache=None,
+        output_attentions=None,
+        output_hidden_states=None,
+        logits_to_keep=0,
+        **kwargs,
+    ) -> LtsTransformerXLOutput:
+        out = self.transformer(
+            input_ids,
+            mems=mems,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        kept = (
+            slice(-logits_to_keep, None)
+            if isinstance(logits_to_keep, int) and logits_to_keep
+            else slice(None)
+            if isinstance(logits_to_keep, int)
+            else logits_to_keep
+        )
         logits = self.lm_head(out.last_hidden_state[:, kept])
-        loss = None if labels is None else self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
-        return LtsTransformerXLOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions, mems=out.mems)
+        loss = (
+            None if labels is None else self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
+        )
+        return LtsTransformerXLOutput(
+            loss, logits, out.past_key_values, out.hidden_states, out.attentions, mems=out.mems
+        )

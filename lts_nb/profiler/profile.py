@@ -26,48 +26,71 @@ from .store import Store, ask, write
 from .targets import describe
 
 # %% ../../nbs/profiler/03_profile.ipynb #58a1a215
-STEPS = 8   # new tokens of a decoding sample
+STEPS = 8  # new tokens of a decoding sample
+
 
 def lengths_of(
     workload: Workload,  # the profile covers requests from an eighth of its prompt up to its last token
 ) -> tuple:  # prompt lengths, ascending, at least two
     "Prompt lengths at which a profile is measured."
     P, N = workload.prompt_len, workload.new_tokens
-    found = {max(1, P//8), max(1, P//3), max(1, 2*P//3), P} | ({P + N - STEPS} if N > STEPS else set())
+    found = {max(1, P // 8), max(1, P // 3), max(1, 2 * P // 3), P} | ({P + N - STEPS} if N > STEPS else set())
     return tuple(sorted(found if len(found) > 1 else found | {P + STEPS}))
 
 # %% ../../nbs/profiler/03_profile.ipynb #49ab2e22
-DEPTHS = (3, 10, 2, 5)   # layers of a probe, round by round
+DEPTHS = (3, 10, 2, 5)  # layers of a probe, round by round
+
 
 def spread(values: tuple, n: int) -> tuple:
     "`n` of the values, evenly from the first to the last, fewer if there are not so many."
     return tuple(values[i] for i in np.unique(np.linspace(0, len(values) - 1, n).round().astype(int)))
 
+
 def words(space: SearchSpace, d: int) -> tuple:
     "The embeddings that a profile measures at width `d`: `(vocab_size, d_embed, div_val)`, of many vocabularies three."
     return tuple(e for e in space.embeddings(d) if e[0] in spread(space.vocab_size, 3))
 
+
 def assembled(
-    space: SearchSpace, d: int, f: tuple,
-    mixers: tuple,   # `(n_head, n_kv_head)` of each layer
-    e: tuple,        # of `words`
+    space: SearchSpace,
+    d: int,
+    f: tuple,
+    mixers: tuple,  # `(n_head, n_kv_head)` of each layer
+    e: tuple,  # of `words`
     max_len: int,
 ) -> Architecture:
     "An architecture of these parts."
     h, kv = zip(*mixers)
-    return Architecture(space.backbone, d, h, f, e[0], max_len, e[1], e[2], space.cutoffs, kv if "n_kv_head" in BACKBONES[space.backbone] else None, space.d_head, tie_embeddings=space.tie_embeddings)
+    return Architecture(
+        space.backbone,
+        d,
+        h,
+        f,
+        e[0],
+        max_len,
+        e[1],
+        e[2],
+        space.cutoffs,
+        kv if "n_kv_head" in BACKBONES[space.backbone] else None,
+        space.d_head,
+        tie_embeddings=space.tie_embeddings,
+    )
+
 
 @dataclass(frozen=True)
 class Probe:
     "One request to be timed part by part."
+
     architecture: Architecture
     workload: Workload
     round: int
-    place: float   # of its weights in the buffer
+    place: float  # of its weights in the buffer
     effort: Effort
 
-FIRST, NEXT, HEAD = (Effort(warmup=w, repetitions=n, seconds=.03) for w, n in ((1, 1), (0, 1), (1, 2)))
-"Effort of a model's first request, of those that follow, and of those that need large fresh memory for all logits.";
+
+FIRST, NEXT, HEAD = (Effort(warmup=w, repetitions=n, seconds=0.03) for w, n in ((1, 1), (0, 1), (1, 2)))
+"Effort of a model's first request, of those that follow, and of those that need large fresh memory for all logits."
+
 
 def probes(
     space: SearchSpace,
@@ -84,104 +107,167 @@ def probes(
             f, m = (rng.permutation(np.resize(np.arange(len(v)), depth)) for v in (spread(F, depth), M))
             m = (m + r) % len(M)
             place = float(rng.random())
-            layers = assembled(space, d, tuple(spread(F, depth)[i] for i in f), tuple(M[i] for i in m), E[r % len(E)], longest)
+            layers = assembled(
+                space, d, tuple(spread(F, depth)[i] for i in f), tuple(M[i] for i in m), E[r % len(E)], longest
+            )
             short = [assembled(space, d, F[:1], M[-1:], e, longest) for e in E]
-            for a in [layers] + (short[len(DEPTHS):] if r == 1 else []):                                     # embeddings that no round has
-                out += [Probe(a, Workload(batch_size, T, STEPS if T in (lengths[0], lengths[-1]) else 0), r, place, FIRST if T == lengths[0] else NEXT) for T in lengths]
-            if r == 1: out += [Probe(a, Workload(batch_size, T, 0, "all"), r, place, HEAD) for a in short for T in lengths]
+            for a in [layers] + (short[len(DEPTHS) :] if r == 1 else []):  # embeddings that no round has
+                out += [
+                    Probe(
+                        a,
+                        Workload(batch_size, T, STEPS if T in (lengths[0], lengths[-1]) else 0),
+                        r,
+                        place,
+                        FIRST if T == lengths[0] else NEXT,
+                    )
+                    for T in lengths
+                ]
+            if r == 1:
+                out += [Probe(a, Workload(batch_size, T, 0, "all"), r, place, HEAD) for a in short for T in lengths]
     return out
 
 # %% ../../nbs/profiler/03_profile.ipynb #4cff4c65
 def take(
-    plan: list,      # of `Probe`
-    target,          # with `measure_parts`
-    store: Store,    # nothing in it is measured again
+    plan: list,  # of `Probe`
+    target,  # with `measure_parts`
+    store: Store,  # nothing in it is measured again
     done: Callable = lambda: None,  # called after each
 ) -> list:  # samples: dicts of `architecture`, `workload`, `reference_s`, `parts_s` (passes, parts)
     "Measure what is not in the store yet. Raises `ValueError` if a block cannot be measured."
     environment = target.environment()
     wanted = 4 * (last_level_cache() or 4 * max(count(p.architecture).total for p in plan))
     spare = target.reserve([p.architecture for p in plan], wanted)
-    if spare < wanted: warnings.warn(f"weights move through {max(spare, 0)/1e6:,.0f} MB of memory, not four last-level caches ({wanted/1e6:,.0f} MB): there is no room; some may be read from the cache", stacklevel=2)
+    if spare < wanted:
+        warnings.warn(
+            f"weights move through {max(spare, 0) / 1e6:,.0f} MB of memory, not four last-level caches ({wanted / 1e6:,.0f} MB): there is no room; some may be read from the cache",
+            stacklevel=2,
+        )
     out = []
     for p in plan:
-        m, _ = ask(store, p.architecture, p.workload, target, environment, f"profile {p.round}", "measure_parts", effort=p.effort, place=p.place)
-        if m is None: raise ValueError(f"block d_model={p.architecture.d_model} at prompt_len={p.workload.prompt_len}: could not be measured ({store.first_error()})")
-        out.append(dict(architecture=json.loads(p.architecture.to_json()), workload=asdict(p.workload), reference_s=m.reference_s, parts_s=np.median(m.samples["parts_s"], 0).round(7).tolist()))
+        m, _ = ask(
+            store,
+            p.architecture,
+            p.workload,
+            target,
+            environment,
+            f"profile {p.round}",
+            "measure_parts",
+            effort=p.effort,
+            place=p.place,
+        )
+        if m is None:
+            raise ValueError(
+                f"block d_model={p.architecture.d_model} at prompt_len={p.workload.prompt_len}: could not be measured ({store.first_error()})"
+            )
+        out.append(
+            dict(
+                architecture=json.loads(p.architecture.to_json()),
+                workload=asdict(p.workload),
+                reference_s=m.reference_s,
+                parts_s=np.median(m.samples["parts_s"], 0).round(7).tolist(),
+            )
+        )
         done()
     return out
 
+
 def drift(
     reference: np.ndarray,  # seconds of the reference kernel beside each sample, `(n,)`, in order
-    nominal: float,         # what counts as 1
+    nominal: float,  # what counts as 1
 ) -> np.ndarray:  # `(n,)`: the machine's slowness around each sample
     "Running median of five, relative to `nominal`."
     return np.median(np.lib.stride_tricks.sliding_window_view(np.pad(reference, 2, mode="edge"), 5), 1) / nominal
 
 # %% ../../nbs/profiler/03_profile.ipynb #ad1e9920
 KINDS, KNOTS = ("affine", "tabulated"), 12
-CACHE = np.geomspace(16e6, 1024e6, 7)   # bytes of weights between which the gain of a cache is interpolated
+CACHE = np.geomspace(16e6, 1024e6, 7)  # bytes of weights between which the gain of a cache is interpolated
+
 
 def cached(W: np.ndarray) -> np.ndarray:
     "`(n, 6)` for `n` sizes in bytes: how much of each step of δ counts; the k-th falls from 1 at `CACHE[k]` to 0 at `CACHE[k+1]`."
-    low, high, x = np.log(CACHE[:-1]), np.log(CACHE[1:]), np.log(np.maximum(W, 1.))
+    low, high, x = np.log(CACHE[:-1]), np.log(CACHE[1:]), np.log(np.maximum(W, 1.0))
     return np.clip((high - np.reshape(x, (-1, 1))) / (high - low), 0, 1)
+
 
 def hats(f: int, knots: tuple) -> dict:
     "Share of each increment between knots that a feed-forward width has collected."
     return {k: float(np.clip((f - a) / (b - a), 0, 1)) for k, (a, b) in enumerate(zip(knots, knots[1:]))}
 
+
 def equations(
-    data: list,   # of (Architecture, seconds of its parts `(2·n_layer + 1,)`)
+    data: list,  # of (Architecture, seconds of its parts `(2·n_layer + 1,)`)
     space: SearchSpace,
-    kind: str,    # of `KINDS`
+    kind: str,  # of `KINDS`
     cache: bool,  # with the cache term?
 ) -> tuple[list, np.ndarray, np.ndarray]:  # names of the unknowns; matrix; seconds
     "What the parts say about the table."
     rows, seconds = [], []
     for a, parts in data:
-        d, gain = a.d_model, cached(4. * count(a).total)[0] if cache else ()
+        d, gain = a.d_model, cached(4.0 * count(a).total)[0] if cache else ()
         knots = spread(space.inners(d), 2 if kind == "affine" else KNOTS)
         halves = [int(n) for f, h, kv in a.layers for n in layer_counts(a.backbone, d, f, h, kv, a.d_head)[:2]]
         e = a.vocab_size, a.d_embed or d, a.div_val
-        read = np.array([4*n for n in halves] + [2*once_flops(space.fixed, d, *e, prompt_len=1)]) * 1e-9     # gigabytes
-        unknown = [u for f, h, kv in a.layers for u in ({("attention", d, (h, kv)): 1.}, {("ffn", d, -1): 1.} | {("ffn", d, k): v for k, v in hats(f, knots).items()})]
-        rows += [u | {("cache", k): -g*b for k, g in enumerate(gain)} for u, b in zip(unknown + [{("once", d, e): 1.}], read)]
+        read = (
+            np.array([4 * n for n in halves] + [2 * once_flops(space.fixed, d, *e, prompt_len=1)]) * 1e-9
+        )  # gigabytes
+        unknown = [
+            u
+            for f, h, kv in a.layers
+            for u in (
+                {("attention", d, (h, kv)): 1.0},
+                {("ffn", d, -1): 1.0} | {("ffn", d, k): v for k, v in hats(f, knots).items()},
+            )
+        ]
+        rows += [
+            u | {("cache", k): -g * b for k, g in enumerate(gain)}
+            for u, b in zip(unknown + [{("once", d, e): 1.0}], read)
+        ]
         seconds += list(parts)
     names = sorted({n for r in rows for n in r}, key=str)
     column = {n: j for j, n in enumerate(names)}
     M = np.zeros((len(rows), len(names)))
     for i, r in enumerate(rows):
-        for n, v in r.items(): M[i, column[n]] = v
+        for n, v in r.items():
+            M[i, column[n]] = v
     return names, M, np.array(seconds)
 
-def straight(names: list, M: np.ndarray, space: SearchSpace, weight: float = .1) -> np.ndarray:
+
+def straight(names: list, M: np.ndarray, space: SearchSpace, weight: float = 0.1) -> np.ndarray:
     "Further rows that prefer equal slopes on both sides of a knot, and no gain from the cache; relative to typical times."
     rows, at = [], {n: j for j, n in enumerate(names)}
     for n, j in at.items():
-        if n[0] == "cache": rows.append({j: 1e-2})
+        if n[0] == "cache":
+            rows.append({j: 1e-2})
         if n[0] == "ffn" and n[2] >= 0 and (n[0], n[1], n[2] + 1) in at:
             knots = spread(space.inners(n[1]), KNOTS)
             left, right = (knots[n[2] + i + 1] - knots[n[2] + i] for i in (0, 1))
-            rows.append({j: weight, at[n[0], n[1], n[2] + 1]: -weight*left/right})
+            rows.append({j: weight, at[n[0], n[1], n[2] + 1]: -weight * left / right})
     out = np.zeros((len(rows), len(names)))
     for i, r in enumerate(rows):
-        for j, v in r.items(): out[i, j] = v
+        for j, v in r.items():
+            out[i, j] = v
     return out
 
 # %% ../../nbs/profiler/03_profile.ipynb #6aa9c6fd
 def solve(names: list, M: np.ndarray, seconds: np.ndarray, space: SearchSpace) -> tuple[dict, np.ndarray]:
     "Non-negative least squares of relative errors, outliers reweighted four times; the unknowns by name, and the relative residuals."
     from scipy.optimize import nnls
+
     extra, weight = straight(names, M, space), 1 / np.maximum(seconds, 1e-7)
-    typical = {d: np.median([s for s, row in zip(seconds, M) if row[j]] or [1.]) for n, j in zip(names, range(len(names))) if (d := n[1]) and n[0] == "attention"}
-    scale = np.array([1. if n[0] == "cache" else 1/typical.get(n[1], np.median(seconds)) for n in names])
+    typical = {
+        d: np.median([s for s, row in zip(seconds, M) if row[j]] or [1.0])
+        for n, j in zip(names, range(len(names)))
+        if (d := n[1]) and n[0] == "attention"
+    }
+    scale = np.array([1.0 if n[0] == "cache" else 1 / typical.get(n[1], np.median(seconds)) for n in names])
     for _ in range(4):
         A, y = np.vstack([M * weight[:, None], extra * scale]), np.r_[seconds * weight, np.zeros(len(extra))]
         size = np.linalg.norm(A, axis=0) + 1e-30
         x = nnls(A / size, y, maxiter=100 * len(names))[0] / size
         off = M @ x / np.maximum(seconds, 1e-7) - 1
-        weight = 1 / np.maximum(seconds, 1e-7) / np.sqrt(np.maximum(1, np.abs(off) / (3*np.median(np.abs(off)) + 1e-9)))
+        weight = (
+            1 / np.maximum(seconds, 1e-7) / np.sqrt(np.maximum(1, np.abs(off) / (3 * np.median(np.abs(off)) + 1e-9)))
+        )
     return dict(zip(names, x.tolist())), off
 
 # %% ../../nbs/profiler/03_profile.ipynb #78433c19
@@ -191,68 +277,104 @@ def tables(
     kind: str,
 ) -> dict:  # `attention` d -> seconds for each of `space.mixers(d)`; `ffn` d -> for each of `space.inners(d)`; `once` d -> for each of `words`; `cache` seconds a byte at `CACHE`
     "The table that the unknowns stand for. Raises `ValueError` naming a block that no probe had."
+
     def entry(*name):
-        if name not in unknowns: raise ValueError(f"block {name[0]} d_model={name[1]}, {name[2]}: was not measured")
+        if name not in unknowns:
+            raise ValueError(f"block {name[0]} d_model={name[1]}, {name[2]}: was not measured")
         return unknowns[name]
+
     out = dict(attention={}, ffn={}, once={})
     for d in space.d_model:
         knots = spread(space.inners(d), 2 if kind == "affine" else KNOTS)
         out["attention"][d] = [entry("attention", d, m) for m in space.mixers(d)]
-        out["ffn"][d] = [entry("ffn", d, -1) + sum(v * entry("ffn", d, k) for k, v in hats(f, knots).items()) for f in space.inners(d)]
+        out["ffn"][d] = [
+            entry("ffn", d, -1) + sum(v * entry("ffn", d, k) for k, v in hats(f, knots).items())
+            for f in space.inners(d)
+        ]
         out["once"][d] = [entry("once", d, e) for e in words(space, d)]
-    steps = np.array([unknowns.get(("cache", k), 0.) for k in range(len(CACHE) - 1)]) * 1e-9
-    return out | dict(cache=[*np.cumsum(steps[::-1])[::-1].tolist(), 0.])
+    steps = np.array([unknowns.get(("cache", k), 0.0) for k in range(len(CACHE) - 1)]) * 1e-9
+    return out | dict(cache=[*np.cumsum(steps[::-1])[::-1].tolist(), 0.0])
 
 # %% ../../nbs/profiler/03_profile.ipynb #bca8885d
 def fit(
-    samples: list,    # of `take`
+    samples: list,  # of `take`
     space: SearchSpace,
     lengths: tuple,
-    kind: str,        # of `KINDS`
+    kind: str,  # of `KINDS`
 ) -> dict:  # `prefill`: a table for each length; `decode`: one for the shortest and one for the longest; `all`: d -> seconds of `once` for each vocabulary, for each length
     "All tables of a profile. Raises `ValueError` naming a block that was not measured."
     slow = drift(np.array([s["reference_s"] for s in samples]), float(np.median([s["reference_s"] for s in samples])))
-    rows = [(Architecture.from_json(json.dumps(s["architecture"])), s["workload"], np.array(s["parts_s"]) / k) for s, k in zip(samples, slow)]
+    rows = [
+        (Architecture.from_json(json.dumps(s["architecture"])), s["workload"], np.array(s["parts_s"]) / k)
+        for s, k in zip(samples, slow)
+    ]
+
     def quantity(phase, T):
-        data = [(a, p[0] if phase == "prefill" else np.median(p[1:], 0)) for a, w, p in rows if w["prompt_len"] == T and w["logits"] == "last" and (phase == "prefill" or w["new_tokens"])]
+        data = [
+            (a, p[0] if phase == "prefill" else np.median(p[1:], 0))
+            for a, w, p in rows
+            if w["prompt_len"] == T and w["logits"] == "last" and (phase == "prefill" or w["new_tokens"])
+        ]
         names, M, seconds = equations(data, space, kind, cache=phase == "decode")
         unknowns, off = solve(names, M, seconds, space)
         return tables(unknowns, space, kind) | dict(residuals=off.round(4).tolist())
-    everywhere = lambda T, d, e: [p[0, -1] for a, w, p in rows if w["logits"] == "all" and (w["prompt_len"], a.d_model, (a.vocab_size, a.d_embed or a.d_model, a.div_val)) == (T, d, e)]
-    return dict(prefill=[quantity("prefill", T) for T in lengths], decode=[quantity("decode", T) for T in (lengths[0], lengths[-1])],
-                all=[{d: [float(np.median(everywhere(T, d, e))) for e in words(space, d)] for d in space.d_model} for T in lengths])
+
+    everywhere = lambda T, d, e: [
+        p[0, -1]
+        for a, w, p in rows
+        if w["logits"] == "all"
+        and (w["prompt_len"], a.d_model, (a.vocab_size, a.d_embed or a.d_model, a.div_val)) == (T, d, e)
+    ]
+    return dict(
+        prefill=[quantity("prefill", T) for T in lengths],
+        decode=[quantity("decode", T) for T in (lengths[0], lengths[-1])],
+        all=[
+            {d: [float(np.median(everywhere(T, d, e))) for e in words(space, d)] for d in space.d_model}
+            for T in lengths
+        ],
+    )
 
 # %% ../../nbs/profiler/03_profile.ipynb #55218b91
 @dataclass(eq=False, repr=False)
 class DeviceProfile:
     "Latency tables of a space on a device, what they were made from, and how good they are. Seconds and bytes."
+
     space: SearchSpace
-    target: dict         # name, threads, dtype
-    machine: dict        # as `describe_machine` gives it
-    workload: Workload   # the request that it was made for; its batch size is the only one covered
-    lengths: tuple       # prompt lengths at which it was measured
-    reference_s: float   # the reference kernel in the median, the speed at which all is stated
-    samples: list        # raw, of `take`
-    fits: dict           # kind -> tables, of `fit`
-    kind: str = "affine" # which of them predicts
+    target: dict  # name, threads, dtype
+    machine: dict  # as `describe_machine` gives it
+    workload: Workload  # the request that it was made for; its batch size is the only one covered
+    lengths: tuple  # prompt lengths at which it was measured
+    reference_s: float  # the reference kernel in the median, the speed at which all is stated
+    samples: list  # raw, of `take`
+    fits: dict  # kind -> tables, of `fit`
+    kind: str = "affine"  # which of them predicts
     held_out: list = ()  # raw measurements of whole architectures, of `validate`
-    verdict: dict | None = None      # kind -> quantity -> how good its predictions are, of `judge`; None before `validate`
+    verdict: dict | None = None  # kind -> quantity -> how good its predictions are, of `judge`; None before `validate`
 
     @classmethod
-    def measure(cls,
+    def measure(
+        cls,
         space: SearchSpace,
-        target,                              # of the targets notebook, with `measure_parts`
-        workload: Workload = Workload(),     # the profile covers requests from an eighth of its prompt up to its last token
-        store: Store | None = None,          # nothing in it is measured again; in memory by default
-        held_out: int = 40,                  # whole architectures to validate with; 0 for none
+        target,  # of the targets notebook, with `measure_parts`
+        workload: Workload = Workload(),  # the profile covers requests from an eighth of its prompt up to its last token
+        store: Store | None = None,  # nothing in it is measured again; in memory by default
+        held_out: int = 40,  # whole architectures to validate with; 0 for none
         seed: int = 0,
-        done: Callable = lambda: None,       # called after each measurement, of which there are `planned`
+        done: Callable = lambda: None,  # called after each measurement, of which there are `planned`
     ) -> "DeviceProfile":
         "Measure blocks, fit the tables and try them on whole architectures. Raises `ValueError` if something cannot be measured."
         store, lengths = Store() if store is None else store, lengths_of(workload)
         samples = take(probes(space, lengths, workload.batch_size, seed), target, store, done)
-        p = cls(space, describe(target), target.environment(), workload, lengths,
-                float(np.median([s["reference_s"] for s in samples])), samples, {k: fit(samples, space, lengths, k) for k in KINDS})
+        p = cls(
+            space,
+            describe(target),
+            target.environment(),
+            workload,
+            lengths,
+            float(np.median([s["reference_s"] for s in samples])),
+            samples,
+            {k: fit(samples, space, lengths, k) for k in KINDS},
+        )
         return p.validate(target, held_out, store, seed + 1, done) if held_out else p
 
     @property
@@ -268,73 +390,119 @@ class DeviceProfile:
     @staticmethod
     def planned(space: SearchSpace, workload: Workload = Workload(), held_out: int = 40) -> int:
         "How many measurements `measure` makes."
-        return len(probes(space, lengths_of(workload), workload.batch_size)) + 4*held_out
+        return len(probes(space, lengths_of(workload), workload.batch_size)) + 4 * held_out
 
 # %% ../../nbs/profiler/03_profile.ipynb #52205f7a
 LATENCIES = ("latency_s", "prefill_s", "decode_s")
+
 
 def between(x: float, knots: tuple) -> np.ndarray:
     "Weights of linear interpolation at `x`, one for each knot."
     return np.array([np.interp(x, knots, row) for row in np.eye(len(knots))])
 
+
 @patch
 def cover(self: DeviceProfile, space: SearchSpace, workload: Workload):
     "Raise `ValueError` if the profile cannot speak of this space or workload."
     mine, cure = self.space, "measure a profile for it with `lts profile`, or search with --method lts"
-    if workload.batch_size != self.workload.batch_size: raise ValueError(f"batch_size={workload.batch_size}: this profile was measured with {self.workload.batch_size}; {cure}")
+    if workload.batch_size != self.workload.batch_size:
+        raise ValueError(
+            f"batch_size={workload.batch_size}: this profile was measured with {self.workload.batch_size}; {cure}"
+        )
     last = self.lengths[-1] + STEPS
-    if not self.lengths[0] <= workload.prompt_len <= self.lengths[-1]: raise ValueError(f"prompt_len={workload.prompt_len}: this profile covers {self.lengths[0]} to {self.lengths[-1]}; {cure}")
-    if workload.prompt_len + workload.new_tokens > last: raise ValueError(f"prompt_len + new_tokens={workload.prompt_len + workload.new_tokens}: this profile covers contexts up to {last}; {cure}")
+    if not self.lengths[0] <= workload.prompt_len <= self.lengths[-1]:
+        raise ValueError(
+            f"prompt_len={workload.prompt_len}: this profile covers {self.lengths[0]} to {self.lengths[-1]}; {cure}"
+        )
+    if workload.prompt_len + workload.new_tokens > last:
+        raise ValueError(
+            f"prompt_len + new_tokens={workload.prompt_len + workload.new_tokens}: this profile covers contexts up to {last}; {cure}"
+        )
     for k in ("backbone", "d_head", "cutoffs", "tie_embeddings"):
-        if getattr(space, k) != getattr(mine, k): raise ValueError(f"{k}={getattr(space, k)!r}: this profile is of {getattr(mine, k)!r}; {cure}")
+        if getattr(space, k) != getattr(mine, k):
+            raise ValueError(f"{k}={getattr(space, k)!r}: this profile is of {getattr(mine, k)!r}; {cure}")
     shapes = lambda s, d: {(e if e < d else 0, k) for _, e, k in s.embeddings(d)}
-    for field, wanted, have in [("d_model", space.d_model, mine.d_model)] + [(name, of(space, d), of(mine, d)) for d in space.d_model if d in mine.d_model
-                                for name, of in ((f"(n_head, n_kv_head) at d_model={d}", SearchSpace.mixers), (f"(d_embed, div_val) at d_model={d}", shapes))]:
-        if lacking := set(wanted) - set(have): raise ValueError(f"{field}: {min(lacking)} is not in this profile, which has {', '.join(map(str, have))}; {cure}")
-    for field, wanted, have in [("vocab_size", space.vocab_size, mine.vocab_size)] + [(f"d_inner at d_model={d}", space.inners(d), mine.inners(d)) for d in space.d_model]:
-        if wanted[0] < have[0] or wanted[-1] > have[-1]: raise ValueError(f"{field}: {wanted[0]} to {wanted[-1]} goes beyond this profile's {have[0]} to {have[-1]}; {cure}")
+    for field, wanted, have in [("d_model", space.d_model, mine.d_model)] + [
+        (name, of(space, d), of(mine, d))
+        for d in space.d_model
+        if d in mine.d_model
+        for name, of in (
+            (f"(n_head, n_kv_head) at d_model={d}", SearchSpace.mixers),
+            (f"(d_embed, div_val) at d_model={d}", shapes),
+        )
+    ]:
+        if lacking := set(wanted) - set(have):
+            raise ValueError(
+                f"{field}: {min(lacking)} is not in this profile, which has {', '.join(map(str, have))}; {cure}"
+            )
+    for field, wanted, have in [("vocab_size", space.vocab_size, mine.vocab_size)] + [
+        (f"d_inner at d_model={d}", space.inners(d), mine.inners(d)) for d in space.d_model
+    ]:
+        if wanted[0] < have[0] or wanted[-1] > have[-1]:
+            raise ValueError(
+                f"{field}: {wanted[0]} to {wanted[-1]} goes beyond this profile's {have[0]} to {have[-1]}; {cure}"
+            )
 
 # %% ../../nbs/profiler/03_profile.ipynb #2f16208e
 @patch
-def blend(self: DeviceProfile,
-    name: str,           # of `LATENCIES`
+def blend(
+    self: DeviceProfile,
+    name: str,  # of `LATENCIES`
     workload: Workload,
     kind: str,
 ) -> list:  # of (table, weight)
     "Tables whose weighted sum is a latency."
     tables, P, N = self.fits[kind], workload.prompt_len, workload.new_tokens
-    ends = [T + (STEPS - 1)/2 for T in (self.lengths[0], self.lengths[-1])]         # mean context of the decoding samples
+    ends = [T + (STEPS - 1) / 2 for T in (self.lengths[0], self.lengths[-1])]  # mean context of the decoding samples
     out = []
     if name != "decode_s":
         once = tables["all"] if workload.logits == "all" else [t["once"] for t in tables["prefill"]]
         out += [(t | {"once": o}, w) for t, o, w in zip(tables["prefill"], once, between(P, self.lengths)) if w]
     if name == "decode_s" or name == "latency_s" and N:
         times = N if name == "latency_s" else 1
-        out += [(t, w*times) for t, w in zip(tables["decode"], between(P + (max(N, 1) - 1)/2, ends)) if w]
+        out += [(t, w * times) for t, w in zip(tables["decode"], between(P + (max(N, 1) - 1) / 2, ends)) if w]
     return out
 
+
 @patch
-def cost(self: DeviceProfile,
-    name: str = "latency_s",            # of `LATENCIES`; `decode_s` is a new token at the workload's mean context
-    space: SearchSpace | None = None,   # the profile's own by default
-    workload: Workload | None = None,   # the profile's own by default
-    kind: str | None = None,            # of `KINDS`; the better one by default
+def cost(
+    self: DeviceProfile,
+    name: str = "latency_s",  # of `LATENCIES`; `decode_s` is a new token at the workload's mean context
+    space: SearchSpace | None = None,  # the profile's own by default
+    workload: Workload | None = None,  # the profile's own by default
+    kind: str | None = None,  # of `KINDS`; the better one by default
 ) -> AdditiveCost:
     "A latency of every architecture of a space as an additive cost. Raises `ValueError` if the profile does not cover it."
     space, workload = space or self.space, workload or self.workload
     self.cover(space, workload)
     parts, mine = self.blend(name, workload, kind or self.kind), self.space
+
     def around(d, e):
         "Times of the embeddings of this shape, over their vocabularies."
         like = [i for i, x in enumerate(words(mine, d)) if x[1:] == e[1:]]
-        return float(sum(w * np.interp(e[0], [words(mine, d)[i][0] for i in like], [t["once"][d][i] for i in like]) for t, w in parts))
+        return float(
+            sum(
+                w * np.interp(e[0], [words(mine, d)[i][0] for i in like], [t["once"][d][i] for i in like])
+                for t, w in parts
+            )
+        )
+
     once = {(d, *e): around(d, e) for d in space.d_model for e in space.embeddings(d)}
+
     def layer(d):
         mixers = [mine.mixers(d).index(m) for m in space.mixers(d)]
-        return sum(w * (np.interp(space.inners(d), mine.inners(d), t["ffn"][d])[:, None] + np.array(t["attention"][d])[mixers]) for t, w in parts)
+        return sum(
+            w * (np.interp(space.inners(d), mine.inners(d), t["ffn"][d])[:, None] + np.array(t["attention"][d])[mixers])
+            for t, w in parts
+        )
+
     gain = sum(w * np.array(t["cache"]) for t, w in parts)
-    def kept(L, d, decoder, total): return -4.*total * np.interp(np.log(4.*total), np.log(CACHE), gain)
+
+    def kept(L, d, decoder, total):
+        return -4.0 * total * np.interp(np.log(4.0 * total), np.log(CACHE), gain)
+
     return AdditiveCost(space, once, {d: layer(d) for d in space.d_model}, kept if gain.any() else None)
+
 
 @patch
 def costs(self: DeviceProfile, names, space: SearchSpace, workload: Workload | dict | None = None) -> dict:
@@ -344,78 +512,136 @@ def costs(self: DeviceProfile, names, space: SearchSpace, workload: Workload | d
 
 # %% ../../nbs/profiler/03_profile.ipynb #997b9e09
 @patch
-def predict(self: DeviceProfile,
-    archs,                              # a `Population` or a list of `Architecture`, members of the profile's space
-    workload: Workload | None = None,   # the profile's own by default
+def predict(
+    self: DeviceProfile,
+    archs,  # a `Population` or a list of `Architecture`, members of the profile's space
+    workload: Workload | None = None,  # the profile's own by default
     kind: str | None = None,
 ) -> pd.DataFrame:  # `id` and seconds: `prefill_s`, `decode_s`, `latency_s`, and the 90 % interval of the latter, `low_s` and `high_s`, if validated
     "Predicted latencies. Raises `ValueError` for architectures or workloads that the profile does not cover."
     P = archs if isinstance(archs, Population) else Population.of(archs, self.space.max_layer)
-    P = Population(P.matrix, self.space.fixed if P.fixed == replace(self.space.fixed, max_len=P.fixed.max_len) else P.fixed)      # positions cost nothing
-    if not (ok := self.space.contains(P)).all(): raise ValueError(f"architecture {P[int(np.argmin(ok))]!r}: is not in this profile's space, {self.space}")
-    out = pd.DataFrame({"id": [a.id for a in archs]} | {n: self.cost(n, workload=workload, kind=kind).predict(P) for n in ("prefill_s", "decode_s", "latency_s")})
-    if not self.validation: return out
+    P = Population(
+        P.matrix, self.space.fixed if P.fixed == replace(self.space.fixed, max_len=P.fixed.max_len) else P.fixed
+    )  # positions cost nothing
+    if not (ok := self.space.contains(P)).all():
+        raise ValueError(f"architecture {P[int(np.argmin(ok))]!r}: is not in this profile's space, {self.space}")
+    out = pd.DataFrame(
+        {"id": [a.id for a in archs]}
+        | {n: self.cost(n, workload=workload, kind=kind).predict(P) for n in ("prefill_s", "decode_s", "latency_s")}
+    )
+    if not self.validation:
+        return out
     low, high = self.interval(workload or self.workload)
     return out.assign(low_s=out.latency_s * low, high_s=out.latency_s * high)
+
 
 @patch
 def interval(self: DeviceProfile, workload: Workload) -> tuple[float, float]:
     "Factors on a predicted latency between which nine of ten measurements fall: of decoding or of the prompt, whichever part of the request is the wider."
-    used = [self.validation[q]["interval"] for q in (["prefill"] if workload.logits == "last" else ["prefill, all logits"]) + ["decode"] * (workload.new_tokens > 0)]
+    used = [
+        self.validation[q]["interval"]
+        for q in (["prefill"] if workload.logits == "last" else ["prefill, all logits"])
+        + ["decode"] * (workload.new_tokens > 0)
+    ]
     return min(u[0] for u in used), max(u[1] for u in used)
 
 # %% ../../nbs/profiler/03_profile.ipynb #a8e9a6d1
 def requests(lengths: tuple, batch_size: int) -> dict:
     "What whole architectures are measured with, by name."
     w = lambda T, n, logits="last": Workload(batch_size, T, n, logits)
-    return {"": w(lengths[-1], STEPS), " between": w((lengths[0] + lengths[-1])//2, STEPS), ", all logits": w(lengths[-1], 0, "all")}
+    return {
+        "": w(lengths[-1], STEPS),
+        " between": w((lengths[0] + lengths[-1]) // 2, STEPS),
+        ", all logits": w(lengths[-1], 0, "all"),
+    }
+
 
 def held_out(space: SearchSpace, n: int, max_len: int, seed: int) -> list:
     "`n` different random architectures, fewer if the space is small, evenly spread over its FLOPs, in random order."
-    P = space.sample(20*n, seed)
+    P = space.sample(20 * n, seed)
     P = P[np.unique(P.matrix, axis=0, return_index=True)[1]]
     n = min(n, len(P))
     chosen = P[np.argsort(flops(P))[np.linspace(0, len(P) - 1, n).astype(int)]]
     return [replace(chosen[int(i)], max_len=max_len) for i in np.random.default_rng(seed).permutation(n)]
 
+
 @patch
-def validate(self: DeviceProfile,
+def validate(
+    self: DeviceProfile,
     target,
-    n: int = 40,                     # architectures
+    n: int = 40,  # architectures
     store: Store | None = None,
     seed: int = 1,
-    done: Callable = lambda: None,   # called after each of 4·n measurements
+    done: Callable = lambda: None,  # called after each of 4·n measurements
 ) -> DeviceProfile:  # itself
     "Measure whole architectures, judge both kinds of table by them, and let the better one predict; nothing is judged by fewer than three. Raises `ValueError` if one cannot be measured."
-    store, environment, asked = Store() if store is None else store, target.environment(), requests(self.lengths, self.workload.batch_size)
+    store, environment, asked = (
+        Store() if store is None else store,
+        target.environment(),
+        requests(self.lengths, self.workload.batch_size),
+    )
     archs = held_out(self.space, n, self.lengths[-1] + STEPS, seed)
-    if len(archs) < 3: return self                     # nothing to rank
+    if len(archs) < 3:
+        return self  # nothing to rank
     target.reserve(archs)
     order = [(a, name, 1) for a in archs for name in asked] + [(a, "", 2) for a in archs[::-1]]
     self.held_out, self.verdict = [], None
     for a, name, time in order:
-        m, _ = ask(store, a, asked[name], target, environment, f"held out {time}", effort=Effort(warmup=1, repetitions=2, seconds=.1), memory=False)
-        if m is None: raise ValueError(f"held-out architecture {a.id}: could not be measured ({store.first_error()})")
-        self.held_out.append(dict(architecture=json.loads(a.to_json()), request=name, time=time, prefill_s=m.prefill_s, decode_s=m.decode_s, reference_s=m.reference_s))
+        m, _ = ask(
+            store,
+            a,
+            asked[name],
+            target,
+            environment,
+            f"held out {time}",
+            effort=Effort(warmup=1, repetitions=2, seconds=0.1),
+            memory=False,
+        )
+        if m is None:
+            raise ValueError(f"held-out architecture {a.id}: could not be measured ({store.first_error()})")
+        self.held_out.append(
+            dict(
+                architecture=json.loads(a.to_json()),
+                request=name,
+                time=time,
+                prefill_s=m.prefill_s,
+                decode_s=m.decode_s,
+                reference_s=m.reference_s,
+            )
+        )
         done()
     return self.judge()
 
 # %% ../../nbs/profiler/03_profile.ipynb #a802edab
-def conformal(errors: np.ndarray, level: float = .9) -> tuple[float, float]:
+def conformal(errors: np.ndarray, level: float = 0.9) -> tuple[float, float]:
     "The two order statistics of `n` errors between which a further one falls with probability `level` or a little more (split conformal prediction)."
-    k = max(int(round((1 - level)/2 * (len(errors) + 1), 9)), 1)
+    k = max(int(round((1 - level) / 2 * (len(errors) + 1), 9)), 1)
     return float(np.sort(errors)[k - 1]), float(np.sort(errors)[-k])
+
 
 def quality(predicted: np.ndarray, measured: np.ndarray, raw: np.ndarray) -> dict:
     "How good predictions `(n,)` are; `measured` at the reference speed and `raw` as the clock said, each `(n, passes)`: what counts is the mean of the passes."
     from scipy.stats import binomtest, spearmanr
+
     truth = measured.mean(1)
-    error, ratio = predicted/truth - 1, truth/predicted
+    error, ratio = predicted / truth - 1, truth / predicted
     inside = sum(low <= r <= high for i, r in enumerate(ratio) for low, high in [conformal(np.delete(ratio, i))])
     sure = binomtest(int(inside), len(ratio)).proportion_ci(method="wilson")
-    return dict(n=len(ratio), spearman=float(spearmanr(predicted, truth)[0]), mape=float(np.abs(error).mean()), bias=float(error.mean()), worst=float(np.abs(error).max()),
-                raw_mape=float(np.abs(predicted/raw.mean(1) - 1).mean()), repeatability=None if measured.shape[1] == 1 else float((np.abs(measured[:, 1] - measured[:, 0]) / truth).mean()),
-                interval=list(conformal(ratio)), coverage=inside/len(ratio), coverage_interval=[float(sure.low), float(sure.high)])
+    return dict(
+        n=len(ratio),
+        spearman=float(spearmanr(predicted, truth)[0]),
+        mape=float(np.abs(error).mean()),
+        bias=float(error.mean()),
+        worst=float(np.abs(error).max()),
+        raw_mape=float(np.abs(predicted / raw.mean(1) - 1).mean()),
+        repeatability=None
+        if measured.shape[1] == 1
+        else float((np.abs(measured[:, 1] - measured[:, 0]) / truth).mean()),
+        interval=list(conformal(ratio)),
+        coverage=inside / len(ratio),
+        coverage_interval=[float(sure.low), float(sure.high)],
+    )
+
 
 @patch
 def judge(self: DeviceProfile) -> DeviceProfile:  # itself
@@ -429,9 +655,16 @@ def judge(self: DeviceProfile) -> DeviceProfile:  # itself
             f = found[found.request == name]
             archs = f.key.unique()
             predicted = self.predict([Architecture.from_json(a) for a in archs], w, kind)
-            for phase in ("prefill", "decode")[:1 + (w.new_tokens > 0)]:
-                passes = lambda v: pd.DataFrame(dict(key=f.key, time=f.time, v=v.astype(float))).pivot(index="key", columns="time", values="v").loc[archs].to_numpy()
-                verdict[kind][phase + name] = quality(predicted[f"{phase}_s"].to_numpy(), passes(f[f"{phase}_s"]/f.slow), passes(f[f"{phase}_s"]))
+            for phase in ("prefill", "decode")[: 1 + (w.new_tokens > 0)]:
+                passes = lambda v: (
+                    pd.DataFrame(dict(key=f.key, time=f.time, v=v.astype(float)))
+                    .pivot(index="key", columns="time", values="v")
+                    .loc[archs]
+                    .to_numpy()
+                )
+                verdict[kind][phase + name] = quality(
+                    predicted[f"{phase}_s"].to_numpy(), passes(f[f"{phase}_s"] / f.slow), passes(f[f"{phase}_s"])
+                )
     error = {k: np.mean([v["mape"] for v in verdict[k].values()]) for k in KINDS}
     self.kind, self.verdict = min(KINDS, key=error.get), verdict
     return self
@@ -440,70 +673,143 @@ def judge(self: DeviceProfile) -> DeviceProfile:  # itself
 def check_numbers(where: str, values, shape: tuple):
     "Raise `ValueError` unless `values` are finite, not negative and of this shape."
     v = np.array(values, float) if isinstance(values, (list, tuple)) else np.full((), np.nan)
-    if v.shape != shape: raise ValueError(f"{where}: has shape {v.shape}, must be {shape}; a block is missing, so measure the profile again")
-    if not np.isfinite(v).all() or (v < 0).any(): raise ValueError(f"{where}: holds NaN or a negative time; must be seconds, so measure the profile again")
+    if v.shape != shape:
+        raise ValueError(
+            f"{where}: has shape {v.shape}, must be {shape}; a block is missing, so measure the profile again"
+        )
+    if not np.isfinite(v).all() or (v < 0).any():
+        raise ValueError(f"{where}: holds NaN or a negative time; must be seconds, so measure the profile again")
+
 
 def check_fit(kind: str, fit: dict, space: SearchSpace, lengths: tuple) -> dict:
     "A fit as `fit` returns it, from JSON. Raises `ValueError` naming what is missing or no time."
-    number = lambda by_width, where: {d: by_width[str(d)] if str(d) in by_width else _missing(f"{where} d_model={d}") for d in space.d_model}
+    number = lambda by_width, where: {
+        d: by_width[str(d)] if str(d) in by_width else _missing(f"{where} d_model={d}") for d in space.d_model
+    }
     for phase, n in (("prefill", len(lengths)), ("decode", 2)):
-        if len(fit.get(phase, ())) != n: _missing(f"{kind} {phase}")
+        if len(fit.get(phase, ())) != n:
+            _missing(f"{kind} {phase}")
         for i, t in enumerate(fit[phase]):
-            for part, size in (("attention", lambda d: len(space.mixers(d))), ("ffn", lambda d: len(space.inners(d))), ("once", lambda d: len(words(space, d)))):
+            for part, size in (
+                ("attention", lambda d: len(space.mixers(d))),
+                ("ffn", lambda d: len(space.inners(d))),
+                ("once", lambda d: len(words(space, d))),
+            ):
                 t[part] = number(t.get(part, {}), f"{kind} {phase} {i} {part}")
-                for d, v in t[part].items(): check_numbers(f"{kind} {phase} {i} {part} d_model={d}", v, (size(d),))
+                for d, v in t[part].items():
+                    check_numbers(f"{kind} {phase} {i} {part} d_model={d}", v, (size(d),))
             check_numbers(f"{kind} {phase} {i} cache", t.get("cache"), (len(CACHE),))
-    if len(fit.get("all", ())) != len(lengths): _missing(f"{kind} all")
+    if len(fit.get("all", ())) != len(lengths):
+        _missing(f"{kind} all")
     fit["all"] = [number(t, f"{kind} all {i}") for i, t in enumerate(fit["all"])]
     for i, t in enumerate(fit["all"]):
-        for d, v in t.items(): check_numbers(f"{kind} all {i} d_model={d}", v, (len(words(space, d)),))
+        for d, v in t.items():
+            check_numbers(f"{kind} all {i} d_model={d}", v, (len(words(space, d)),))
     return fit
+
 
 def check_verdict(verdict: dict | None, lengths: tuple):
     "Raise `ValueError` unless this is what `judge` made, or None."
-    if verdict is None: return
+    if verdict is None:
+        return
     for kind in KINDS:
-        for q in [phase + name for name, w in requests(lengths, 1).items() for phase in ("prefill", "decode")[:1 + (w.new_tokens > 0)]]:
+        for q in [
+            phase + name
+            for name, w in requests(lengths, 1).items()
+            for phase in ("prefill", "decode")[: 1 + (w.new_tokens > 0)]
+        ]:
             v = verdict[kind][q]
-            check_numbers(f"verdict {kind} {q}", [v["n"], v["mape"], v["worst"], v["raw_mape"], v["coverage"], *v["interval"], *v["coverage_interval"], v["repeatability"] or 0., 1 + v["spearman"], 1 + v["bias"]], (12,))
+            check_numbers(
+                f"verdict {kind} {q}",
+                [
+                    v["n"],
+                    v["mape"],
+                    v["worst"],
+                    v["raw_mape"],
+                    v["coverage"],
+                    *v["interval"],
+                    *v["coverage_interval"],
+                    v["repeatability"] or 0.0,
+                    1 + v["spearman"],
+                    1 + v["bias"],
+                ],
+                (12,),
+            )
 
-def _missing(block): raise ValueError(f"block {block}: is missing; measure the profile again")
+
+def _missing(block):
+    raise ValueError(f"block {block}: is missing; measure the profile again")
 
 # %% ../../nbs/profiler/03_profile.ipynb #07b2ea27
 @patch
 def to_json(self: DeviceProfile) -> str:
     "The profile as JSON text."
-    told = {k: getattr(self, k) for k in ("target", "machine", "lengths", "reference_s", "kind", "verdict", "fits", "held_out", "samples")}
-    return json.dumps({"format": "lts_nb.profile", "version": 1, "unit": "s", "space": json.loads(self.space.to_json()), "workload": asdict(self.workload)} | told)
+    told = {
+        k: getattr(self, k)
+        for k in ("target", "machine", "lengths", "reference_s", "kind", "verdict", "fits", "held_out", "samples")
+    }
+    return json.dumps(
+        {
+            "format": "lts_nb.profile",
+            "version": 1,
+            "unit": "s",
+            "space": json.loads(self.space.to_json()),
+            "workload": asdict(self.workload),
+        }
+        | told
+    )
+
 
 @patch
 def save(self: DeviceProfile, path: str | Path):
     "Write the profile, completely or not at all. Raises `OSError` if that fails."
     write(Path(path), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
 
+
 def load(path: str | Path) -> DeviceProfile:
     "Read a profile. Raises `ValueError` in one line for whatever is not a whole and plausible profile."
-    try: text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e: raise ValueError(f"profile={str(path)!r}: cannot be read ({getattr(e, 'strerror', None) or 'it is no text'})") from None
-    try: return from_json(text)
-    except ValueError as e: raise ValueError(f"profile={str(path)!r}: {e}") from None
-    except (KeyError, TypeError, AttributeError, IndexError) as e: raise ValueError(f"profile={str(path)!r}: is damaged ({type(e).__name__}: {e}); measure the profile again") from None
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ValueError(
+            f"profile={str(path)!r}: cannot be read ({getattr(e, 'strerror', None) or 'it is no text'})"
+        ) from None
+    try:
+        return from_json(text)
+    except ValueError as e:
+        raise ValueError(f"profile={str(path)!r}: {e}") from None
+    except (KeyError, TypeError, AttributeError, IndexError) as e:
+        raise ValueError(
+            f"profile={str(path)!r}: is damaged ({type(e).__name__}: {e}); measure the profile again"
+        ) from None
+
 
 def from_json(text: str) -> DeviceProfile:
     "The profile that `to_json` wrote. Raises `ValueError`, or whatever a damaged structure causes."
     p = read_json(text, "profile", 1)
-    if p.pop("unit", None) != "s": raise ValueError("unit: must be 's', seconds; measure the profile again")
-    p["space"], p["workload"], p["lengths"] = SearchSpace.from_json(json.dumps(p["space"])), Workload(**p["workload"]), tuple(p["lengths"])
-    if not isinstance(p["fits"], dict) or set(p["fits"]) != set(KINDS) or p["kind"] not in KINDS: raise ValueError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
+    if p.pop("unit", None) != "s":
+        raise ValueError("unit: must be 's', seconds; measure the profile again")
+    p["space"], p["workload"], p["lengths"] = (
+        SearchSpace.from_json(json.dumps(p["space"])),
+        Workload(**p["workload"]),
+        tuple(p["lengths"]),
+    )
+    if not isinstance(p["fits"], dict) or set(p["fits"]) != set(KINDS) or p["kind"] not in KINDS:
+        raise ValueError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
     check_numbers("reference_s", [p["reference_s"]], (1,))
-    for T in p["lengths"]: whole("lengths", T, 1, 2**20)
-    if len(p["lengths"]) < 2 or list(p["lengths"]) != sorted(set(p["lengths"])): raise ValueError(f"lengths={list(p['lengths'])}: must be at least two, ascending")
+    for T in p["lengths"]:
+        whole("lengths", T, 1, 2**20)
+    if len(p["lengths"]) < 2 or list(p["lengths"]) != sorted(set(p["lengths"])):
+        raise ValueError(f"lengths={list(p['lengths'])}: must be at least two, ascending")
     for field, names in (("machine", ("cpu",)), ("target", ("name", "threads", "dtype"))):
-        if not isinstance(p[field], dict) or set(names) - set(p[field]): raise ValueError(f"{field}={p[field]!r}: must tell {', '.join(names)}")
+        if not isinstance(p[field], dict) or set(names) - set(p[field]):
+            raise ValueError(f"{field}={p[field]!r}: must tell {', '.join(names)}")
     check_verdict(p["verdict"], p["lengths"])
     for s in p["samples"]:
-        for row in s["parts_s"]: check_numbers("samples", row, (len(row),))
+        for row in s["parts_s"]:
+            check_numbers("samples", row, (len(row),))
     return DeviceProfile(**p | {"fits": {k: check_fit(k, f, p["space"], p["lengths"]) for k, f in p["fits"].items()}})
+
 
 DeviceProfile.load, DeviceProfile.from_json = staticmethod(load), staticmethod(from_json)
 
@@ -511,14 +817,42 @@ DeviceProfile.load, DeviceProfile.from_json = staticmethod(load), staticmethod(f
 @patch
 def summary(self: DeviceProfile) -> pd.DataFrame:
     "What validation found, a row for each kind of table and quantity; in per cent."
-    rows = [dict(table=k + (" (used)" if k == self.kind else ""), quantity=q, n=v["n"], spearman=round(v["spearman"], 4), **{
-                 "error %": 100*v["mape"], "bias %": 100*v["bias"], "worst %": 100*v["worst"], "without drift correction %": 100*v["raw_mape"],
-                 "repeatability %": None if v["repeatability"] is None else 100*v["repeatability"], "90 % interval": "{:.3f}–{:.3f}".format(*v["interval"]),
-                 "covers %": 100*v["coverage"], "coverage interval %": "{:.0f}–{:.0f}".format(*(100*c for c in v["coverage_interval"]))}) for k, quantities in (self.verdict or {}).items() for q, v in quantities.items()]
-    return pd.DataFrame(rows).round(1).assign(spearman=lambda f: [r["spearman"] for r in rows]) if rows else pd.DataFrame()
+    rows = [
+        dict(
+            table=k + (" (used)" if k == self.kind else ""),
+            quantity=q,
+            n=v["n"],
+            spearman=round(v["spearman"], 4),
+            **{
+                "error %": 100 * v["mape"],
+                "bias %": 100 * v["bias"],
+                "worst %": 100 * v["worst"],
+                "without drift correction %": 100 * v["raw_mape"],
+                "repeatability %": None if v["repeatability"] is None else 100 * v["repeatability"],
+                "90 % interval": "{:.3f}–{:.3f}".format(*v["interval"]),
+                "covers %": 100 * v["coverage"],
+                "coverage interval %": "{:.0f}–{:.0f}".format(*(100 * c for c in v["coverage_interval"])),
+            },
+        )
+        for k, quantities in (self.verdict or {}).items()
+        for q, v in quantities.items()
+    ]
+    return (
+        pd.DataFrame(rows).round(1).assign(spearman=lambda f: [r["spearman"] for r in rows]) if rows else pd.DataFrame()
+    )
+
 
 @patch
 def __repr__(self: DeviceProfile):
     v = self.validation
-    told = ", ".join(f"{q} ρ {x['spearman']:.3f}, error {100*x['mape']:.1f} %" for q, x in v.items() if q in ("prefill", "decode")) + f" on {v['prefill']['n']} held-out architectures" if v else "not validated"
+    told = (
+        ", ".join(
+            f"{q} ρ {x['spearman']:.3f}, error {100 * x['mape']:.1f} %"
+            for q, x in v.items()
+            if q in ("prefill", "decode")
+        )
+        + f" on {v['prefill']['n']} held-out architectures"
+        if v
+        else "not validated"
+    )
     return f"DeviceProfile of {self.space.backbone} on {self.target['name']}, {self.target['threads']} thread(s), {self.target['dtype']}, {self.machine['cpu']}: {len(self.samples)} samples at {', '.join(map(str, self.lengths))} tokens, {self.kind} tables; {told}"

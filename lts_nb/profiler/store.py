@@ -22,7 +22,7 @@ def environment_key(
     return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../../nbs/profiler/02_store.ipynb #fd507af6
-APPLICATION, VERSION = 0x4C54534E, 1   # "LTSN"; version of the table below
+APPLICATION, VERSION = 0x4C54534E, 1  # "LTSN"; version of the table below
 
 TABLE = """create table if not exists measurement (
     architecture text, workload text, target text, environment text, occasion text,
@@ -36,29 +36,49 @@ class Store:
     Raises `ValueError` if the file is something else, damaged or of a later version, `OSError` if it cannot be
     opened or written (a full disk, a read-only folder).
     """
-    def __init__(self,
+
+    def __init__(
+        self,
         path: str | Path = ":memory:",  # created if it does not exist
     ):
         self.path = path
         try:
-            self.db = sqlite3.connect(path, timeout=60, isolation_level=None)   # each statement is its own transaction
-            try: self._open()
-            except BaseException: self.db.close(); raise
-        except sqlite3.OperationalError as e: raise OSError(f"store={str(path)!r}: {e}") from None
-        except sqlite3.DatabaseError as e: raise ValueError(f"store={str(path)!r}: is damaged or not a store ({e})") from None
+            self.db = sqlite3.connect(path, timeout=60, isolation_level=None)  # each statement is its own transaction
+            try:
+                self._open()
+            except BaseException:
+                self.db.close()
+                raise
+        except sqlite3.OperationalError as e:
+            raise OSError(f"store={str(path)!r}: {e}") from None
+        except sqlite3.DatabaseError as e:
+            raise ValueError(f"store={str(path)!r}: is damaged or not a store ({e})") from None
 
     def _open(self):
         "Make the table in a new file, or check that an old one is a store."
         kind, version = (self.db.execute(f"pragma {p}").fetchone()[0] for p in ("application_id", "user_version"))
         if not self.db.execute("select count(*) from sqlite_master").fetchone()[0]:
-            self.db.executescript(f"begin immediate; pragma application_id = {APPLICATION}; pragma user_version = {VERSION}; {TABLE}; commit")
-        elif kind != APPLICATION: raise ValueError(f"store={str(self.path)!r}: is not a store of lts_nb")
-        elif version != VERSION: raise ValueError(f"store={str(self.path)!r}: version={version}: this lts_nb reads version {VERSION}; a newer one may read this file")
+            self.db.executescript(
+                f"begin immediate; pragma application_id = {APPLICATION}; pragma user_version = {VERSION}; {TABLE}; commit"
+            )
+        elif kind != APPLICATION:
+            raise ValueError(f"store={str(self.path)!r}: is not a store of lts_nb")
+        elif version != VERSION:
+            raise ValueError(
+                f"store={str(self.path)!r}: version={version}: this lts_nb reads version {VERSION}; a newer one may read this file"
+            )
 
-    def close(self): self.db.close()
-    def __enter__(self): return self
-    def __exit__(self, *_): self.close()
-    def __len__(self): return self._run("select count(*) from measurement").fetchone()[0]
+    def close(self):
+        self.db.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __len__(self):
+        return self._run("select count(*) from measurement").fetchone()[0]
 
     def seconds(self) -> float:
         "Time that all its measurements took."
@@ -70,45 +90,65 @@ class Store:
         return row and row[0]
 
     def _run(self, sql, values=()):
-        try: return self.db.execute(sql, values)
-        except sqlite3.OperationalError as e: raise OSError(f"store={str(self.path)!r}: {e}") from None
-        except sqlite3.DatabaseError as e: raise ValueError(f"store={str(self.path)!r}: is damaged ({e})") from None
+        try:
+            return self.db.execute(sql, values)
+        except sqlite3.OperationalError as e:
+            raise OSError(f"store={str(self.path)!r}: {e}") from None
+        except sqlite3.DatabaseError as e:
+            raise ValueError(f"store={str(self.path)!r}: is damaged ({e})") from None
 
 # %% ../../nbs/profiler/02_store.ipynb #9eb44040
 def _key(a, workload, target, environment, occasion):
     return a.id, json.dumps(asdict(workload)), target.key, environment_key(environment), occasion
 
+
 def _find(store, key):
     "`(body, seconds)` of a measurement, None if it was never made."
-    return store._run("select body, seconds from measurement where (architecture, workload, target, environment, occasion) = (?, ?, ?, ?, ?)", key).fetchone()
+    return store._run(
+        "select body, seconds from measurement where (architecture, workload, target, environment, occasion) = (?, ?, ?, ?, ?)",
+        key,
+    ).fetchone()
+
 
 def ask(
     store: Store,
     a: Architecture,
     workload: Workload,
-    target,                     # of the targets notebook
-    environment: dict,          # `target.environment()`, asked once by the caller
-    occasion: str = "search",   # which of several measurements of the same thing
-    how: str = "measure",       # the target's method that measures
-    **options,                  # handed to that method
+    target,  # of the targets notebook
+    environment: dict,  # `target.environment()`, asked once by the caller
+    occasion: str = "search",  # which of several measurements of the same thing
+    how: str = "measure",  # the target's method that measures
+    **options,  # handed to that method
 ) -> tuple[Measurement | None, float]:  # None if it failed; the seconds that measuring took
     "The measurement from the store, or made now and filed before it is returned."
     key = _key(a, workload, target, environment, occasion)
     if not _find(store, key):
         start, made, error = time.perf_counter(), None, None
-        try: made = getattr(target, how)(a, workload, **options)
-        except (RuntimeError, MemoryError, ValueError) as e: error = f"{type(e).__name__}: {e}"
+        try:
+            made = getattr(target, how)(a, workload, **options)
+        except (RuntimeError, MemoryError, ValueError) as e:
+            error = f"{type(e).__name__}: {e}"
         seconds = time.perf_counter() - start
-        store._run("insert or ignore into measurement values (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*key, a.to_json(), made and made.to_json(), error, seconds))
-    body, seconds = _find(store, key)      # what is filed counts, also if another process was faster
+        store._run(
+            "insert or ignore into measurement values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*key, a.to_json(), made and made.to_json(), error, seconds),
+        )
+    body, seconds = _find(store, key)  # what is filed counts, also if another process was faster
     return body and Measurement.from_json(body), seconds
 
 # %% ../../nbs/profiler/02_store.ipynb #0ed1b598
 def rows(store: Store) -> list[dict]:
     "Everything in the store: one dict a measurement, with `error` set on those that failed."
     found = store._run("select occasion, target, workload, candidate, body, error, seconds from measurement").fetchall()
-    return [dict(zip(("occasion", "target", "workload", "architecture", "measurement", "error", "seconds"),
-                     (o, t, Workload(**json.loads(w)), Architecture.from_json(c), b and Measurement.from_json(b), e, s))) for o, t, w, c, b, e, s in found]
+    return [
+        dict(
+            zip(
+                ("occasion", "target", "workload", "architecture", "measurement", "error", "seconds"),
+                (o, t, Workload(**json.loads(w)), Architecture.from_json(c), b and Measurement.from_json(b), e, s),
+            )
+        )
+        for o, t, w, c, b, e, s in found
+    ]
 
 # %% ../../nbs/profiler/02_store.ipynb #2a8f04da
 def write(path: Path, content: Callable):
@@ -117,4 +157,5 @@ def write(path: Path, content: Callable):
     try:
         content(temporary)
         os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)

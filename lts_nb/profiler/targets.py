@@ -17,15 +17,17 @@ from .timing import Effort, Measurement, WeightBuffer, Workload, describe_machin
 @dataclass
 class TorchCPU:
     "Runs models with PyTorch in this process."
-    threads: int = 1           # torch threads, at most the machine's cores
-    dtype: str = "float32"     # of weights and activations: "float32" or "bfloat16"
+
+    threads: int = 1  # torch threads, at most the machine's cores
+    dtype: str = "float32"  # of weights and activations: "float32" or "bfloat16"
     name: str = field(default="torch-cpu", init=False)
     _buffer: WeightBuffer | None = field(default=None, init=False, repr=False, compare=False)
-    _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)   # an architecture and its model
+    _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)  # an architecture and its model
 
     def __post_init__(self):
         self.threads = whole("threads", self.threads, 1, os.cpu_count())
-        if self.dtype not in ("float32", "bfloat16"): raise ValueError(f"dtype={self.dtype!r}: must be 'float32' or 'bfloat16'")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype={self.dtype!r}: must be 'float32' or 'bfloat16'")
 
     @property
     def key(self) -> str:
@@ -36,21 +38,26 @@ class TorchCPU:
         "The machine and versions behind its measurements."
         return describe_machine()
 
-    def reserve(self,
-        archs,           # that will be measured
+    def reserve(
+        self,
+        archs,  # that will be measured
         spare: int = 0,  # further bytes, for `place`; as many of them as half of the memory leaves
     ) -> int:  # bytes to spare that the buffer really has
         "Make the weight buffer large enough for all of `archs` at once instead of growing it step by step."
         n_bytes = max(count(a).total for a in archs) * (4 if self.dtype == "float32" else 2) * 5 // 4 + 2**21
         free = describe_machine()["memory_bytes"]
-        if free and n_bytes > free // 2: raise ValueError(f"weights={n_bytes/1e6:,.0f} MB: must be at most half of this machine's {free/1e6:,.0f} MB of memory")
+        if free and n_bytes > free // 2:
+            raise ValueError(
+                f"weights={n_bytes / 1e6:,.0f} MB: must be at most half of this machine's {free / 1e6:,.0f} MB of memory"
+            )
         spare = min(spare, free // 2 - n_bytes) if free else spare
         if self._buffer is None or self._buffer.data.nbytes < n_bytes + spare:
-            self._buffer = None                      # the old one goes before the new one comes
+            self._buffer = None  # the old one goes before the new one comes
             self._buffer = WeightBuffer(n_bytes + spare, self.dtype)
         return spare
 
-    def measure(self,
+    def measure(
+        self,
         a: Architecture,
         workload: Workload = Workload(),
         effort: Effort = Effort(),
@@ -58,16 +65,18 @@ class TorchCPU:
     ) -> Measurement:
         "Latency and peak memory of an architecture. Raises `ValueError` if the workload or the memory does not fit."
         workload.check(a.max_len)
-        return measure(self._lend(a, 0.), workload, self.threads, effort, memory)
+        return measure(self._lend(a, 0.0), workload, self.threads, effort, memory)
 
-    def measure_parts(self,
+    def measure_parts(
+        self,
         a: Architecture,
         workload: Workload = Workload(),
         effort: Effort = Effort(),
-        place: float = 0.,   # where in the buffer the weights lie, from 0 to 1; another place is other memory
+        place: float = 0.0,  # where in the buffer the weights lie, from 0 to 1; another place is other memory
     ) -> Measurement:  # as the profiler's `measure_parts`
         "Time an architecture part by part. Raises `ValueError` like `measure`."
         from lts_nb.models.build import halves
+
         workload.check(a.max_len)
         model = self._lend(a, place)
         return measure_parts(model, halves(model), workload, self.threads, effort)
@@ -75,8 +84,10 @@ class TorchCPU:
     def _lend(self, a, place):
         "The model of an architecture with weights from the buffer; that of the last one is kept."
         from lts_nb.models.build import build
+
         self.reserve([a])
-        if self._built[0] != a: self._built = a, build(a, device="meta")
+        if self._built[0] != a:
+            self._built = a, build(a, device="meta")
         values = len(self._buffer.data) - count(a).total * 5 // 4 - 2**19
         return self._buffer.lend(self._built[1], int(place * max(values, 0)) // 64 * 64)
 
@@ -85,13 +96,20 @@ def describe(target) -> dict:
     "What `get_target` makes it from again: `name`, `threads`, `dtype`."
     return dict(name=target.name, threads=target.threads, dtype=target.dtype)
 
+
 TARGETS = {"torch-cpu": TorchCPU}
 
+
 def get_target(
-    name: str,   # a key of `TARGETS`
-    **options,   # of that target, such as `threads` and `dtype`
+    name: str,  # a key of `TARGETS`
+    **options,  # of that target, such as `threads` and `dtype`
 ) -> TorchCPU:
     "A target by name. Raises `ValueError` if there is none of that name or it does not take an option."
-    if name not in TARGETS: raise ValueError(f"target={name!r}: must be one of {', '.join(TARGETS)}")
-    try: return TARGETS[name](**options)
-    except TypeError: raise ValueError(f"target {name!r}: unknown option among {', '.join(options)}; it takes threads and dtype") from None
+    if name not in TARGETS:
+        raise ValueError(f"target={name!r}: must be one of {', '.join(TARGETS)}")
+    try:
+        return TARGETS[name](**options)
+    except TypeError:
+        raise ValueError(
+            f"target {name!r}: unknown option among {', '.join(options)}; it takes threads and dtype"
+        ) from None

@@ -21,34 +21,49 @@ from ..space.architecture import Architecture, from_fields, read_json, whole
 @dataclass(frozen=True)
 class Workload:
     "One request. Raises `ValueError` naming the field."
+
     batch_size: int = 1
     prompt_len: int = 192  # LTS's sequence length
-    new_tokens: int = 0    # decoding steps after the prompt
-    logits: str = "last"   # positions of the prompt that get logits: "last" or "all"
+    new_tokens: int = 0  # decoding steps after the prompt
+    logits: str = "last"  # positions of the prompt that get logits: "last" or "all"
 
     def __post_init__(self):
-        for k, low in (("batch_size", 1), ("prompt_len", 1), ("new_tokens", 0)): object.__setattr__(self, k, whole(k, getattr(self, k), low, 2**20))
-        if self.logits not in ("last", "all"): raise ValueError(f"logits={self.logits!r}: must be 'last' or 'all'")
+        for k, low in (("batch_size", 1), ("prompt_len", 1), ("new_tokens", 0)):
+            object.__setattr__(self, k, whole(k, getattr(self, k), low, 2**20))
+        if self.logits not in ("last", "all"):
+            raise ValueError(f"logits={self.logits!r}: must be 'last' or 'all'")
 
     def check(self, max_len: int):
         "Raise `ValueError` if a model of `max_len` positions cannot run this."
         if (n := self.prompt_len + self.new_tokens) > max_len:
-            raise ValueError(f"prompt_len + new_tokens={n}: must be at most max_len={max_len}, the positions of the model")
+            raise ValueError(
+                f"prompt_len + new_tokens={n}: must be at most max_len={max_len}, the positions of the model"
+            )
 
 # %% ../../nbs/profiler/00_timing.ipynb #ab39a68b
 def last_level_cache() -> int | None:
     "Bytes of the largest CPU cache, None if the system does not tell."
     unit = {"K": 2**10, "M": 2**20, "G": 2**30}
     sizes = [p.read_text().strip() for p in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    if sizes: return max(int(s[:-1]) * unit[s[-1]] if s[-1] in unit else int(s) for s in sizes)
+    if sizes:
+        return max(int(s[:-1]) * unit[s[-1]] if s[-1] in unit else int(s) for s in sizes)
     return None
+
 
 def cpu_name() -> str:
     "The processor as the system calls it."
     if Path("/proc/cpuinfo").exists():
-        names = [l.split(":", 1)[1].strip() for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("model name")]
-        if names: return names[0]
-    if sys.platform == "darwin": return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout.strip()
+        names = [
+            l.split(":", 1)[1].strip()
+            for l in Path("/proc/cpuinfo").read_text().splitlines()
+            if l.startswith("model name")
+        ]
+        if names:
+            return names[0]
+    if sys.platform == "darwin":
+        return subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True
+        ).stdout.strip()
     return platform.processor() or platform.machine()
 
 # %% ../../nbs/profiler/00_timing.ipynb #a998872f
@@ -56,38 +71,57 @@ def describe_machine() -> dict:
     "Processor, cores, memory, caches, system and the versions of what computes."
     pages = {k: os.sysconf(k) for k in ("SC_PAGE_SIZE", "SC_PHYS_PAGES")} if hasattr(os, "sysconf") else {}
     memory = pages["SC_PAGE_SIZE"] * pages["SC_PHYS_PAGES"] if pages else None
-    return dict(cpu=cpu_name(), cores=os.cpu_count(), memory_bytes=memory, last_level_cache_bytes=last_level_cache(),
-                system=platform.system(), arch=platform.machine(), python=platform.python_version(),
-                **{k: version(k) for k in ("torch", "transformers", "numpy")})
+    return dict(
+        cpu=cpu_name(),
+        cores=os.cpu_count(),
+        memory_bytes=memory,
+        last_level_cache_bytes=last_level_cache(),
+        system=platform.system(),
+        arch=platform.machine(),
+        python=platform.python_version(),
+        **{k: version(k) for k in ("torch", "transformers", "numpy")},
+    )
 
 # %% ../../nbs/profiler/00_timing.ipynb #97422ebd
 class WeightBuffer:
     "One block of ordinary random numbers that models take their weights from."
-    def __init__(self,
-        n_bytes: int,              # room for the largest model
-        dtype: str = "float32",    # of the weights: "float32" or "bfloat16"
+
+    def __init__(
+        self,
+        n_bytes: int,  # room for the largest model
+        dtype: str = "float32",  # of the weights: "float32" or "bfloat16"
     ):
         import torch
-        tile = torch.randn(2**20, generator=torch.Generator().manual_seed(0)).mul_(.02).to(getattr(torch, dtype))
+
+        tile = torch.randn(2**20, generator=torch.Generator().manual_seed(0)).mul_(0.02).to(getattr(torch, dtype))
         self.data = tile.repeat(n_bytes // tile.nbytes + 1)
 
-    def lend(self,
-        model,           # a module on the "meta" device
+    def lend(
+        self,
+        model,  # a module on the "meta" device
         start: int = 0,  # first value to use; another start reads other memory
     ):  # the same module, its parameters views of the buffer
         "Give every parameter its place in the buffer, 64-byte aligned; tied parameters stay tied. Raises `ValueError` if it does not fit."
         import torch
+
         done = {}
         for module in model.modules():
             for name, p in module._parameters.items():
-                if p is None: continue
+                if p is None:
+                    continue
                 if p not in done:
-                    if start + p.numel() > len(self.data): raise ValueError(f"model: needs more than the buffer's {self.data.nbytes:,} bytes")
-                    done[p] = torch.nn.Parameter(self.data[start:start + p.numel()].view(p.shape), requires_grad=False)
+                    if start + p.numel() > len(self.data):
+                        raise ValueError(f"model: needs more than the buffer's {self.data.nbytes:,} bytes")
+                    done[p] = torch.nn.Parameter(
+                        self.data[start : start + p.numel()].view(p.shape), requires_grad=False
+                    )
                     start += -(-p.numel() // 64) * 64
                 module._parameters[name] = done[p]
             for name, b in module._buffers.items():
-                if b is not None and b.is_meta: module._buffers[name] = self.data[:b.numel()].view(b.shape).to(b.dtype)   # frequencies of rotary positions: any will do
+                if b is not None and b.is_meta:
+                    module._buffers[name] = (
+                        self.data[: b.numel()].view(b.shape).to(b.dtype)
+                    )  # frequencies of rotary positions: any will do
         return model
 
 # %% ../../nbs/profiler/00_timing.ipynb #2c2add41
@@ -95,40 +129,57 @@ def live_peak(
     run,  # a function that runs the model once; what it returns is dropped
 ) -> int:  # bytes at the worst moment, beyond what was alive before
     "True peak of live bytes that `run` allocates on the CPU, from the profiler's record of allocations and releases."
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")   # or libkineto writes to the terminal
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or libkineto writes to the terminal
     from torch.profiler import ProfilerActivity, profile
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p: run()
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p:
+        run()
     events = [(e.start_ns(), e.nbytes()) for e in p.profiler.kineto_results.events() if e.name() == "[memory]"]
     change = np.array([n for _, n in sorted(events, key=lambda e: e[0])], np.int64)
     return int(max(change.cumsum().max(initial=0), 0))
 
 # %% ../../nbs/profiler/00_timing.ipynb #b7ad954b
 def request(
-    model,               # a causal language model
+    model,  # a causal language model
     workload: Workload,
-    clock=lambda: 0.,    # called before, between and after the two phases
-    after=lambda cache: None,   # called in the end with the KV cache, None if there is none
+    clock=lambda: 0.0,  # called before, between and after the two phases
+    after=lambda cache: None,  # called in the end with the KV cache, None if there is none
 ) -> tuple:  # the clock's three readings
     "Run one request: the prompt, then each new token from the cache. Tokens are arbitrary but fixed."
     import torch
+
     vocab, w = model.config.vocab_size, workload
-    tokens = (torch.arange(w.batch_size * (w.prompt_len + w.new_tokens), device=model.device) * 7919 % vocab).view(w.batch_size, -1)
+    tokens = (torch.arange(w.batch_size * (w.prompt_len + w.new_tokens), device=model.device) * 7919 % vocab).view(
+        w.batch_size, -1
+    )
     keep, cache = (1, True) if w.logits == "last" else (0, w.new_tokens > 0)
     with torch.inference_mode():
         start = clock()
-        out = model(tokens[:, :w.prompt_len], use_cache=cache, logits_to_keep=keep)
+        out = model(tokens[:, : w.prompt_len], use_cache=cache, logits_to_keep=keep)
         past, out, read = out.past_key_values, None, clock()
         for i in range(w.prompt_len, w.prompt_len + w.new_tokens):
-            model(tokens[:, i:i+1], past_key_values=past, use_cache=True, logits_to_keep=1)
+            model(tokens[:, i : i + 1], past_key_values=past, use_cache=True, logits_to_keep=1)
         end = clock()
     after(past)
     return start, read, end
+
 
 def tensor_bytes(
     cache,  # of transformers, or None
 ) -> int:
     "Bytes of all tensors that a KV cache holds, whatever its layers are: keys and values, or the state of a convolution."
-    def flat(x): return [t for v in x for t in flat(v)] if isinstance(x, (list, tuple)) else [t for v in x.values() for t in flat(v)] if isinstance(x, dict) else [x] if hasattr(x, "nbytes") else []
+
+    def flat(x):
+        return (
+            [t for v in x for t in flat(v)]
+            if isinstance(x, (list, tuple))
+            else [t for v in x.values() for t in flat(v)]
+            if isinstance(x, dict)
+            else [x]
+            if hasattr(x, "nbytes")
+            else []
+        )
+
     return sum(t.nbytes for layer in getattr(cache, "layers", ()) for t in flat(vars(layer)))
 
 # %% ../../nbs/profiler/00_timing.ipynb #a42a8e44
@@ -136,59 +187,77 @@ def resident_growth(
     run,  # a function that runs the model once
 ) -> int | None:  # bytes; None where the system cannot tell
     "By how much the process's resident set grew at most while `run` ran (Linux)."
-    def kilobytes(key): return next(int(l.split()[1]) for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(key))
+
+    def kilobytes(key):
+        return next(int(l.split()[1]) for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(key))
+
     try:
-        with contextlib.suppress(AttributeError, TypeError): ctypes.CDLL(None).malloc_trim(0)   # hand freed memory back, or nothing would grow
+        with contextlib.suppress(AttributeError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)  # hand freed memory back, or nothing would grow
         before = kilobytes("VmRSS:")
         Path("/proc/self/clear_refs").write_text("5")
         run()
         return (kilobytes("VmHWM:") - before) * 1024
-    except (OSError, StopIteration): run(); return None
+    except (OSError, StopIteration):
+        run()
+        return None
 
 # %% ../../nbs/profiler/00_timing.ipynb #c2f7cdde
 def now() -> np.ndarray:
     "Wall clock and CPU time of this thread, seconds, `(2,)`."
     return np.array([time.perf_counter(), time.thread_time()])
 
+
 @contextlib.contextmanager
 def quiet(threads: int):
     "Within it: so many torch threads and no garbage collection; both as before afterwards."
     import torch
+
     before, collecting = torch.get_num_threads(), gc.isenabled()
-    torch.set_num_threads(threads); gc.disable()
-    try: yield
+    torch.set_num_threads(threads)
+    gc.disable()
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
-        if collecting: gc.enable()
+        if collecting:
+            gc.enable()
 
 # %% ../../nbs/profiler/00_timing.ipynb #a1088aee
 @dataclass(frozen=True)
 class Effort:
     "How long to measure."
-    warmup: int = 8              # at most so many requests before timing
-    steady: float = .03          # warm-up ends when two consecutive requests differ by less than this
-    repetitions: int = 7         # at least so many timed requests
-    seconds: float = .5          # and at least so long, wall time
+
+    warmup: int = 8  # at most so many requests before timing
+    steady: float = 0.03  # warm-up ends when two consecutive requests differ by less than this
+    repetitions: int = 7  # at least so many timed requests
+    seconds: float = 0.5  # and at least so long, wall time
+
 
 def timed(
-    run,              # `run(clock)` runs one request and returns three readings of the clock
-    reference,        # a function: the fixed kernel that is timed beside it
+    run,  # `run(clock)` runs one request and returns three readings of the clock
+    reference,  # a function: the fixed kernel that is timed beside it
     effort: Effort = Effort(),
-    clock=now,        # returns `(2,)`: wall and thread CPU time
+    clock=now,  # returns `(2,)`: wall and thread CPU time
 ) -> dict:  # `prefill_s`, `decode_s`, `reference_s`: each a list of [wall, CPU] pairs, one a repetition
     "Warm up until stable, then time repetitions."
+
     def sample():
         start, read, end = run(clock)
         return read - start, end - read
+
     last = np.inf
     for _ in range(effort.warmup):
         total = sum(sample())[0]
-        if abs(total - last) < effort.steady * total: break
+        if abs(total - last) < effort.steady * total:
+            break
         last = total
     phases, kernel, began = [], [], clock()[0]
     while len(phases) < effort.repetitions or clock()[0] - began < effort.seconds:
         phases.append(sample())
-        start = clock(); reference(); kernel.append(clock() - start)
+        start = clock()
+        reference()
+        kernel.append(clock() - start)
     prefill, decode = np.array(phases).transpose(1, 0, 2)
     return dict(prefill_s=prefill.tolist(), decode_s=decode.tolist(), reference_s=np.array(kernel).tolist())
 
@@ -196,45 +265,58 @@ def timed(
 @dataclass(frozen=True)
 class Measurement:
     "What one architecture cost on one target: medians, spread and every raw sample. Times in seconds, sizes in bytes."
-    latency_s: float             # median time of the whole request
-    prefill_s: float             # median time of the prompt
-    decode_s: float | None       # median time of one new token, over the contexts of this request; None without new tokens
-    spread: float                # interquartile range of the latency / its median
-    latency_clock: str           # "thread_cpu" or "wall": the clock behind the three times
+
+    latency_s: float  # median time of the whole request
+    prefill_s: float  # median time of the prompt
+    decode_s: float | None  # median time of one new token, over the contexts of this request; None without new tokens
+    spread: float  # interquartile range of the latency / its median
+    latency_clock: str  # "thread_cpu" or "wall": the clock behind the three times
     weight_bytes: int
-    peak_bytes: int              # true peak of live bytes: weights, cache, activations
-    rss_bytes: int | None        # weights + growth of the resident set; None where the system cannot tell
-    samples: dict = field(repr=False)       # what `timed` returned: raw [wall, CPU] pairs
-    environment: dict = field(repr=False)   # the machine
-    kv_cache_bytes: int | None = None       # of the cache that is left in the end, really counted; None where memory was not measured
+    peak_bytes: int  # true peak of live bytes: weights, cache, activations
+    rss_bytes: int | None  # weights + growth of the resident set; None where the system cannot tell
+    samples: dict = field(repr=False)  # what `timed` returned: raw [wall, CPU] pairs
+    environment: dict = field(repr=False)  # the machine
+    kv_cache_bytes: int | None = (
+        None  # of the cache that is left in the end, really counted; None where memory was not measured
+    )
 
     @property
     def reference_s(self) -> float:
         "Median time of the reference kernel beside it, by the same clock."
         return float(np.median(self.samples["reference_s"], 0)[("wall", "thread_cpu").index(self.latency_clock)])
 
-    def to_json(self) -> str: return json.dumps({"format": "lts_nb.measurement", "version": 1} | asdict(self))
+    def to_json(self) -> str:
+        return json.dumps({"format": "lts_nb.measurement", "version": 1} | asdict(self))
+
     @classmethod
-    def from_json(cls, text: str) -> "Measurement": return from_fields(cls, "measurement", read_json(text, "measurement", 1))
+    def from_json(cls, text: str) -> "Measurement":
+        return from_fields(cls, "measurement", read_json(text, "measurement", 1))
 
 # %% ../../nbs/profiler/00_timing.ipynb #f275b0ac
 def summarize(
-    samples: dict,      # of `timed`
+    samples: dict,  # of `timed`
     workload: Workload,
-    clock: str,         # "wall" or "thread_cpu"
+    clock: str,  # "wall" or "thread_cpu"
 ) -> dict:  # `latency_s`, `prefill_s`, `decode_s`, `spread`, `latency_clock`
     "Medians and spread of raw samples."
     prefill, decode = (np.array(samples[k])[:, ("wall", "thread_cpu").index(clock)] for k in ("prefill_s", "decode_s"))
-    low, mid, high = np.quantile(prefill + decode, (.25, .5, .75))
-    return dict(latency_s=float(mid), prefill_s=float(np.median(prefill)), spread=float((high - low) / mid), latency_clock=clock,
-                decode_s=float(np.median(decode)) / workload.new_tokens if workload.new_tokens else None)
+    low, mid, high = np.quantile(prefill + decode, (0.25, 0.5, 0.75))
+    return dict(
+        latency_s=float(mid),
+        prefill_s=float(np.median(prefill)),
+        spread=float((high - low) / mid),
+        latency_clock=clock,
+        decode_s=float(np.median(decode)) / workload.new_tokens if workload.new_tokens else None,
+    )
 
 # %% ../../nbs/profiler/00_timing.ipynb #04fdfe35
 def reference_kernel():
     "A fixed product of two 512×512 float32 matrices, to be timed beside a model."
     import torch
-    a = torch.full((512, 512), .5)
+
+    a = torch.full((512, 512), 0.5)
     return lambda: a @ a
+
 
 def cpu_clock(threads: int) -> str:
     "The clock that counts: thread CPU time on one thread, wall time otherwise and on Windows, where CPU time moves in steps of 16 ms."
@@ -242,11 +324,11 @@ def cpu_clock(threads: int) -> str:
 
 # %% ../../nbs/profiler/00_timing.ipynb #999773f5
 def measure(
-    model,                     # a causal language model on the CPU
+    model,  # a causal language model on the CPU
     workload: Workload = Workload(),
     threads: int = 1,
     effort: Effort = Effort(),
-    memory: bool = True,       # measure memory too; False where it is known from an earlier measurement
+    memory: bool = True,  # measure memory too; False where it is known from an earlier measurement
 ) -> Measurement:
     "Latency and peak memory of a model that is in memory. Raises `ValueError` if it has too few positions."
     workload.check(model.config.max_position_embeddings)
@@ -254,10 +336,17 @@ def measure(
     weights = sum(p.nbytes for p in model.parameters())
     run, caches = lambda: request(model, workload, after=lambda c: caches.append(tensor_bytes(c))), [None]
     with quiet(threads):
-        grown, peak = (resident_growth(run), live_peak(run)) if memory else (None, 0)     # these two runs warm up as well
+        grown, peak = (resident_growth(run), live_peak(run)) if memory else (None, 0)  # these two runs warm up as well
         samples = timed(lambda clock: request(model, workload, clock), reference_kernel(), effort)
-    return Measurement(weight_bytes=weights, peak_bytes=weights + peak, kv_cache_bytes=caches[-1], rss_bytes=None if grown is None else weights + grown,
-                       samples=samples, environment=describe_machine(), **summarize(samples, workload, cpu_clock(threads)))
+    return Measurement(
+        weight_bytes=weights,
+        peak_bytes=weights + peak,
+        kv_cache_bytes=caches[-1],
+        rss_bytes=None if grown is None else weights + grown,
+        samples=samples,
+        environment=describe_machine(),
+        **summarize(samples, workload, cpu_clock(threads)),
+    )
 
 # %% ../../nbs/profiler/00_timing.ipynb #61e6dd37
 @contextlib.contextmanager
@@ -268,35 +357,47 @@ def watched(
     "Within it: reads the clock whenever the forward pass enters one of `marks`."
     seen = []
     hooks = [m.register_forward_pre_hook(lambda *_: seen.append(clock())) for m in marks]
-    try: yield seen
+    try:
+        yield seen
     finally:
-        for h in hooks: h.remove()
+        for h in hooks:
+            h.remove()
+
 
 def split_parts(
-    seen: list,       # `marks` readings for each forward pass
-    start, end,       # readings around those passes
+    seen: list,  # `marks` readings for each forward pass
+    start,
+    end,  # readings around those passes
     n_marks: int,
-) -> np.ndarray:  # `(passes, n_marks, 2)`: from each mark to the next; last, what is outside, up to the next pass's first mark
+) -> (
+    np.ndarray
+):  # `(passes, n_marks, 2)`: from each mark to the next; last, what is outside, up to the next pass's first mark
     "Seconds of each part of each forward pass; they add up to `end - start`."
     t = np.array(seen).reshape(-1, n_marks, 2)
     outside = np.diff(np.concatenate([t[:, 0], t[:1, 0] + (end - start)]), axis=0) - (t[:, -1] - t[:, 0])
     return np.concatenate([np.diff(t, axis=1), outside[:, None]], 1)
 
+
 def mark_seconds(clock=now, n: int = 300) -> np.ndarray:
     "What one reading costs the model, `(2,)`: a module that does nothing, with and without it."
     import torch
+
     nothing, took = torch.nn.Identity(), []
+
     def calls():
         start = clock()
-        for _ in range(n): nothing(None)
+        for _ in range(n):
+            nothing(None)
         return clock() - start
+
     plain = calls()
-    with watched([nothing], clock): return np.maximum(calls() - plain, 0) / n
+    with watched([nothing], clock):
+        return np.maximum(calls() - plain, 0) / n
 
 # %% ../../nbs/profiler/00_timing.ipynb #e393a2b6
 def measure_parts(
     model,
-    marks: list,              # modules that begin a part, of `halves`
+    marks: list,  # modules that begin a part, of `halves`
     workload: Workload,
     threads: int = 1,
     effort: Effort = Effort(),
@@ -304,14 +405,31 @@ def measure_parts(
     "Time a request part by part; memory is not measured."
     workload.check(model.config.max_position_embeddings)
     at, rows = ("wall", "thread_cpu").index(cpu_clock(threads)), []
+
     def run(clock):
-        with watched(marks, clock) as seen: start, read, end = request(model, workload, clock)
+        with watched(marks, clock) as seen:
+            start, read, end = request(model, workload, clock)
         n = len(marks)
-        rows.append(np.concatenate([split_parts(s, *ends, n)[..., at] for s, *ends in ((seen[:n], start, read), (seen[n:], read, end)) if s]))
+        rows.append(
+            np.concatenate(
+                [
+                    split_parts(s, *ends, n)[..., at]
+                    for s, *ends in ((seen[:n], start, read), (seen[n:], read, end))
+                    if s
+                ]
+            )
+        )
         return start, read, end
+
     with quiet(threads):
         samples = timed(run, reference_kernel(), effort)
-        parts = np.maximum(np.array(rows[-len(samples["prefill_s"]):]) - mark_seconds()[at], 0)
+        parts = np.maximum(np.array(rows[-len(samples["prefill_s"]) :]) - mark_seconds()[at], 0)
     weights = sum(p.nbytes for p in model.parameters())
-    return Measurement(weight_bytes=weights, peak_bytes=weights, rss_bytes=None, samples=samples | {"parts_s": parts.tolist()}, environment=describe_machine(),
-                       **summarize(samples, workload, cpu_clock(threads)))
+    return Measurement(
+        weight_bytes=weights,
+        peak_bytes=weights,
+        rss_bytes=None,
+        samples=samples | {"parts_s": parts.tolist()},
+        environment=describe_machine(),
+        **summarize(samples, workload, cpu_clock(threads)),
+    )

@@ -38,108 +38,174 @@ from ..profiler.targets import describe, get_target
 # %% ../../nbs/searches/00_search.ipynb #4b99927a
 LIMITS = ("max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params")
 
+
 def check_limits(limits: dict) -> dict:
     "Positive numbers by name, those that are None left out. Raises `ValueError`."
     limits = {k: v for k, v in limits.items() if v is not None}
     for k, v in limits.items():
-        if k not in LIMITS: raise ValueError(f"limits: unknown {k!r}; known are {', '.join(LIMITS)}")
-        if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < math.inf: raise ValueError(f"{k}={v!r}: must be a number above 0")
+        if k not in LIMITS:
+            raise ValueError(f"limits: unknown {k!r}; known are {', '.join(LIMITS)}")
+        if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < math.inf:
+            raise ValueError(f"{k}={v!r}: must be a number above 0")
     return limits
 
+
 def acceptable(
-    limits: dict,        # of `LIMITS`
+    limits: dict,  # of `LIMITS`
     workload: Workload,
     bytes_per_value: int = 4,  # 2 for bfloat16
 ) -> Callable:  # Population -> booleans `(n,)`
     "The checks that cost nothing, as a function for `evolve`."
+
     def accept(P):
         n, m = count(P).decoder, peak_bytes(P, **asdict(workload), bytes_per_value=bytes_per_value)
-        return (n >= limits.get("min_decoder_params", 0)) & (n <= limits.get("max_decoder_params", math.inf)) & (m <= limits.get("max_peak_bytes", math.inf))
+        return (
+            (n >= limits.get("min_decoder_params", 0))
+            & (n <= limits.get("max_decoder_params", math.inf))
+            & (m <= limits.get("max_peak_bytes", math.inf))
+        )
+
     return accept
 
 # %% ../../nbs/searches/00_search.ipynb #eec27321
 def extremes(space: SearchSpace) -> Population:
     "Homogeneous members at the ends of every list of choices."
     both = lambda v: {v[0], v[-1]}
-    return Population.of([replace(assembled(space, d, (f,)*L, (m,)*L, e, space.max_len), share=tuple(i//g for i in range(L)) if g > 1 else None)
-                          for d in space.d_model for L in both(space.n_layer) for f in both(space.inners(d)) for m in both([m for m in space.mixers(d) if m[0]])
-                          for e in both(space.embeddings(d)) for g in both(space.groups(L))], space.max_layer)
+    return Population.of(
+        [
+            replace(
+                assembled(space, d, (f,) * L, (m,) * L, e, space.max_len),
+                share=tuple(i // g for i in range(L)) if g > 1 else None,
+            )
+            for d in space.d_model
+            for L in both(space.n_layer)
+            for f in both(space.inners(d))
+            for m in both([m for m in space.mixers(d) if m[0]])
+            for e in both(space.embeddings(d))
+            for g in both(space.groups(L))
+        ],
+        space.max_layer,
+    )
+
 
 def check_feasible(space: SearchSpace, accept: Callable, workload: Workload, limits: dict):
     "Raise `ValueError` if no member passes the free checks, naming the ranges of the space."
     some = space.sample(2000, 0)
     ends = extremes(space)
-    if accept(some).any() or accept(ends).any(): return
+    if accept(some).any() or accept(ends).any():
+        return
     n, m = count(ends).decoder, peak_bytes(ends, **asdict(workload))
     told = ", ".join(f"{k}={v:g}" for k, v in limits.items() if k != "max_latency_s")
-    raise ValueError(f"limits {told}: leave no architecture; in this space decoder_params go from {n.min():,} to {n.max():,} and peak_bytes from {m.min():,} to {m.max():,}")
+    raise ValueError(
+        f"limits {told}: leave no architecture; in this space decoder_params go from {n.min():,} to {n.max():,} and peak_bytes from {m.min():,} to {m.max():,}"
+    )
 
 # %% ../../nbs/searches/00_search.ipynb #098c0254
 PROXIES = dict(decoder_params="decoder_params", total_params="total_params", depth="n_layer", width="d_model")
-"What may stand for quality besides a loss law: name -> its column, the more the better.";
+"What may stand for quality besides a loss law: name -> its column, the more the better."
+
 
 @dataclass(frozen=True)
 class Quality:
     "What stands for quality; called like a quality of the exact search, it says what to minimise."
+
     column: str = "decoder_params"  # of the tables
-    law: LossLaw | None = None      # whose predictions they are
+    law: LossLaw | None = None  # whose predictions they are
 
     def __call__(self, n_layer, d_model, decoder_params, total_params) -> np.ndarray:
-        if self.law: return np.round(self.law(n_layer, d_model, decoder_params, total_params), 9)   # further digits depend on how many are asked at once
-        return -np.asarray(dict(n_layer=n_layer, d_model=d_model, decoder_params=decoder_params, total_params=total_params)[self.column], float)
+        if self.law:
+            return np.round(
+                self.law(n_layer, d_model, decoder_params, total_params), 9
+            )  # further digits depend on how many are asked at once
+        return -np.asarray(
+            dict(n_layer=n_layer, d_model=d_model, decoder_params=decoder_params, total_params=total_params)[
+                self.column
+            ],
+            float,
+        )
 
     @property
-    def goal(self) -> str: return "decoder_params" if self.column == "decoder_params" else "quality"     # its name among objectives
-    def of(self, P: Population) -> np.ndarray: n = count(P); return self(*map(wide, (P.n_layer, P.d_model, n.decoder, n.total)))
-    def read(self, frame): return frame[self.column] * (1 if self.law else -1)      # the same of a table, or of a row
-    def columns(self, archs: list) -> dict: return {self.column: self.of(Population.of(archs))} if self.law else {}
-    def scaled(self, q): return np.exp(q) if self.law else q      # whose ratios mean something: perplexities, not losses
-    def __str__(self): return f"predicted loss ({self.law})" if self.law else self.column
+    def goal(self) -> str:
+        return "decoder_params" if self.column == "decoder_params" else "quality"  # its name among objectives
+
+    def of(self, P: Population) -> np.ndarray:
+        n = count(P)
+        return self(*map(wide, (P.n_layer, P.d_model, n.decoder, n.total)))
+
+    def read(self, frame):
+        return frame[self.column] * (1 if self.law else -1)  # the same of a table, or of a row
+
+    def columns(self, archs: list) -> dict:
+        return {self.column: self.of(Population.of(archs))} if self.law else {}
+
+    def scaled(self, q):
+        return np.exp(q) if self.law else q  # whose ratios mean something: perplexities, not losses
+
+    def __str__(self):
+        return f"predicted loss ({self.law})" if self.law else self.column
 
 # %% ../../nbs/searches/00_search.ipynb #3045eac9
 def as_proxy(
     given,  # None, one of `PROXIES`, a `LossLaw`, or the path of its file
 ) -> str | dict | None:
     "The same as `run.json` keeps it. Raises `ValueError`."
-    if given is None or isinstance(given, str) and given in PROXIES: return given
-    try: text = given.to_json() if hasattr(given, "to_json") else Path(given).read_text(encoding="utf-8")
-    except (OSError, TypeError, ValueError) as e: raise ValueError(f"proxy={str(given)!r}: must be one of {', '.join(PROXIES)}, or the path of a loss law ({getattr(e, 'strerror', None) or 'this is no text file'})") from None
-    try: return json.loads(LossLaw.from_json(text).to_json())
-    except ValueError as e: raise ValueError(f"proxy={str(given)!r}: {e}") from None
+    if given is None or isinstance(given, str) and given in PROXIES:
+        return given
+    try:
+        text = given.to_json() if hasattr(given, "to_json") else Path(given).read_text(encoding="utf-8")
+    except (OSError, TypeError, ValueError) as e:
+        raise ValueError(
+            f"proxy={str(given)!r}: must be one of {', '.join(PROXIES)}, or the path of a loss law ({getattr(e, 'strerror', None) or 'this is no text file'})"
+        ) from None
+    try:
+        return json.loads(LossLaw.from_json(text).to_json())
+    except ValueError as e:
+        raise ValueError(f"proxy={str(given)!r}: {e}") from None
+
 
 def quality_of(proxy: str | dict) -> Quality:
     "What `as_proxy` gave, ready for use. Raises `ValueError`."
-    return Quality(PROXIES[proxy]) if isinstance(proxy, str) and proxy in PROXIES else Quality("predicted_loss", LossLaw.from_json(json.dumps(proxy)))
+    return (
+        Quality(PROXIES[proxy])
+        if isinstance(proxy, str) and proxy in PROXIES
+        else Quality("predicted_loss", LossLaw.from_json(json.dumps(proxy)))
+    )
 
 # %% ../../nbs/searches/00_search.ipynb #f2b85cc5
 def check_quality(quality: Quality, space: SearchSpace):
     "Raise `ValueError` for a law that predicts no plausible loss somewhere at the ends of a space."
-    if quality.law and not 0 < (q := quality.of(extremes(space))).min() <= q.max() < 100: raise ValueError(f"proxy: the law predicts {q.min():.3g} to {q.max():.3g} nats in this space; must be above 0 and below 100")
+    if quality.law and not 0 < (q := quality.of(extremes(space))).min() <= q.max() < 100:
+        raise ValueError(
+            f"proxy: the law predicts {q.min():.3g} to {q.max():.3g} nats in this space; must be above 0 and below 100"
+        )
 
 # %% ../../nbs/searches/00_search.ipynb #d67f8e15
-SEARCH, CONFIRM, ROUNDS = Effort(warmup=4, repetitions=3, seconds=.2), Effort(warmup=2, repetitions=2, seconds=.1), 2
-"Effort of a first look; of each of the `ROUNDS` fresh looks at a frontier member.";
+SEARCH, CONFIRM, ROUNDS = Effort(warmup=4, repetitions=3, seconds=0.2), Effort(warmup=2, repetitions=2, seconds=0.1), 2
+"Effort of a first look; of each of the `ROUNDS` fresh looks at a frontier member."
+FRESH_SHARE = 0.85 * 8 / 8
+"Time for fresh looks / time for first looks: the frontier's share of a hundred candidates with three objectives, times requests of `ROUNDS` fresh looks / of a first one."
 
-FRESH_SHARE = .85 * 8/8
-"Time for fresh looks / time for first looks: the frontier's share of a hundred candidates with three objectives, times requests of `ROUNDS` fresh looks / of a first one.";
 
 def seconds_line(
-    flop: np.ndarray,     # FLOPs of each probe's request
+    flop: np.ndarray,  # FLOPs of each probe's request
     seconds: np.ndarray,  # that measuring it took
 ) -> tuple[float, float]:  # seconds of a measurement = first + second · FLOPs, both at least 0
     "Least squares with coefficients that cannot be negative."
     from scipy.optimize import nnls
+
     scale = float(np.max(flop))
     (a, b), _ = nnls(np.c_[np.ones(len(flop)), np.asarray(flop) / scale], np.asarray(seconds, float))
     return float(a), float(b / scale)
 
+
 def affordable(
-    budget_s: float,       # seconds for everything that is measured
-    seconds: float,        # of an average measurement
-    baseline_s: float = 0, # for the baseline's measurements
+    budget_s: float,  # seconds for everything that is measured
+    seconds: float,  # of an average measurement
+    baseline_s: float = 0,  # for the baseline's measurements
 ) -> int:  # evaluations, at least 1
     "How many evaluations a budget pays for, fresh looks at the frontier included; at most a million."
     return max(1, int(min(1e6, (budget_s - baseline_s) / (max(seconds, 1e-6) * (1 + FRESH_SHARE)))))
+
 
 def generations(evaluations: int) -> tuple[int, int]:
     "`(population, iterations)`: the largest population with which five generations fit, and the generations that spend all evaluations."
@@ -148,72 +214,155 @@ def generations(evaluations: int) -> tuple[int, int]:
 
 # %% ../../nbs/searches/00_search.ipynb #6b8eafe7
 def as_frame(
-    archs,                 # of `Architecture`
-    measured,              # a `Measurement` for each, None where it failed
-    **columns,             # further columns
+    archs,  # of `Architecture`
+    measured,  # a `Measurement` for each, None where it failed
+    **columns,  # further columns
 ) -> pd.DataFrame:
     "Architectures and their measurements as a table."
     get = lambda m, k: getattr(m, k) if m else None
-    frame = pd.DataFrame([dict(id=a.id, backbone=a.backbone, n_layer=a.n_layer, d_model=a.d_model, n_head=a.n_head, n_kv_head=a.n_kv_head or a.n_head, d_inner=a.d_inner, decoder_params=count(a).decoder,
-                              total_params=count(a).total, **{k: get(m, k) for k in ("latency_s", "prefill_s", "decode_s", "peak_bytes", "kv_cache_bytes", "spread", "rss_bytes", "latency_clock")},
-                              vocab_size=a.vocab_size, max_len=a.max_len, architecture=a.to_json()) for a, m in zip(archs, measured)]).assign(**columns)
+    frame = pd.DataFrame(
+        [
+            dict(
+                id=a.id,
+                backbone=a.backbone,
+                n_layer=a.n_layer,
+                d_model=a.d_model,
+                n_head=a.n_head,
+                n_kv_head=a.n_kv_head or a.n_head,
+                d_inner=a.d_inner,
+                decoder_params=count(a).decoder,
+                total_params=count(a).total,
+                **{
+                    k: get(m, k)
+                    for k in (
+                        "latency_s",
+                        "prefill_s",
+                        "decode_s",
+                        "peak_bytes",
+                        "kv_cache_bytes",
+                        "spread",
+                        "rss_bytes",
+                        "latency_clock",
+                    )
+                },
+                vocab_size=a.vocab_size,
+                max_len=a.max_len,
+                architecture=a.to_json(),
+            )
+            for a, m in zip(archs, measured)
+        ]
+    ).assign(**columns)
     return frame.astype({k: float for k in FLOATS if k in frame})
 
-FLOATS = ("latency_s", "prefill_s", "decode_s", "peak_bytes", "kv_cache_bytes", "spread", "rss_bytes", "first_latency_s")
+
+FLOATS = (
+    "latency_s",
+    "prefill_s",
+    "decode_s",
+    "peak_bytes",
+    "kv_cache_bytes",
+    "spread",
+    "rss_bytes",
+    "first_latency_s",
+)
 LISTS = ("n_head", "n_kv_head", "d_inner")
 INTS = ("n_layer", "d_model", "decoder_params", "total_params", "vocab_size", "max_len", "generation")
+
 
 def to_csv(frame: pd.DataFrame, path: Path):
     "Write a table; tuples become JSON lists."
     frame.assign(**{k: frame[k].map(lambda v: json.dumps(list(v))) for k in LISTS}).to_csv(path, index=False)
 
+
 def from_csv(path: Path, quality: str = "decoder_params") -> pd.DataFrame:
     "Read what `to_csv` wrote, `quality` being one of its columns. Raises `ValueError` for anything else."
     try:
-        frame = pd.read_csv(path, dtype={"id": str, "role": str, "backbone": str, "pair": str} | dict.fromkeys((*FLOATS, "predicted_loss"), float) | dict.fromkeys(INTS, "int64"))
+        frame = pd.read_csv(
+            path,
+            dtype={"id": str, "role": str, "backbone": str, "pair": str}
+            | dict.fromkeys((*FLOATS, "predicted_loss"), float)
+            | dict.fromkeys(INTS, "int64"),
+        )
         frame = frame.assign(**{k: [tuple(json.loads(v)) for v in frame[k]] for k in LISTS})
-        if not len(frame) or frame[["id", "role", "backbone", *INTS, quality]].isna().any(axis=None) or set(FLOATS) - set(frame): raise ValueError("incomplete")
-        if [Architecture.from_json(a).id for a in frame.architecture] != list(frame.id): raise ValueError("ids of other architectures")
+        if (
+            not len(frame)
+            or frame[["id", "role", "backbone", *INTS, quality]].isna().any(axis=None)
+            or set(FLOATS) - set(frame)
+        ):
+            raise ValueError("incomplete")
+        if [Architecture.from_json(a).id for a in frame.architecture] != list(frame.id):
+            raise ValueError("ids of other architectures")
         return frame
-    except (ValueError, KeyError, TypeError, OSError) as e: raise ValueError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None
+    except (ValueError, KeyError, TypeError, OSError) as e:
+        raise ValueError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None
 
 # %% ../../nbs/searches/00_search.ipynb #c86f06e6
 @dataclass(eq=False, repr=False)
 class SearchResult:
     "What a search found; `frontier`, `candidates` and `baseline` are tables in SI units."
-    frontier: pd.DataFrame    # Pareto-optimal, by latency, measured afresh
+
+    frontier: pd.DataFrame  # Pareto-optimal, by latency, measured afresh
     candidates: pd.DataFrame  # everything measured, in order, `role` "candidate" or "baseline"
-    run: dict                 # what was asked for: space, target, workload, seed, evaluations, machine …
-    whole: ExactFrontier | None = None   # of method "exact": all of the frontier under the profile, which `pick` searches
+    run: dict  # what was asked for: space, target, workload, seed, evaluations, machine …
+    whole: ExactFrontier | None = (
+        None  # of method "exact": all of the frontier under the profile, which `pick` searches
+    )
 
     @property
-    def baseline(self) -> pd.DataFrame: return self.candidates[self.candidates.role == "baseline"]
-    @property
-    def quality(self) -> Quality: return quality_of(self.run.get("proxy", "decoder_params"))
+    def baseline(self) -> pd.DataFrame:
+        return self.candidates[self.candidates.role == "baseline"]
 
-    def architecture(self,
+    @property
+    def quality(self) -> Quality:
+        return quality_of(self.run.get("proxy", "decoder_params"))
+
+    def architecture(
+        self,
         id: str,  # its `id`, or the beginning of it
     ) -> Architecture:
         "An architecture of this run by its id. Raises `ValueError` if none or several begin so."
         found = self.candidates[self.candidates.id.str.startswith(str(id))].drop_duplicates("id")
-        if not len(found) and self.whole and len(others := [a for a in self.whole.population if a.id.startswith(str(id))]) == 1: return others[0]
-        if len(found) != 1: raise ValueError(f"id={id!r}: {'several architectures of this run begin so' if len(found) else 'no architecture of this run begins so'}; `lts show` lists them")
+        if (
+            not len(found)
+            and self.whole
+            and len(others := [a for a in self.whole.population if a.id.startswith(str(id))]) == 1
+        ):
+            return others[0]
+        if len(found) != 1:
+            raise ValueError(
+                f"id={id!r}: {'several architectures of this run begin so' if len(found) else 'no architecture of this run begins so'}; `lts show` lists them"
+            )
         return Architecture.from_json(found.iloc[0].architecture)
 
-    def row(self,
+    def row(
+        self,
         **limits,  # as for `pick`
     ) -> pd.Series:
         "What `pick` picks, as a row of `frontier`; a member that was never measured has its prediction as `latency_s`."
         quality = self.quality.column
-        if self.whole is None: return self.frontier.iloc[choose(self.frontier, quality, **limits)]
-        every = pd.DataFrame(np.abs(self.whole.F), columns=[quality if o == "quality" else o for o in self.whole.objectives])
-        if any(v is not None for v in limits.values()): every["decoder_params"] = count(self.whole.population).decoder      # can be asked for, whatever stands for quality
+        if self.whole is None:
+            return self.frontier.iloc[choose(self.frontier, quality, **limits)]
+        every = pd.DataFrame(
+            np.abs(self.whole.F), columns=[quality if o == "quality" else o for o in self.whole.objectives]
+        )
+        if any(v is not None for v in limits.values()):
+            every["decoder_params"] = count(
+                self.whole.population
+            ).decoder  # can be asked for, whatever stands for quality
         at = choose(every.assign(id=""), quality, **limits)
         a = self.whole.population[at]
         measured = self.frontier[self.frontier.id == a.id]
-        return measured.iloc[0] if len(measured) else as_frame([a], [None]).assign(**{"peak_bytes": float(peak_bytes(a, **self.run["workload"]))} | dict(every.iloc[at])).astype(dict(n_layer=int, d_model=int)).iloc[0]
+        return (
+            measured.iloc[0]
+            if len(measured)
+            else as_frame([a], [None])
+            .assign(**{"peak_bytes": float(peak_bytes(a, **self.run["workload"]))} | dict(every.iloc[at]))
+            .astype(dict(n_layer=int, d_model=int))
+            .iloc[0]
+        )
 
-    def pick(self,
+    def pick(
+        self,
         **limits,  # `latency_s=`, `peak_bytes=` at most; `decoder_params=` at least; by a loss law, `predicted_loss=` at most; none: the knee
     ) -> Architecture:
         "The best member of the whole frontier within a budget. Raises `ValueError` naming the nearest if there is none."
@@ -224,8 +373,13 @@ class SearchResult:
         role, name = ("lts", "LTS picks") if self.whole else ("candidate", "measured")
         return self.candidates[self.candidates.role == role], name
 
-    def plot(self, chosen: pd.Series | None = None): return plot_frontier(self.others()[0], self.frontier, self.baseline, chosen, quality=self.quality.column, grey=self.others()[1])
-    def explore(self) -> Explorer: return Explorer(self.frontier, self.others()[0], self.baseline, self.quality.column)
+    def plot(self, chosen: pd.Series | None = None):
+        return plot_frontier(
+            self.others()[0], self.frontier, self.baseline, chosen, quality=self.quality.column, grey=self.others()[1]
+        )
+
+    def explore(self) -> Explorer:
+        return Explorer(self.frontier, self.others()[0], self.baseline, self.quality.column)
 
 # %% ../../nbs/searches/00_search.ipynb #d575248e
 def table(
@@ -234,16 +388,38 @@ def table(
 ) -> tuple[pd.DataFrame, float]:  # columns as a person names them, and the ε that shortening cost
     "The frontier in the units of the screen, shortened to what can be read."
     f, predicted, quality = result.frontier, "predicted_latency_s" in result.frontier, result.quality
-    keep, epsilon = thin(np.c_[quality.scaled(quality.read(f)), f.predicted_latency_s if predicted else f.latency_s, f.peak_bytes], at_most)
+    keep, epsilon = thin(
+        np.c_[quality.scaled(quality.read(f)), f.predicted_latency_s if predicted else f.latency_s, f.peak_bytes],
+        at_most,
+    )
     f = f.iloc[keep].sort_values("latency_s")
     width = lambda v: f"{v[0]}" if len(set(v)) == 1 else f"{min(v)}–{max(v)}"
-    rows = pd.DataFrame({"id": f.id.str[:8], "layers": f.n_layer, "width": f.d_model, "feed-forward": f.d_inner.map(width), "heads": f.n_head.map(lambda v: width([h for h in v if h])),
-                         "decoder params [M]": (f.decoder_params/1e6).round(1), "latency [ms]": (f.latency_s*1e3).round(1), "memory [MB]": (f.peak_bytes/1e6).round().astype(int)})
-    if f.n_head.map(min).min() == 0: rows.insert(5, "convolutions", f.n_head.map(lambda v: v.count(0)))
-    if (f.n_kv_head != f.n_head).any(): rows.insert(5, "kv heads", f.n_kv_head.map(lambda v: width([k for k in v if k])))
-    if quality.column in ("predicted_loss", "total_params"): rows.insert(rows.columns.get_loc("latency [ms]"), AXES[quality.column][0], shown(f, quality.column).round(3 if quality.law else 1))
-    if predicted: rows.insert(rows.columns.get_loc("memory [MB]"), "predicted [ms]", (f.predicted_latency_s*1e3).round(1))
+    rows = pd.DataFrame(
+        {
+            "id": f.id.str[:8],
+            "layers": f.n_layer,
+            "width": f.d_model,
+            "feed-forward": f.d_inner.map(width),
+            "heads": f.n_head.map(lambda v: width([h for h in v if h])),
+            "decoder params [M]": (f.decoder_params / 1e6).round(1),
+            "latency [ms]": (f.latency_s * 1e3).round(1),
+            "memory [MB]": (f.peak_bytes / 1e6).round().astype(int),
+        }
+    )
+    if f.n_head.map(min).min() == 0:
+        rows.insert(5, "convolutions", f.n_head.map(lambda v: v.count(0)))
+    if (f.n_kv_head != f.n_head).any():
+        rows.insert(5, "kv heads", f.n_kv_head.map(lambda v: width([k for k in v if k])))
+    if quality.column in ("predicted_loss", "total_params"):
+        rows.insert(
+            rows.columns.get_loc("latency [ms]"),
+            AXES[quality.column][0],
+            shown(f, quality.column).round(3 if quality.law else 1),
+        )
+    if predicted:
+        rows.insert(rows.columns.get_loc("memory [MB]"), "predicted [ms]", (f.predicted_latency_s * 1e3).round(1))
     return rows, epsilon
+
 
 def headline(result: SearchResult, shown: int, epsilon: float) -> str:
     "What was done, in a sentence or two."
@@ -253,30 +429,49 @@ def headline(result: SearchResult, shown: int, epsilon: float) -> str:
     if r["method"] == "exact":
         c = r["certificate"]
         text += f"{c['states']:,} states covered, {c['members']:,} architectures on the frontier; {n} of them {'measured' if r['measured'] else 'listed, with predicted latency'}"
-        if c["shown_epsilon"]: text += f", and each of the others is within a factor {1 + c['shown_epsilon']:.3g} of one of these in every objective"
-    else: text += f"{(result.candidates.role == 'candidate').sum()} architectures measured, {n} on the frontier"
-    return text + (f"; {shown} shown, and each of the other {n - shown} is within a factor {1 + epsilon:.2f} of one of these" if epsilon else "")
+        if c["shown_epsilon"]:
+            text += f", and each of the others is within a factor {1 + c['shown_epsilon']:.3g} of one of these in every objective"
+    else:
+        text += f"{(result.candidates.role == 'candidate').sum()} architectures measured, {n} on the frontier"
+    return text + (
+        f"; {shown} shown, and each of the other {n - shown} is within a factor {1 + epsilon:.2f} of one of these"
+        if epsilon
+        else ""
+    )
+
 
 @patch
-def __repr__(self: SearchResult): rows, eps = table(self); return headline(self, len(rows), eps) + "\n" + rows.to_string(index=False)
+def __repr__(self: SearchResult):
+    rows, eps = table(self)
+    return headline(self, len(rows), eps) + "\n" + rows.to_string(index=False)
+
 
 @patch
-def _repr_html_(self: SearchResult): rows, eps = table(self); return f"<p>{headline(self, len(rows), eps)}</p>" + rows.to_html(index=False)
+def _repr_html_(self: SearchResult):
+    rows, eps = table(self)
+    return f"<p>{headline(self, len(rows), eps)}</p>" + rows.to_html(index=False)
 
 # %% ../../nbs/searches/00_search.ipynb #7027116d
 def write_run(folder: Path, run: dict):
     "Write `run.json`."
-    write(folder/"run.json", lambda p: p.write_text(json.dumps({"format": "lts_nb.run", "version": 1} | run, indent=1), encoding="utf-8"))
+    write(
+        folder / "run.json",
+        lambda p: p.write_text(json.dumps({"format": "lts_nb.run", "version": 1} | run, indent=1), encoding="utf-8"),
+    )
+
 
 def read_run(
     folder: str | Path,
 ) -> dict:
     "`run.json` of a run folder. Raises `ValueError` if it is none, damaged or of a later version."
-    path = Path(folder)/"run.json"
-    try: text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError): raise ValueError(f"run={str(folder)!r}: is not a run folder (it has no readable run.json)") from None
+    path = Path(folder) / "run.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"run={str(folder)!r}: is not a run folder (it has no readable run.json)") from None
     run = read_json(text, "run", 1)
-    if missing := [k for k in ("space", "target", "workload", "method", "seed", "limits") if k not in run]: raise ValueError(f"run={str(folder)!r}: run.json lacks {', '.join(missing)}")
+    if missing := [k for k in ("space", "target", "workload", "method", "seed", "limits") if k not in run]:
+        raise ValueError(f"run={str(folder)!r}: run.json lacks {', '.join(missing)}")
     return dict(proxy="decoder_params") | run
 
 # %% ../../nbs/searches/00_search.ipynb #9389de71
@@ -285,59 +480,90 @@ def save(self: SearchResult, folder: str | Path):
     "Write `run.json`, `candidates.csv`, `frontier.csv` and `frontier.png` into a folder. Raises `OSError` if it cannot be written."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder/"candidates.csv", lambda p: to_csv(self.candidates, p))
-    write(folder/"frontier.csv", lambda p: to_csv(self.frontier, p))
-    write(folder/"frontier.png", lambda p: self.plot().savefig(p, dpi=130))
-    if self.whole: write(folder/"exact.npz", lambda p: np.savez_compressed(p, matrix=self.whole.population.matrix, F=self.whole.F))
+    write(folder / "candidates.csv", lambda p: to_csv(self.candidates, p))
+    write(folder / "frontier.csv", lambda p: to_csv(self.frontier, p))
+    write(folder / "frontier.png", lambda p: self.plot().savefig(p, dpi=130))
+    if self.whole:
+        write(
+            folder / "exact.npz", lambda p: np.savez_compressed(p, matrix=self.whole.population.matrix, F=self.whole.F)
+        )
     write_run(folder, self.run)
 
+
 EXACT = ("decoder_params", "latency_s", "peak_bytes")
-"Objectives of an exact search, if nothing else is asked for.";
+"Objectives of an exact search, if nothing else is asked for."
+
 
 def load_whole(path: Path, run: dict) -> ExactFrontier:
     "The whole frontier of an exact run. Raises `ValueError` if the file is missing or damaged."
     try:
-        with np.load(path, allow_pickle=False) as f: matrix, F = f["matrix"], f["F"]
+        with np.load(path, allow_pickle=False) as f:
+            matrix, F = f["matrix"], f["F"]
         goals = tuple(run.get("objectives", EXACT))
-        if matrix.ndim != 2 or F.shape != (len(matrix), len(goals)) or not len(F) or not np.isfinite(F).all(): raise ValueError("incomplete")
-        return ExactFrontier(Population(matrix, SearchSpace.from_json(json.dumps(run["space"])).fixed), F, goals, run["certificate"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e: raise ValueError(f"{path.name}: is missing, cut short or not a frontier of lts_nb ({type(e).__name__})") from None
+        if matrix.ndim != 2 or F.shape != (len(matrix), len(goals)) or not len(F) or not np.isfinite(F).all():
+            raise ValueError("incomplete")
+        return ExactFrontier(
+            Population(matrix, SearchSpace.from_json(json.dumps(run["space"])).fixed), F, goals, run["certificate"]
+        )
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
+        raise ValueError(
+            f"{path.name}: is missing, cut short or not a frontier of lts_nb ({type(e).__name__})"
+        ) from None
+
 
 def load(folder: str | Path) -> SearchResult:
     "Open a run folder. Raises `ValueError` if it is none, unfinished or damaged."
     run, folder = read_run(folder), Path(folder)
-    if not (folder/"frontier.csv").exists(): raise ValueError(f"run={str(folder)!r}: the search has not finished; continue it with `lts search --out {folder} --resume`")
-    frontier, candidates = (from_csv(folder/name, quality_of(run["proxy"]).column) for name in ("frontier.csv", "candidates.csv"))
-    return SearchResult(frontier, candidates, run, load_whole(folder/"exact.npz", run) if run["method"] == "exact" else None)
+    if not (folder / "frontier.csv").exists():
+        raise ValueError(
+            f"run={str(folder)!r}: the search has not finished; continue it with `lts search --out {folder} --resume`"
+        )
+    frontier, candidates = (
+        from_csv(folder / name, quality_of(run["proxy"]).column) for name in ("frontier.csv", "candidates.csv")
+    )
+    return SearchResult(
+        frontier, candidates, run, load_whole(folder / "exact.npz", run) if run["method"] == "exact" else None
+    )
+
 
 SearchResult.load = staticmethod(load)
 
 # %% ../../nbs/searches/00_search.ipynb #2acf1d6c
 def open_run(
     out: str | Path,
-    asked: dict,     # settings that the caller gave, by name; on resuming they must agree with the run's
+    asked: dict,  # settings that the caller gave, by name; on resuming they must agree with the run's
     resume: bool,
 ) -> dict | None:  # the run to continue, None for a new one
     "Look at the output folder before anything is done. Raises `ValueError` if it cannot take this search."
     out = Path(out)
-    if out.exists() and not out.is_dir(): raise ValueError(f"out={str(out)!r}: is a file; must be a folder, or a new name")
-    if (out/"run.json").exists():
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out={str(out)!r}: is a file; must be a folder, or a new name")
+    if (out / "run.json").exists():
         run = read_run(out)
-        if not resume: raise ValueError(f"out={str(out)!r}: already holds a search; add --resume to continue it, or choose another folder")
+        if not resume:
+            raise ValueError(
+                f"out={str(out)!r}: already holds a search; add --resume to continue it, or choose another folder"
+            )
         for k, v in asked.items():
             told = repr if k != "proxy" else lambda v: str(quality_of(v))
-            if run.get(k) not in (v, None): raise ValueError(f"{k}={told(v)}: the search in {str(out)!r} was begun with {told(run.get(k))}; leave it out, or choose another folder")
+            if run.get(k) not in (v, None):
+                raise ValueError(
+                    f"{k}={told(v)}: the search in {str(out)!r} was begun with {told(run.get(k))}; leave it out, or choose another folder"
+                )
         return run
-    if out.is_dir() and any(out.iterdir()): raise ValueError(f"out={str(out)!r}: holds files but no search; choose an empty folder or a new name")
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"out={str(out)!r}: holds files but no search; choose an empty folder or a new name")
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
-    except OSError as e: raise ValueError(f"out={str(out)!r}: cannot be written ({e.strerror})") from None
+    except OSError as e:
+        raise ValueError(f"out={str(out)!r}: cannot be written ({e.strerror})") from None
 
 # %% ../../nbs/searches/00_search.ipynb #05fc3986
 @dataclass
 class Session:
     "One search at work: where it measures and where it files."
+
     space: SearchSpace
     target: object
     workload: Workload
@@ -346,14 +572,16 @@ class Session:
     environment: dict
     quality: Quality = Quality()
 
-    def look(self, a, occasion="search", **options): return ask(self.store, a, self.workload, self.target, self.environment, occasion, **options)
+    def look(self, a, occasion="search", **options):
+        return ask(self.store, a, self.workload, self.target, self.environment, occasion, **options)
 
     def evaluate(self, P: Population, bar) -> np.ndarray:
         "Objectives `(n, 3)`: quality as it is minimised, latency, peak memory."
         F, q = np.full((len(P), 3), np.nan), self.quality.of(P)
         for i, a in enumerate(P):
             m, _ = self.look(a, effort=SEARCH)
-            if m and m.latency_s <= self.limits.get("max_latency_s", math.inf): F[i] = q[i], m.latency_s, m.peak_bytes
+            if m and m.latency_s <= self.limits.get("max_latency_s", math.inf):
+                F[i] = q[i], m.latency_s, m.peak_bytes
             bar.update()
         return F
 
@@ -361,12 +589,14 @@ class Session:
 @dataclass
 class Plan:
     "What the budget pays for."
+
     evaluations: int
     population: int
     iterations: int
-    baseline: bool          # is there time for the scaled baseline?
+    baseline: bool  # is there time for the scaled baseline?
     seconds_expected: float | None = None
-    probes: list | None = None   # [FLOPs, seconds] of each
+    probes: list | None = None  # [FLOPs, seconds] of each
+
 
 def plan(
     session: Session,
@@ -379,87 +609,163 @@ def plan(
     P = P[accept(P)][:100] if accept(P).any() else session.space.sample(20, 0)
     work = flops(P, **asdict(session.workload))
     probes = P[np.argsort(work)[np.linspace(0, len(P) - 1, min(n_probes, len(P))).astype(int)]]
-    session.target.measure(probes[-1], session.workload, effort=Effort(1, repetitions=1, seconds=0))   # the first one pays for imports and the weight buffer
+    session.target.measure(
+        probes[-1], session.workload, effort=Effort(1, repetitions=1, seconds=0)
+    )  # the first one pays for imports and the weight buffer
     seconds = [session.look(a, effort=SEARCH)[1] for a in probes]
     a, b = seconds_line(flops(probes, **asdict(session.workload)), seconds)
-    baseline_s = float((a + b*flops(session.space.baseline(), **asdict(session.workload))).sum())
-    baseline = baseline_s < budget_s/3
-    each = a + b*float(work.mean())
-    n = affordable(budget_s - sum(seconds), each, baseline_s*baseline)
-    return Plan(n, *generations(n), baseline, n*each*(1 + FRESH_SHARE) + baseline_s*baseline + sum(seconds), [[int(f), round(s, 3)] for f, s in zip(flops(probes, **asdict(session.workload)), seconds)])
+    baseline_s = float((a + b * flops(session.space.baseline(), **asdict(session.workload))).sum())
+    baseline = baseline_s < budget_s / 3
+    each = a + b * float(work.mean())
+    n = affordable(budget_s - sum(seconds), each, baseline_s * baseline)
+    return Plan(
+        n,
+        *generations(n),
+        baseline,
+        n * each * (1 + FRESH_SHARE) + baseline_s * baseline + sum(seconds),
+        [[int(f), round(s, 3)] for f, s in zip(flops(probes, **asdict(session.workload)), seconds)],
+    )
 
 # %% ../../nbs/searches/00_search.ipynb #cd890cab
 def check_latency(session: Session, accept: Callable):
     "Raise `ValueError` if even the acceptable draw with the fewest FLOPs breaks the latency limit by more than a quarter."
     limit = session.limits.get("max_latency_s", math.inf)
     P = session.space.sample(2000, 0)
-    if limit == math.inf or not accept(P).any(): return
+    if limit == math.inf or not accept(P).any():
+        return
     P = P[accept(P)]
     m, _ = session.look(P[int(flops(P, **asdict(session.workload)).argmin())], effort=SEARCH)
-    if m and m.latency_s > 1.25 * limit: raise ValueError(f"max_latency_s={limit:g}: no architecture is likely to meet it; one of those with the least work takes {m.latency_s:.3g} s")
+    if m and m.latency_s > 1.25 * limit:
+        raise ValueError(
+            f"max_latency_s={limit:g}: no architecture is likely to meet it; one of those with the least work takes {m.latency_s:.3g} s"
+        )
 
 # %% ../../nbs/searches/00_search.ipynb #fa677704
 def confirm(
     session: Session,
-    archs: list,    # the provisional frontier and the baseline
-    firsts: list,   # the first `Measurement` of each, None if it has none; memory is not measured twice
+    archs: list,  # the provisional frontier and the baseline
+    firsts: list,  # the first `Measurement` of each, None if it has none; memory is not measured twice
     bar,
 ) -> list:  # a `Measurement` with fresh times for each; None where one failed
     "Measure each architecture afresh in `ROUNDS` interleaved rounds and pool the samples."
     looks, order = {}, list(zip(archs, firsts))
     for r in range(1, ROUNDS + 1):
-        for a, first in (order if r % 2 else order[::-1]):
+        for a, first in order if r % 2 else order[::-1]:
             looks[a.id, r], _ = session.look(a, f"confirm {r}", effort=CONFIRM, memory=r == 1 and not first)
             bar.update()
+
     def pooled(a, first):
         parts = [looks[a.id, r] for r in range(1, ROUNDS + 1)]
-        if not all(parts): return None
+        if not all(parts):
+            return None
         samples = {k: sum((p.samples[k] for p in parts), []) for k in parts[0].samples}
-        return replace(first or parts[0], samples=samples, **summarize(samples, session.workload, parts[0].latency_clock))
+        return replace(
+            first or parts[0], samples=samples, **summarize(samples, session.workload, parts[0].latency_clock)
+        )
+
     return [pooled(a, first) for a, first in order]
 
 # %% ../../nbs/searches/00_search.ipynb #8772d9c0
 METHODS = ("exact", "lts", "random")
 
+
 def propose(session: Session, method: str, plan: Plan, seed: int, accept: Callable, bar):
     "Run a method with real measurements; its `History`."
     evaluate = lambda P: session.evaluate(P, bar)
-    if method == "random": return random_search(session.space, evaluate, plan.evaluations, seed, accept, progress=False)
-    return evolve(session.space, evaluate, seed, plan.population, plan.iterations, accept=accept, max_evaluations=plan.evaluations, progress=False)
+    if method == "random":
+        return random_search(session.space, evaluate, plan.evaluations, seed, accept, progress=False)
+    return evolve(
+        session.space,
+        evaluate,
+        seed,
+        plan.population,
+        plan.iterations,
+        accept=accept,
+        max_evaluations=plan.evaluations,
+        progress=False,
+    )
+
 
 def conclude(session: Session, history, plan: Plan, bar) -> tuple[pd.DataFrame, pd.DataFrame]:
     "Fresh looks at the frontier and the baseline; then the tables `(frontier, candidates)`."
     archs, on = list(history.population), history.on_frontier()
     if not on.any():
         took = [m.latency_s for m, _ in map(session.look, archs) if m]
-        raise ValueError(f"max_latency_s={session.limits['max_latency_s']:g}: none of {len(archs)} measured architectures meets it; the fastest takes {min(took):.3g} s" if took
-                         else f"target: all {len(archs)} measurements failed; the first: {session.store.first_error()}")
+        raise ValueError(
+            f"max_latency_s={session.limits['max_latency_s']:g}: none of {len(archs)} measured architectures meets it; the fastest takes {min(took):.3g} s"
+            if took
+            else f"target: all {len(archs)} measurements failed; the first: {session.store.first_error()}"
+        )
     baseline = list(session.space.baseline()) if plan.baseline else []
-    bar.reset(ROUNDS * (on.sum() + len(baseline))); bar.set_description("measuring the frontier afresh")
+    bar.reset(ROUNDS * (on.sum() + len(baseline)))
+    bar.set_description("measuring the frontier afresh")
     known = [session.look(a)[0] for a in archs]
-    again = iter(confirm(session, [a for a, o in zip(archs, on) if o] + baseline, [m for m, o in zip(known, on) if o] + [None]*len(baseline), bar))
+    again = iter(
+        confirm(
+            session,
+            [a for a, o in zip(archs, on) if o] + baseline,
+            [m for m, o in zip(known, on) if o] + [None] * len(baseline),
+            bar,
+        )
+    )
     final = [next(again) if o else m for m, o in zip(known, on)]
-    candidates = as_frame(archs, final, **session.quality.columns(archs), generation=history.generation, first_latency_s=[m and m.latency_s for m in known], role="candidate")
-    member = on & np.array([m is not None and m.latency_s <= session.limits.get("max_latency_s", math.inf) for m in final])
-    member[member] = frontier_of(np.c_[session.quality.read(candidates), candidates.latency_s, candidates.peak_bytes][member])
+    candidates = as_frame(
+        archs,
+        final,
+        **session.quality.columns(archs),
+        generation=history.generation,
+        first_latency_s=[m and m.latency_s for m in known],
+        role="candidate",
+    )
+    member = on & np.array(
+        [m is not None and m.latency_s <= session.limits.get("max_latency_s", math.inf) for m in final]
+    )
+    member[member] = frontier_of(
+        np.c_[session.quality.read(candidates), candidates.latency_s, candidates.peak_bytes][member]
+    )
     frontier = candidates[member].sort_values("latency_s").reset_index(drop=True)
-    if baseline: candidates = pd.concat([candidates, as_frame(baseline, list(again), **session.quality.columns(baseline), generation=-1, first_latency_s=math.nan, role="baseline")], ignore_index=True)
+    if baseline:
+        candidates = pd.concat(
+            [
+                candidates,
+                as_frame(
+                    baseline,
+                    list(again),
+                    **session.quality.columns(baseline),
+                    generation=-1,
+                    first_latency_s=math.nan,
+                    role="baseline",
+                ),
+            ],
+            ignore_index=True,
+        )
     return frontier, candidates
 
 # %% ../../nbs/searches/00_search.ipynb #a88dbf6f
-SHOWN, HELD_OUT, LOST = 40, 20, .01   # members shown at most; whole architectures that validate a profile that a search measures; ε where layers differ in what they cache
+SHOWN, HELD_OUT, LOST = (
+    40,
+    20,
+    0.01,
+)  # members shown at most; whole architectures that validate a profile that a search measures; ε where layers differ in what they cache
+
 
 def obtain(session: Session, given: DeviceProfile | None, path: Path | None, bar, say: Callable) -> DeviceProfile:
     "The run's own profile, the one given, or a new one; kept in the run's folder."
-    if path is not None and path.exists(): return DeviceProfile.load(path)
+    if path is not None and path.exists():
+        return DeviceProfile.load(path)
     if given is None:
         n = DeviceProfile.planned(session.space, session.workload, HELD_OUT)
         say(f"measuring a device profile: {n} requests to probes and whole models")
-        bar.reset(n); bar.set_description("device profile")
-    profile = given or DeviceProfile.measure(session.space, session.target, session.workload, session.store, HELD_OUT, done=bar.update)
-    if path is not None: profile.save(path)
+        bar.reset(n)
+        bar.set_description("device profile")
+    profile = given or DeviceProfile.measure(
+        session.space, session.target, session.workload, session.store, HELD_OUT, done=bar.update
+    )
+    if path is not None:
+        profile.save(path)
     say(str(profile))
     return profile
+
 
 def lts_picks(space: SearchSpace, evaluate: Callable, goals: np.ndarray, seed: int, accept: Callable) -> list:
     "For each row of `goals`, the fastest architecture of LTS's evolution of at least its quality and at most its memory; None if there is none."
@@ -468,29 +774,64 @@ def lts_picks(space: SearchSpace, evaluate: Callable, goals: np.ndarray, seed: i
     return [h.population[i[h.F[i, 1].argmin()]] if len(i) else None for i in fits]
 
 # %% ../../nbs/searches/00_search.ipynb #640e2082
-def compute(run: dict, session: Session, given: DeviceProfile | None, out: str | Path | None, bar, say: Callable) -> SearchResult:
+def compute(
+    run: dict, session: Session, given: DeviceProfile | None, out: str | Path | None, bar, say: Callable
+) -> SearchResult:
     "The exact search of `search`: profile, frontier, and what is measured of it."
     space, workload, quality, folder = session.space, session.workload, session.quality, out and Path(out)
-    profile = obtain(session, given, folder and folder/"device.json", bar, say)
+    profile = obtain(session, given, folder and folder / "device.json", bar, say)
     goals = tuple(run["objectives"])
-    costs = {k: None for k in (*LATENCY, "flops") if k in goals or k == "latency_s" and "max_latency_s" in session.limits}
+    costs = {
+        k: None for k in (*LATENCY, "flops") if k in goals or k == "latency_s" and "max_latency_s" in session.limits
+    }
     problem = Problem(space, costs, goals, session.limits, asdict(workload))
-    whole = exact_frontier(space, profile, goals, session.limits, workload, quality, epsilon=LOST if "peak_bytes" in problem.names and problem.counted or problem.by_sums else 0.)
-    shown, eps = thin(np.stack([quality.scaled(x) if o == quality.goal else x for o, x in zip(goals, whole.F.T)], 1), SHOWN, first=whole.population.homogeneous)
+    whole = exact_frontier(
+        space,
+        profile,
+        goals,
+        session.limits,
+        workload,
+        quality,
+        epsilon=LOST if "peak_bytes" in problem.names and problem.counted or problem.by_sums else 0.0,
+    )
+    shown, eps = thin(
+        np.stack([quality.scaled(x) if o == quality.goal else x for o, x in zip(goals, whole.F.T)], 1),
+        SHOWN,
+        first=whole.population.homogeneous,
+    )
     measured = profile.machine == session.environment
     cost = profile.cost("latency_s", space, workload)
     evaluate = lambda P: np.c_[quality.of(P), cost.predict(P), peak_bytes(P, **asdict(workload))]
-    picks = lts_picks(space, evaluate, evaluate(whole.population[shown]), run["seed"], acceptable(session.limits, workload))
-    run |= dict(measured=measured, profile=dict(machine=profile.machine, kind=profile.kind, validation=profile.validation),
-                certificate=whole.certificate | dict(members=len(whole.F), shown_epsilon=eps))
+    picks = lts_picks(
+        space, evaluate, evaluate(whole.population[shown]), run["seed"], acceptable(session.limits, workload)
+    )
+    run |= dict(
+        measured=measured,
+        profile=dict(machine=profile.machine, kind=profile.kind, validation=profile.validation),
+        certificate=whole.certificate | dict(members=len(whole.F), shown_epsilon=eps),
+    )
     say(f"{whole}" + ("" if measured else " The profile is of another machine, so nothing is measured here."))
     members = [whole.population[int(i)] for i in shown]
-    frame = tables(session, profile, [("candidate", "", a) for a in members] + [("lts", m.id, p) for m, p in zip(members, picks) if p]
-                   + [("baseline", "", a) for a in space.baseline()], measured, bar)
-    frontier = frame[frame.role == "candidate"].assign(margin=whole.margin(shown) if set(goals) & set(LATENCY) else math.nan).sort_values("latency_s").reset_index(drop=True)
+    frame = tables(
+        session,
+        profile,
+        [("candidate", "", a) for a in members]
+        + [("lts", m.id, p) for m, p in zip(members, picks) if p]
+        + [("baseline", "", a) for a in space.baseline()],
+        measured,
+        bar,
+    )
+    frontier = (
+        frame[frame.role == "candidate"]
+        .assign(margin=whole.margin(shown) if set(goals) & set(LATENCY) else math.nan)
+        .sort_values("latency_s")
+        .reset_index(drop=True)
+    )
     result = SearchResult(frontier, frame, run | dict(measuring_s=session.store.seconds()), whole)
-    if folder: result.save(folder)
+    if folder:
+        result.save(folder)
     return result
+
 
 def tables(session: Session, profile: DeviceProfile, rows: list, measured: bool, bar) -> pd.DataFrame:
     "Architectures `(role, pair, architecture)` with what is predicted and, if asked, measured in interleaved rounds, each LTS pick right beside its member."
@@ -499,55 +840,124 @@ def tables(session: Session, profile: DeviceProfile, rows: list, measured: bool,
     order = sorted(range(len(rows)), key=lambda i: (place.get(rows[i][1], i), i))
     found = [None] * len(rows)
     if measured:
-        bar.reset(ROUNDS * len(rows)); bar.set_description("measuring what is promised")
+        bar.reset(ROUNDS * len(rows))
+        bar.set_description("measuring what is promised")
         session.target.reserve(archs)
-        for i, m in zip(order, confirm(session, [archs[i] for i in order], [None] * len(rows), bar)): found[i] = m
+        for i, m in zip(order, confirm(session, [archs[i] for i in order], [None] * len(rows), bar)):
+            found[i] = m
     P = Population.of(archs, session.space.max_layer)
-    costs = {f"predicted_{k}": c.predict(P) for k, c in profile.costs(("latency_s", "prefill_s", "decode_s"), session.space, session.workload).items()}
+    costs = {
+        f"predicted_{k}": c.predict(P)
+        for k, c in profile.costs(("latency_s", "prefill_s", "decode_s"), session.space, session.workload).items()
+    }
     low, high = profile.interval(session.workload) if profile.validation else (math.nan, math.nan)
-    frame = as_frame(archs, found, generation=-1, first_latency_s=math.nan, **session.quality.columns(archs), role=[r for r, *_ in rows], pair=[p or None for _, p, _ in rows], **costs, predicted_low_s=costs["predicted_latency_s"]*low,
-                     predicted_high_s=costs["predicted_latency_s"]*high, predicted_peak_bytes=peak_bytes(P, **asdict(session.workload)))
-    return frame if measured else frame.assign(latency_s=frame.predicted_latency_s, peak_bytes=frame.predicted_peak_bytes)
+    frame = as_frame(
+        archs,
+        found,
+        generation=-1,
+        first_latency_s=math.nan,
+        **session.quality.columns(archs),
+        role=[r for r, *_ in rows],
+        pair=[p or None for _, p, _ in rows],
+        **costs,
+        predicted_low_s=costs["predicted_latency_s"] * low,
+        predicted_high_s=costs["predicted_latency_s"] * high,
+        predicted_peak_bytes=peak_bytes(P, **asdict(session.workload)),
+    )
+    return (
+        frame if measured else frame.assign(latency_s=frame.predicted_latency_s, peak_bytes=frame.predicted_peak_bytes)
+    )
 
 # %% ../../nbs/searches/00_search.ipynb #b3c9bd3f
 def pairs(
     result: SearchResult,  # of method "exact"
 ) -> pd.DataFrame:  # a row for each member that has an LTS pick: `id`, `decoder_params`, `predicted_ratio`, `measured_ratio` of latencies, LTS's over the member's
     "Exact members beside LTS picks of at least their quality and at most their memory."
-    both = result.candidates[result.candidates.role == "lts"].merge(result.frontier, left_on="pair", right_on="id", suffixes=("_lts", ""))
-    return pd.DataFrame(dict(id=both.id, decoder_params=both.decoder_params, predicted_ratio=both.predicted_latency_s_lts / both.predicted_latency_s,
-                             measured_ratio=both.latency_s_lts / both.latency_s if result.run["measured"] else math.nan))
+    both = result.candidates[result.candidates.role == "lts"].merge(
+        result.frontier, left_on="pair", right_on="id", suffixes=("_lts", "")
+    )
+    return pd.DataFrame(
+        dict(
+            id=both.id,
+            decoder_params=both.decoder_params,
+            predicted_ratio=both.predicted_latency_s_lts / both.predicted_latency_s,
+            measured_ratio=both.latency_s_lts / both.latency_s if result.run["measured"] else math.nan,
+        )
+    )
 
 # %% ../../nbs/searches/00_search.ipynb #1bcea7af
 def adopt(asked: dict, profile: DeviceProfile) -> dict:
     "What the caller asked for, and what was left open as the profile has it. Raises `ValueError` where they disagree."
-    if asked.get("method", "exact") != "exact": raise ValueError(f"profile: is for method 'exact', not {asked['method']!r}")
-    if asked.get("target", profile.target) != profile.target: raise ValueError(f"target={asked['target']}: the profile was measured on {profile.target}; leave the target out, measure a profile on it with `lts profile`, or search with --method lts")
-    return dict(space=json.loads(profile.space.to_json()), target=profile.target, workload=asdict(profile.workload), method="exact") | asked
+    if asked.get("method", "exact") != "exact":
+        raise ValueError(f"profile: is for method 'exact', not {asked['method']!r}")
+    if asked.get("target", profile.target) != profile.target:
+        raise ValueError(
+            f"target={asked['target']}: the profile was measured on {profile.target}; leave the target out, measure a profile on it with `lts profile`, or search with --method lts"
+        )
+    return (
+        dict(
+            space=json.loads(profile.space.to_json()),
+            target=profile.target,
+            workload=asdict(profile.workload),
+            method="exact",
+        )
+        | asked
+    )
+
 
 def as_target(target):
     "A target, however it was named."
     return get_target(target) if isinstance(target, str) else target
 
+
 def settings(asked: dict) -> dict:
     "Everything that determines a run: what was asked for, defaults for the rest. Raises `ValueError`."
     quality = quality_of(asked.get("proxy", "decoder_params"))
     goals = [quality.goal, *EXACT[1:]]
-    run = dict(space=json.loads(get_space("gpt2").to_json()), target=dict(name="torch-cpu", threads=1, dtype="float32"), method="exact", workload=asdict(Workload()),
-               seed=0, budget_s=None, evaluations=None, limits={}, proxy="decoder_params", objectives=goals) | asked
-    if run["method"] not in METHODS: raise ValueError(f"method={run['method']!r}: must be one of {', '.join(METHODS)}")
+    run = (
+        dict(
+            space=json.loads(get_space("gpt2").to_json()),
+            target=dict(name="torch-cpu", threads=1, dtype="float32"),
+            method="exact",
+            workload=asdict(Workload()),
+            seed=0,
+            budget_s=None,
+            evaluations=None,
+            limits={},
+            proxy="decoder_params",
+            objectives=goals,
+        )
+        | asked
+    )
+    if run["method"] not in METHODS:
+        raise ValueError(f"method={run['method']!r}: must be one of {', '.join(METHODS)}")
     if run["method"] == "exact":
         for k in ("budget_s", "evaluations"):
-            if run[k] is not None: raise ValueError(f"{k}={run[k]!r}: is for the methods lts and random; the exact method measures a device profile once")
-        if run["target"]["dtype"] != "float32": raise ValueError(f"dtype={run['target']['dtype']!r}: must be 'float32' for method 'exact', which counts memory so; or search with method 'lts'")
+            if run[k] is not None:
+                raise ValueError(
+                    f"{k}={run[k]!r}: is for the methods lts and random; the exact method measures a device profile once"
+                )
+        if run["target"]["dtype"] != "float32":
+            raise ValueError(
+                f"dtype={run['target']['dtype']!r}: must be 'float32' for method 'exact', which counts memory so; or search with method 'lts'"
+            )
         check_objectives(run["objectives"], {}, quality if quality.goal == "quality" else None)
-        if {quality.goal, quality.column} & set(run["objectives"]) != {quality.goal}: raise ValueError(f"objectives={run['objectives']!r}: must include {quality.goal!r}, which {'stands for quality' if quality == Quality() else f'is {quality} here, and not name that again'}")
-    elif run["objectives"] != goals: raise ValueError(f"objectives={run['objectives']!r}: are for method 'exact'; {run['method']} has {', '.join(goals)}")
-    elif run["evaluations"] is None and run["budget_s"] is None: run["budget_s"] = 300.
+        if {quality.goal, quality.column} & set(run["objectives"]) != {quality.goal}:
+            raise ValueError(
+                f"objectives={run['objectives']!r}: must include {quality.goal!r}, which {'stands for quality' if quality == Quality() else f'is {quality} here, and not name that again'}"
+            )
+    elif run["objectives"] != goals:
+        raise ValueError(
+            f"objectives={run['objectives']!r}: are for method 'exact'; {run['method']} has {', '.join(goals)}"
+        )
+    elif run["evaluations"] is None and run["budget_s"] is None:
+        run["budget_s"] = 300.0
     whole("seed", run["seed"], 0, 2**32 - 1)
-    if run["evaluations"] is not None: whole("evaluations", run["evaluations"], 1, 10**6)
+    if run["evaluations"] is not None:
+        whole("evaluations", run["evaluations"], 1, 10**6)
     b = run["budget_s"]
-    if b is not None and (isinstance(b, bool) or not isinstance(b, (int, float)) or not 0 < b <= 1e8): raise ValueError(f"budget_s={b!r}: must be a number of seconds above 0 and at most 1e8")
+    if b is not None and (isinstance(b, bool) or not isinstance(b, (int, float)) or not 0 < b <= 1e8):
+        raise ValueError(f"budget_s={b!r}: must be a number of seconds above 0 and at most 1e8")
     return run
 
 # %% ../../nbs/searches/00_search.ipynb #926437a5
@@ -562,36 +972,51 @@ def begin(run: dict, target, path) -> tuple[Session, Callable]:
     environment = target.environment()
     then = run.get("machine", environment)
     if differs := [f"{k}={then.get(k)!r}, now {v!r}" for k, v in environment.items() if then.get(k) != v]:
-        raise ValueError(f"machine: the run was measured with {'; '.join(differs)}; one frontier must not mix them, so begin a new run")
+        raise ValueError(
+            f"machine: the run was measured with {'; '.join(differs)}; one frontier must not mix them, so begin a new run"
+        )
     return Session(space, target, workload, Store(path), run["limits"], environment, quality), accept
+
 
 def planned(run: dict, session: Session, accept: Callable, say: Callable) -> Plan:
     "The plan of the run, made now if it has none yet."
-    if "plan" in run: return Plan(**run["plan"])
-    if run["evaluations"] is not None: return Plan(run["evaluations"], *generations(run["evaluations"]), baseline=True)
+    if "plan" in run:
+        return Plan(**run["plan"])
+    if run["evaluations"] is not None:
+        return Plan(run["evaluations"], *generations(run["evaluations"]), baseline=True)
     say(f"measuring a few probes to see what {run['budget_s']:g} s pay for")
     p = plan(session, accept, run["budget_s"])
-    parts = "population {} = {} parents + {} mutants + {} crossovers (the paper: 100 = 20 + 40 + 40), {} generations".format(p.population, *split(p.population), p.iterations)
-    say(f"{p.evaluations} evaluations fit" + (f": {parts}" if run["method"] == "lts" else "") + ("" if p.baseline else "; no time for the scaled baseline"))
+    parts = "population {} = {} parents + {} mutants + {} crossovers (the paper: 100 = 20 + 40 + 40), {} generations".format(
+        p.population, *split(p.population), p.iterations
+    )
+    say(
+        f"{p.evaluations} evaluations fit"
+        + (f": {parts}" if run["method"] == "lts" else "")
+        + ("" if p.baseline else "; no time for the scaled baseline")
+    )
     return p
 
 # %% ../../nbs/searches/00_search.ipynb #e8d77d82
 def search(
     space: str | SearchSpace | None = None,  # a space, a preset's name or a file; "gpt2" by default
-    target=None,                  # a name or a target; "torch-cpu" on one thread by default
-    method: str | None = None,    # one of `METHODS`; "exact" by default
+    target=None,  # a name or a target; "torch-cpu" on one thread by default
+    method: str | None = None,  # one of `METHODS`; "exact" by default
     workload: Workload | None = None,  # one prompt of 192 tokens, last position's logits, by default
-    out: str | Path | None = None,     # run folder; None keeps everything in memory
-    seed: int | None = None,           # 0 by default
-    budget_s: float | None = None,     # of the methods lts and random: seconds for measuring; 300 by default
-    evaluations: int | None = None,    # of those: architectures to measure, instead of a time budget
-    limits: dict | None = None,        # of `LIMITS`
-    objectives: tuple | None = None,   # of method exact: two or three of `OBJECTIVES` of the exact notebook; `EXACT` by default, with "quality" in place of "decoder_params" where `proxy` names another
-    profile: DeviceProfile | str | Path | None = None,   # of method exact: of this or any other machine; measured first by default
-    proxy=None,                        # what stands for quality: one of `PROXIES`, a `LossLaw` or the path of its file; "decoder_params" by default
-    resume: bool = False,              # continue the run in `out` with its settings, if there is one
-    progress: bool = True,             # show a bar
-    say: Callable = print,             # gets a sentence now and then
+    out: str | Path | None = None,  # run folder; None keeps everything in memory
+    seed: int | None = None,  # 0 by default
+    budget_s: float | None = None,  # of the methods lts and random: seconds for measuring; 300 by default
+    evaluations: int | None = None,  # of those: architectures to measure, instead of a time budget
+    limits: dict | None = None,  # of `LIMITS`
+    objectives: tuple
+    | None = None,  # of method exact: two or three of `OBJECTIVES` of the exact notebook; `EXACT` by default, with "quality" in place of "decoder_params" where `proxy` names another
+    profile: DeviceProfile
+    | str
+    | Path
+    | None = None,  # of method exact: of this or any other machine; measured first by default
+    proxy=None,  # what stands for quality: one of `PROXIES`, a `LossLaw` or the path of its file; "decoder_params" by default
+    resume: bool = False,  # continue the run in `out` with its settings, if there is one
+    progress: bool = True,  # show a bar
+    say: Callable = print,  # gets a sentence now and then
 ) -> SearchResult:
     """Find the frontier of a space on a target, and measure it.
 
@@ -599,28 +1024,49 @@ def search(
     when the folder cannot be written. Interrupted at any point, `resume=True` continues from the store.
     """
     target = as_target(target)
-    asked = dict(space=space and json.loads(get_space(space).to_json()), target=target and describe(target), method=method, workload=workload and asdict(workload),
-                 seed=seed, budget_s=budget_s, evaluations=evaluations, limits=limits and check_limits(limits), objectives=objectives and list(objectives), proxy=as_proxy(proxy))
+    asked = dict(
+        space=space and json.loads(get_space(space).to_json()),
+        target=target and describe(target),
+        method=method,
+        workload=workload and asdict(workload),
+        seed=seed,
+        budget_s=budget_s,
+        evaluations=evaluations,
+        limits=limits and check_limits(limits),
+        objectives=objectives and list(objectives),
+        proxy=as_proxy(proxy),
+    )
     asked = {k: v for k, v in asked.items() if v is not None}
-    if isinstance(profile, (str, Path)): profile = DeviceProfile.load(profile)
-    if profile: asked = adopt(asked, profile)
+    if isinstance(profile, (str, Path)):
+        profile = DeviceProfile.load(profile)
+    if profile:
+        asked = adopt(asked, profile)
     new, begun = settings(asked), None
-    if profile: profile.cover(SearchSpace.from_json(json.dumps(new["space"])), Workload(**new["workload"]))
-    if out is not None: begun = open_run(out, asked, resume)
+    if profile:
+        profile.cover(SearchSpace.from_json(json.dumps(new["space"])), Workload(**new["workload"]))
+    if out is not None:
+        begun = open_run(out, asked, resume)
     run = begun or new
-    session, accept = begin(run, target, ":memory:" if out is None else Path(out)/"store.sqlite")
+    session, accept = begin(run, target, ":memory:" if out is None else Path(out) / "store.sqlite")
     run |= dict(machine=session.environment, lts_nb=__version__)
     with session.store, tqdm(disable=not progress, unit="arch", leave=False) as bar:
-        if out is not None and not begun: write_run(Path(out), run)
-        if run["method"] == "exact": return compute(run, session, profile, out, bar, say)
+        if out is not None and not begun:
+            write_run(Path(out), run)
+        if run["method"] == "exact":
+            return compute(run, session, profile, out, bar, say)
         check_latency(session, accept)
         p = planned(run, session, accept, say)
         run |= dict(evaluations=p.evaluations, plan=asdict(p))
-        if out is not None: write_run(Path(out), run)
-        bar.reset(p.evaluations); bar.set_description("measuring candidates")
-        result = SearchResult(*conclude(session, propose(session, run["method"], p, run["seed"], accept, bar), p, bar), run)
+        if out is not None:
+            write_run(Path(out), run)
+        bar.reset(p.evaluations)
+        bar.set_description("measuring candidates")
+        result = SearchResult(
+            *conclude(session, propose(session, run["method"], p, run["seed"], accept, bar), p, bar), run
+        )
         run["measuring_s"] = session.store.seconds()
-    if out is not None: result.save(out)
+    if out is not None:
+        result.save(out)
     return result
 
 # %% ../../nbs/searches/00_search.ipynb #6dc8c64c
@@ -631,5 +1077,13 @@ def gains(
     rows, quality = [], result.quality
     for _, b in result.baseline.sort_values("n_layer").iterrows():
         as_good = result.frontier[quality.read(result.frontier) <= quality.read(b)]
-        if len(as_good): rows.append(dict(n_layer=b.n_layer, decoder_params=b.decoder_params, speed_up=b.latency_s / as_good.latency_s.min(), memory_saving=b.peak_bytes / as_good.peak_bytes.min()))
+        if len(as_good):
+            rows.append(
+                dict(
+                    n_layer=b.n_layer,
+                    decoder_params=b.decoder_params,
+                    speed_up=b.latency_s / as_good.latency_s.min(),
+                    memory_saving=b.peak_bytes / as_good.peak_bytes.min(),
+                )
+            )
     return pd.DataFrame(rows)

@@ -17,12 +17,13 @@ from .plots import AXES, plot_architecture, plot_frontier
 
 # %% ../../nbs/show/01_explorer.ipynb #d0878d73
 AT_LEAST = {"decoder_params", "total_params", "n_layer", "d_model"}
-"Columns whose limit is a minimum; all others are maxima.";
+"Columns whose limit is a minimum; all others are maxima."
+
 
 def choose(
     frontier: pd.DataFrame,  # one row a member
     quality: str = "decoder_params",  # the column that stands for it
-    **limits,                # column -> limit, None for no limit: a minimum for `AT_LEAST`, else a maximum
+    **limits,  # column -> limit, None for no limit: a minimum for `AT_LEAST`, else a maximum
 ) -> int:  # position of the row to take
     """The member within the limits that has the best quality; without limits, the knee.
 
@@ -31,21 +32,45 @@ def choose(
     """
     limits = {k: v for k, v in limits.items() if v is not None}
     for k, v in limits.items():
-        if k not in AXES or k not in frontier: raise ValueError(f"{k}={v!r}: must be a limit on one of {', '.join(c for c in AXES if c in frontier)}")
-        if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or not v > 0: raise ValueError(f"{k}={v!r}: must be a number above 0")
+        if k not in AXES or k not in frontier:
+            raise ValueError(f"{k}={v!r}: must be a limit on one of {', '.join(c for c in AXES if c in frontier)}")
+        if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or not v > 0:
+            raise ValueError(f"{k}={v!r}: must be a number above 0")
     usual, better = (quality, "latency_s", "peak_bytes"), -1 if quality in AT_LEAST else 1
-    if not limits: return knee(np.stack([frontier[c] * (-1 if c in AT_LEAST else 1) for c in (usual if set(usual) <= set(frontier) else AXES) if c in frontier], 1))
+    if not limits:
+        return knee(
+            np.stack(
+                [
+                    frontier[c] * (-1 if c in AT_LEAST else 1)
+                    for c in (usual if set(usual) <= set(frontier) else AXES)
+                    if c in frontier
+                ],
+                1,
+            )
+        )
     sign = np.array([-1 if k in AT_LEAST else 1 for k in limits])
     over = excess(frontier[list(limits)].to_numpy(float) * sign, np.array(list(limits.values()), float) * sign)
     fits = np.flatnonzero(over <= 0)
-    if len(fits): return int(fits[np.lexsort((frontier[next(c for c in AXES if c in frontier)].iloc[fits], better*frontier[quality].iloc[fits]))[0]])
+    if len(fits):
+        return int(
+            fits[
+                np.lexsort(
+                    (frontier[next(c for c in AXES if c in frontier)].iloc[fits], better * frontier[quality].iloc[fits])
+                )[0]
+            ]
+        )
     near = frontier.iloc[int(over.argmin())]
-    asked = " and ".join(f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v*AXES[k][1]:.4g}" for k, v in limits.items())
-    has = " and ".join(f"{AXES[k][0]} {near[k]*AXES[k][1]:.4g}" for k in limits)
-    raise ValueError(f"budget {asked}: no member of the frontier meets it; the nearest{', ' + near['id'][:8] + ',' if near['id'] else ''} has {has} ({100*over.min():.1f} % off)")
+    asked = " and ".join(
+        f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v * AXES[k][1]:.4g}" for k, v in limits.items()
+    )
+    has = " and ".join(f"{AXES[k][0]} {near[k] * AXES[k][1]:.4g}" for k in limits)
+    raise ValueError(
+        f"budget {asked}: no member of the frontier meets it; the nearest{', ' + near['id'][:8] + ',' if near['id'] else ''} has {has} ({100 * over.min():.1f} % off)"
+    )
 
 # %% ../../nbs/show/01_explorer.ipynb #f33cbaf7
 CLOCKS = {"latency_s": "", "prefill_s": " to the first token", "decode_s": " a new token"}
+
 
 def in_words(
     row: pd.Series,  # one member
@@ -54,36 +79,72 @@ def in_words(
     told = lambda v: f"{v[0]}" if len(set(v)) == 1 else f"{min(v)}–{max(v)}"
     heads, none = [h for h in row.n_head if h], sum(h == 0 for h in row.n_head)
     known = [c for c in ("latency_s", "prefill_s", "decode_s") if row.get(c) == row.get(c) and c in row]
-    costs = "".join(f", {row[c]*1e3:.1f} ms{CLOCKS[c]}" for c in (known[:1] if "latency_s" in known else known))
-    return (f"{row.n_layer} layers of width {row.d_model}, feed-forward {told(row.d_inner)}, heads {told(heads)}{f', {none} of the layers convolutions' if none else ''}: {row.decoder_params/1e6:.1f} M decoder parameters"
-            f"{f', predicted loss {row.predicted_loss:.3f} nats' if 'predicted_loss' in row else ''}{costs}, {row.peak_bytes/1e6:.0f} MB")
+    costs = "".join(f", {row[c] * 1e3:.1f} ms{CLOCKS[c]}" for c in (known[:1] if "latency_s" in known else known))
+    return (
+        f"{row.n_layer} layers of width {row.d_model}, feed-forward {told(row.d_inner)}, heads {told(heads)}{f', {none} of the layers convolutions' if none else ''}: {row.decoder_params / 1e6:.1f} M decoder parameters"
+        f"{f', predicted loss {row.predicted_loss:.3f} nats' if 'predicted_loss' in row else ''}{costs}, {row.peak_bytes / 1e6:.0f} MB"
+    )
 
 # %% ../../nbs/show/01_explorer.ipynb #9cf3287a
-SLIDERS = {"latency_s": "latency ≤ [ms]", "peak_bytes": "memory ≤ [MB]", "decoder_params": "parameters ≥ [M]", "total_params": "all params ≥ [M]", "n_layer": "layers ≥", "d_model": "width ≥", "predicted_loss": "loss ≤ [nats]"}
+SLIDERS = {
+    "latency_s": "latency ≤ [ms]",
+    "peak_bytes": "memory ≤ [MB]",
+    "decoder_params": "parameters ≥ [M]",
+    "total_params": "all params ≥ [M]",
+    "n_layer": "layers ≥",
+    "d_model": "width ≥",
+    "predicted_loss": "loss ≤ [nats]",
+}
+
 
 def slider(frontier: pd.DataFrame, column: str) -> widgets.FloatSlider:
     "A slider over the range of a column, each end rounded to where at least one member still fits; at its loosest value."
-    v, rounded, digits = frontier[column] * AXES[column][1], np.floor if column in AT_LEAST else np.ceil, 3 if column == "predicted_loss" else 1
-    low, high = (float(rounded(x*10**digits)/10**digits) for x in (v.min(), v.max()))
-    return widgets.FloatSlider(value=low if column in AT_LEAST else high, min=low, max=max(high, low + 10**-digits), step=10**-digits, description=SLIDERS[column], readout_format=f".{digits}f",
-                               continuous_update=False, style={"description_width": "120px"}, layout={"width": "420px"})
+    v, rounded, digits = (
+        frontier[column] * AXES[column][1],
+        np.floor if column in AT_LEAST else np.ceil,
+        3 if column == "predicted_loss" else 1,
+    )
+    low, high = (float(rounded(x * 10**digits) / 10**digits) for x in (v.min(), v.max()))
+    return widgets.FloatSlider(
+        value=low if column in AT_LEAST else high,
+        min=low,
+        max=max(high, low + 10**-digits),
+        step=10**-digits,
+        description=SLIDERS[column],
+        readout_format=f".{digits}f",
+        continuous_update=False,
+        style={"description_width": "120px"},
+        layout={"width": "420px"},
+    )
 
 # %% ../../nbs/show/01_explorer.ipynb #d43ced33
 class Explorer:
     "Sliders for budgets, the chosen member in words, on the frontier, and layer by layer."
-    def __init__(self,
+
+    def __init__(
+        self,
         frontier: pd.DataFrame,
         candidates: pd.DataFrame,
         baseline: pd.DataFrame | None = None,
         quality: str = "decoder_params",  # one of `SLIDERS`
     ):
-        self.frontier, self.candidates, self.baseline, self.quality = frontier.reset_index(drop=True), candidates, baseline, quality
+        self.frontier, self.candidates, self.baseline, self.quality = (
+            frontier.reset_index(drop=True),
+            candidates,
+            baseline,
+            quality,
+        )
         self.sliders = {k: slider(frontier, k) for k in ("latency_s", "peak_bytes", quality)}
-        self.sliders["latency_s"].value = np.ceil(self.frontier.iloc[choose(self.frontier, quality)].latency_s * 1e4) / 10
+        self.sliders["latency_s"].value = (
+            np.ceil(self.frontier.iloc[choose(self.frontier, quality)].latency_s * 1e4) / 10
+        )
         self.text, self.chosen = widgets.HTML(), None
         self.pictures = [widgets.Image(format="png", layout={"width": w}) for w in ("760px", "380px")]
-        for s in self.sliders.values(): s.observe(self.update, "value")
-        self.view = widgets.VBox([*self.sliders.values(), self.text, widgets.HBox(self.pictures, layout={"flex_flow": "row wrap"})])
+        for s in self.sliders.values():
+            s.observe(self.update, "value")
+        self.view = widgets.VBox(
+            [*self.sliders.values(), self.text, widgets.HBox(self.pictures, layout={"flex_flow": "row wrap"})]
+        )
         self.update()
 
     def limits(self) -> dict:
@@ -92,16 +153,24 @@ class Explorer:
 
     def update(self, _=None):
         "Choose anew and redraw."
-        try: self.chosen = self.frontier.iloc[choose(self.frontier, self.quality, **self.limits())]
-        except ValueError as e: self.chosen, said = None, str(e)
-        else: said = f"{in_words(self.chosen)} (id {self.chosen['id']})"
+        try:
+            self.chosen = self.frontier.iloc[choose(self.frontier, self.quality, **self.limits())]
+        except ValueError as e:
+            self.chosen, said = None, str(e)
+        else:
+            said = f"{in_words(self.chosen)} (id {self.chosen['id']})"
         self.text.value = f"<b>{said}</b>"
-        self.pictures[0].value = png(plot_frontier(self.candidates, self.frontier, self.baseline, self.chosen, quality=self.quality))
+        self.pictures[0].value = png(
+            plot_frontier(self.candidates, self.frontier, self.baseline, self.chosen, quality=self.quality)
+        )
         self.pictures[1].value = b"" if self.chosen is None else png(plot_architecture(self.chosen))
 
     def _repr_mimebundle_(self, **kw):
         "The widgets; for a page without a kernel, the frontier with the choice on it."
-        return self.view._repr_mimebundle_(**kw) | {"text/plain": in_words(self.chosen) if self.chosen is not None else self.text.value, "image/png": base64.b64encode(self.pictures[0].value).decode()}
+        return self.view._repr_mimebundle_(**kw) | {
+            "text/plain": in_words(self.chosen) if self.chosen is not None else self.text.value,
+            "image/png": base64.b64encode(self.pictures[0].value).decode(),
+        }
 
 # %% ../../nbs/show/01_explorer.ipynb #5e572d98
 def png(fig) -> bytes:

@@ -11,10 +11,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 # %% ../../nbs/show/00_plots.ipynb #3c5e5cfe
-AXES = {"latency_s": ("latency [ms]", 1e3), "prefill_s": ("prefill [ms]", 1e3), "decode_s": ("one new token [ms]", 1e3),
-        "peak_bytes": ("peak memory [MB]", 1e-6), "kv_cache_bytes": ("KV cache [MB]", 1e-6), "flops": ("GFLOPs", 1e-9), "weight_bytes": ("weights [MB]", 1e-6), "decoder_params": ("decoder parameters [M]", 1e-6), "total_params": ("all parameters [M]", 1e-6),
-        "n_layer": ("layers", 1), "d_model": ("width", 1), "predicted_loss": ("predicted loss [nats]", 1)}
-"Column -> its label and what to multiply it with for the screen.";
+AXES = {
+    "latency_s": ("latency [ms]", 1e3),
+    "prefill_s": ("prefill [ms]", 1e3),
+    "decode_s": ("one new token [ms]", 1e3),
+    "peak_bytes": ("peak memory [MB]", 1e-6),
+    "kv_cache_bytes": ("KV cache [MB]", 1e-6),
+    "flops": ("GFLOPs", 1e-9),
+    "weight_bytes": ("weights [MB]", 1e-6),
+    "decoder_params": ("decoder parameters [M]", 1e-6),
+    "total_params": ("all parameters [M]", 1e-6),
+    "n_layer": ("layers", 1),
+    "d_model": ("width", 1),
+    "predicted_loss": ("predicted loss [nats]", 1),
+}
+"Column -> its label and what to multiply it with for the screen."
+
 
 def shown(frame: pd.DataFrame, column: str) -> pd.Series:
     "A column in the units of the screen."
@@ -22,27 +34,58 @@ def shown(frame: pd.DataFrame, column: str) -> pd.Series:
 
 # %% ../../nbs/show/00_plots.ipynb #9cdf90da
 def plot_frontier(
-    candidates: pd.DataFrame,   # everything measured
-    frontier: pd.DataFrame,     # its Pareto-optimal members
+    candidates: pd.DataFrame,  # everything measured
+    frontier: pd.DataFrame,  # its Pareto-optimal members
     baseline: pd.DataFrame | None = None,  # the scaled baseline, drawn as a line
-    chosen: pd.Series | None = None,       # one row to mark
+    chosen: pd.Series | None = None,  # one row to mark
     costs: tuple = ("latency_s", "peak_bytes"),  # one panel each
     quality: str = "decoder_params",  # the column on the vertical axis
-    grey: str = "measured",      # what the candidates are
+    grey: str = "measured",  # what the candidates are
 ) -> Figure:
     "Quality against each cost: all candidates, the frontier, the baseline, and a chosen member; where there is a `predicted_` column, a tick for each prediction."
-    fig, axes = plt.subplots(1, len(costs), figsize=(4.6*len(costs), 3.4), sharey=True, squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(
+        1, len(costs), figsize=(4.6 * len(costs), 3.4), sharey=True, squeeze=False, layout="constrained"
+    )
     for ax, cost in zip(axes[0], costs):
-        ax.scatter(shown(candidates, cost), shown(candidates, quality), s=9, c="#bbbbbb", label=f"{grey} ({len(candidates)})")
+        ax.scatter(
+            shown(candidates, cost), shown(candidates, quality), s=9, c="#bbbbbb", label=f"{grey} ({len(candidates)})"
+        )
         if baseline is not None and len(baseline):
             line = baseline.sort_values("n_layer")
-            ax.plot(shown(line, cost), shown(line, quality), "s--", ms=4, lw=.9, c="#d95f02", label="scaled baseline")
-        ax.scatter(shown(frontier, cost), shown(frontier, quality), s=22, c="#1f77b4", label=f"frontier ({len(frontier)})", zorder=3)
-        if f"predicted_{cost}" in frontier: ax.scatter(frontier[f"predicted_{cost}"]*AXES[cost][1], shown(frontier, quality), s=60, marker="|", c="#08306b", label="predicted", zorder=4)
-        if chosen is not None: ax.scatter(chosen[cost]*AXES[cost][1], chosen[quality]*AXES[quality][1], s=130, marker="*", c="#e7298a", label="chosen", zorder=4)
-        ax.set_xlabel(AXES[cost][0]); ax.grid(alpha=.25)
-    axes[0, 0].set_ylabel(AXES[quality][0] + ", less is better"*(quality == "predicted_loss")); axes[0, 0].legend(fontsize=8)
-    plt.close(fig)        # returned, not shown a second time by the notebook
+            ax.plot(shown(line, cost), shown(line, quality), "s--", ms=4, lw=0.9, c="#d95f02", label="scaled baseline")
+        ax.scatter(
+            shown(frontier, cost),
+            shown(frontier, quality),
+            s=22,
+            c="#1f77b4",
+            label=f"frontier ({len(frontier)})",
+            zorder=3,
+        )
+        if f"predicted_{cost}" in frontier:
+            ax.scatter(
+                frontier[f"predicted_{cost}"] * AXES[cost][1],
+                shown(frontier, quality),
+                s=60,
+                marker="|",
+                c="#08306b",
+                label="predicted",
+                zorder=4,
+            )
+        if chosen is not None:
+            ax.scatter(
+                chosen[cost] * AXES[cost][1],
+                chosen[quality] * AXES[quality][1],
+                s=130,
+                marker="*",
+                c="#e7298a",
+                label="chosen",
+                zorder=4,
+            )
+        ax.set_xlabel(AXES[cost][0])
+        ax.grid(alpha=0.25)
+    axes[0, 0].set_ylabel(AXES[quality][0] + ", less is better" * (quality == "predicted_loss"))
+    axes[0, 0].legend(fontsize=8)
+    plt.close(fig)  # returned, not shown a second time by the notebook
     return fig
 
 # %% ../../nbs/show/00_plots.ipynb #6060c9e7
@@ -52,9 +95,23 @@ def plot_architecture(
     "Feed-forward width and heads of every layer, first layer at the bottom."
     layers = range(1, len(row.d_inner) + 1)
     fig, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    bars = ax.barh(layers, row.d_inner, color="#7fb1d8", height=.75)
-    ax.bar_label(bars, [f"{h} heads" + (f", {k} kv" if k != h else "") if h else "convolution" for h, k in zip(row.n_head, row.get("n_kv_head", row.n_head))], fontsize=7, padding=3)
+    bars = ax.barh(layers, row.d_inner, color="#7fb1d8", height=0.75)
+    ax.bar_label(
+        bars,
+        [
+            f"{h} heads" + (f", {k} kv" if k != h else "") if h else "convolution"
+            for h, k in zip(row.n_head, row.get("n_kv_head", row.n_head))
+        ],
+        fontsize=7,
+        padding=3,
+    )
     ax.axvline(row.d_model, c="#d95f02", lw=1, label=f"d_model {row.d_model}")
-    ax.set(xlabel="feed-forward width d_inner", ylabel="layer", yticks=list(layers) if len(layers) <= 20 else [], xlim=(0, 1.22*max(row.d_inner))); ax.legend(fontsize=8, loc="lower right")
+    ax.set(
+        xlabel="feed-forward width d_inner",
+        ylabel="layer",
+        yticks=list(layers) if len(layers) <= 20 else [],
+        xlim=(0, 1.22 * max(row.d_inner)),
+    )
+    ax.legend(fontsize=8, loc="lower right")
     plt.close(fig)
     return fig

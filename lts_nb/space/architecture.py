@@ -14,12 +14,29 @@ import numpy as np
 
 # %% ../../nbs/space/00_architecture.ipynb #e5fd64f9
 EMBEDDING = ("d_embed", "div_val", "cutoffs")
-BACKBONES = {"gpt2": frozenset({*EMBEDDING, "share"}), "transformer-xl": frozenset(EMBEDDING), "opt": frozenset(EMBEDDING),
-             "llama": frozenset({*EMBEDDING, "n_kv_head", "d_head", "share", "tie_embeddings"}),
-             "lfm2": frozenset({*EMBEDDING, "n_kv_head", "d_head", "layer_kind", "tie_embeddings"})}
+BACKBONES = {
+    "gpt2": frozenset({*EMBEDDING, "share"}),
+    "transformer-xl": frozenset(EMBEDDING),
+    "opt": frozenset(EMBEDDING),
+    "llama": frozenset({*EMBEDDING, "n_kv_head", "d_head", "share", "tie_embeddings"}),
+    "lfm2": frozenset({*EMBEDDING, "n_kv_head", "d_head", "layer_kind", "tie_embeddings"}),
+}
 "Backbone -> the optional fields of `Architecture` that it reads."
 
-LIMITS = dict(d_model=2**20, d_embed=2**20, div_val=64, d_inner=2**20, n_head=2**14, n_kv_head=2**14, d_head=2**14, vocab_size=2**24, cutoffs=2**24, max_len=2**24, n_layer=2**10, share=2**10)
+LIMITS = dict(
+    d_model=2**20,
+    d_embed=2**20,
+    div_val=64,
+    d_inner=2**20,
+    n_head=2**14,
+    n_kv_head=2**14,
+    d_head=2**14,
+    vocab_size=2**24,
+    cutoffs=2**24,
+    max_len=2**24,
+    n_layer=2**10,
+    share=2**10,
+)
 "Largest value of each size; far above any model, low enough that counts fit 64-bit integers.";
 
 # %% ../../nbs/space/00_architecture.ipynb #abfc53d0
@@ -33,102 +50,149 @@ def patch(f):  # a function whose first parameter is annotated with a class
 # %% ../../nbs/space/00_architecture.ipynb #b20c99d3
 def whole(
     field: str,  # name to blame
-    value,       # what was given
-    low: int = 1,            # smallest allowed
-    high: int | None = None, # largest allowed; that of `LIMITS` by default
+    value,  # what was given
+    low: int = 1,  # smallest allowed
+    high: int | None = None,  # largest allowed; that of `LIMITS` by default
 ) -> int:  # the same number as a Python `int`
     "Check one whole number. Raises `ValueError` naming the field, the value and what is allowed."
     high = LIMITS[field] if high is None else high
-    try: number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError: number = None
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = None
     if number is None or not low <= number <= high:
         raise ValueError(f"{field}={value!r}: must be a whole number from {low} to {high:,}")
     return number
 
 # %% ../../nbs/space/00_architecture.ipynb #b2898171
 def per_layer(
-    field: str,    # name to blame
-    values,        # a sequence with one whole number a layer
+    field: str,  # name to blame
+    values,  # a sequence with one whole number a layer
     low: int = 1,  # smallest allowed
     n_layer: int | None = None,  # so many entries, if known
 ) -> tuple:  # of `int`
     "Check a field with one entry a layer. Raises `ValueError`."
     if not isinstance(values, (list, tuple, np.ndarray)) or not 1 <= len(values) <= LIMITS["n_layer"]:
-        raise ValueError(f"{field}={values!r}: must be a list with one whole number for each of 1 to {LIMITS['n_layer']:,} layers")
-    if n_layer and len(values) != n_layer: raise ValueError(f"{field} has {len(values)} layers and d_inner has {n_layer}: both need one entry for each layer")
+        raise ValueError(
+            f"{field}={values!r}: must be a list with one whole number for each of 1 to {LIMITS['n_layer']:,} layers"
+        )
+    if n_layer and len(values) != n_layer:
+        raise ValueError(
+            f"{field} has {len(values)} layers and d_inner has {n_layer}: both need one entry for each layer"
+        )
     return tuple(whole(field, v, low) for v in values)
 
 # %% ../../nbs/space/00_architecture.ipynb #96c4ad88
 def read_json(
-    text: str,     # the file's content
-    kind: str,     # what it should be, such as "architecture"
+    text: str,  # the file's content
+    kind: str,  # what it should be, such as "architecture"
     version: int,  # newest version that the caller understands
 ) -> dict:  # the content without its two header fields
     'Parse `{"format": "lts_nb.<kind>", "version": n, ...}`. Raises `ValueError` for anything else.'
-    try: d = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as e: raise ValueError(f"{kind}: not JSON, or cut short ({e})") from None
+    try:
+        d = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as e:
+        raise ValueError(f"{kind}: not JSON, or cut short ({e})") from None
     if not isinstance(d, dict) or d.get("format") != f"lts_nb.{kind}":
-        raise ValueError(f"{kind}: format={d.get('format') if isinstance(d, dict) else type(d).__name__!r}: must be 'lts_nb.{kind}'")
+        raise ValueError(
+            f"{kind}: format={d.get('format') if isinstance(d, dict) else type(d).__name__!r}: must be 'lts_nb.{kind}'"
+        )
     if d.get("version") not in range(1, version + 1):
-        raise ValueError(f"{kind}: version={d.get('version')!r}: this lts_nb reads versions up to {version}; a newer one may read this file")
+        raise ValueError(
+            f"{kind}: version={d.get('version')!r}: this lts_nb reads versions up to {version}; a newer one may read this file"
+        )
     return {k: v for k, v in d.items() if k not in ("format", "version")}
 
 # %% ../../nbs/space/00_architecture.ipynb #4c7641a9
 def from_fields(cls, kind: str, d: dict):
     "Make a dataclass from a dict of its fields. Raises `ValueError` on a missing or unknown one."
     known = {f.name: f.default for f in fields(cls) if f.init}
-    for k in d.keys() - known.keys(): raise ValueError(f"{kind}: unknown field {k!r}; known are {', '.join(known)}")
-    try: return cls(**d)
-    except TypeError as e: raise ValueError(f"{kind}: {str(e).split('() ')[-1]}") from None
+    for k in d.keys() - known.keys():
+        raise ValueError(f"{kind}: unknown field {k!r}; known are {', '.join(known)}")
+    try:
+        return cls(**d)
+    except TypeError as e:
+        raise ValueError(f"{kind}: {str(e).split('() ')[-1]}") from None
 
 # %% ../../nbs/space/00_architecture.ipynb #b3357a68
 def embedding_fields(
-    d_model: int, vocab_size: int,  # checked
-    d_embed, div_val, cutoffs,      # as given
+    d_model: int,
+    vocab_size: int,  # checked
+    d_embed,
+    div_val,
+    cutoffs,  # as given
 ) -> tuple:  # `(d_embed, div_val, cutoffs)`, canonical
     "Check what the embedding looks like. Raises `ValueError`."
     cutoffs = () if isinstance(cutoffs, (list, tuple)) and not cutoffs else per_layer("cutoffs", cutoffs)
-    if list(cutoffs) != sorted(set(cutoffs)): raise ValueError(f"cutoffs={cutoffs!r}: must ascend")
+    if list(cutoffs) != sorted(set(cutoffs)):
+        raise ValueError(f"cutoffs={cutoffs!r}: must ascend")
     k, e = whole("div_val", div_val), whole("d_embed", d_model if d_embed is None else d_embed)
-    if k > 1 and not cutoffs: raise ValueError(f"div_val={k}: needs cutoffs, the first token of each further cluster")
+    if k > 1 and not cutoffs:
+        raise ValueError(f"div_val={k}: needs cutoffs, the first token of each further cluster")
     cutoffs = tuple(c for c in cutoffs if c < vocab_size)
-    if e < k**len(cutoffs): raise ValueError(f"div_val={k}: leaves nothing of d_embed={e} for the last of {len(cutoffs) + 1} clusters")
+    if e < k ** len(cutoffs):
+        raise ValueError(f"div_val={k}: leaves nothing of d_embed={e} for the last of {len(cutoffs) + 1} clusters")
     return None if e == d_model else e, k if cutoffs else 1, cutoffs
 
 # %% ../../nbs/space/00_architecture.ipynb #7b0b991b
 def head_fields(
-    backbone: str, d_model: int, n_layer: int,  # checked
-    n_head, n_kv_head, d_head, layer_kind,      # as given
+    backbone: str,
+    d_model: int,
+    n_layer: int,  # checked
+    n_head,
+    n_kv_head,
+    d_head,
+    layer_kind,  # as given
 ) -> dict:  # the four fields, canonical
     "Check what stands where attention does. Raises `ValueError`."
     reads = BACKBONES[backbone]
     heads = per_layer("n_head", n_head, int("layer_kind" not in reads), n_layer)
     kinds = ("attention",) * n_layer if layer_kind is None else layer_kind
-    if not isinstance(kinds, tuple) or len(kinds) != n_layer or set(kinds) - {"attention", "conv"}: raise ValueError(f"layer_kind={layer_kind!r}: must be \"attention\" or \"conv\" for each of {n_layer} layers")
+    if not isinstance(kinds, tuple) or len(kinds) != n_layer or set(kinds) - {"attention", "conv"}:
+        raise ValueError(f'layer_kind={layer_kind!r}: must be "attention" or "conv" for each of {n_layer} layers')
     heads = tuple(0 if k == "conv" else h for h, k in zip(heads, kinds))
-    if layer_kind and "attention" in [k for k, h in zip(kinds, heads) if not h]: raise ValueError(f"n_head={n_head!r}: must be at least 1 where layer_kind is \"attention\"")
-    if not any(heads): raise ValueError(f"layer_kind={kinds!r}: at least one layer must be \"attention\"")
-    kv = heads if n_kv_head is None else tuple(0 if not h else k for h, k in zip(heads, per_layer("n_kv_head", n_kv_head, int(all(heads)), n_layer)))
+    if layer_kind and "attention" in [k for k, h in zip(kinds, heads) if not h]:
+        raise ValueError(f'n_head={n_head!r}: must be at least 1 where layer_kind is "attention"')
+    if not any(heads):
+        raise ValueError(f'layer_kind={kinds!r}: at least one layer must be "attention"')
+    kv = (
+        heads
+        if n_kv_head is None
+        else tuple(
+            0 if not h else k for h, k in zip(heads, per_layer("n_kv_head", n_kv_head, int(all(heads)), n_layer))
+        )
+    )
     for h, k in zip(heads, kv):
-        if h and (not k or h % k): raise ValueError(f"n_kv_head={k}: must divide n_head={h}")
-        if h and d_head is None and d_model % h: raise ValueError(f"n_head={h}: must divide d_model={d_model}")
+        if h and (not k or h % k):
+            raise ValueError(f"n_kv_head={k}: must divide n_head={h}")
+        if h and d_head is None and d_model % h:
+            raise ValueError(f"n_head={h}: must divide d_model={d_model}")
     if "d_head" in reads:
-        if d_head is None and len({*heads} - {0}) > 1: raise ValueError(f"d_head={d_head!r}: must be given where layers differ in n_head")
+        if d_head is None and len({*heads} - {0}) > 1:
+            raise ValueError(f"d_head={d_head!r}: must be given where layers differ in n_head")
         d_head = whole("d_head", d_model // max(heads) if d_head is None else d_head)
-        if d_head % 2: raise ValueError(f"d_head={d_head}: must be even, for rotary positions")
-    return dict(n_head=heads, n_kv_head=None if kv == heads else kv, d_head=d_head, layer_kind=None if all(heads) else tuple("attention" if h else "conv" for h in heads))
+        if d_head % 2:
+            raise ValueError(f"d_head={d_head}: must be even, for rotary positions")
+    return dict(
+        n_head=heads,
+        n_kv_head=None if kv == heads else kv,
+        d_head=d_head,
+        layer_kind=None if all(heads) else tuple("attention" if h else "conv" for h in heads),
+    )
 
 # %% ../../nbs/space/00_architecture.ipynb #aac37e71
 def share_field(
-    share,         # as given
+    share,  # as given
     layers: list,  # what each layer is
 ) -> tuple | None:  # group numbers in order of appearance, from 0; None if every layer has weights of its own
     "Check which layers share weights. Raises `ValueError` if layers of a group differ."
-    if share is None: return None
+    if share is None:
+        return None
     numbers = per_layer("share", share, 0, len(layers))
     first = {g: numbers.index(g) for g in numbers}
     for i, g in enumerate(numbers):
-        if layers[i] != layers[first[g]]: raise ValueError(f"share={share!r}: layers {first[g]} and {i} share weights, so they must be alike")
+        if layers[i] != layers[first[g]]:
+            raise ValueError(f"share={share!r}: layers {first[g]} and {i} share weights, so they must be alike")
     return None if len(first) == len(layers) else tuple(list(first).index(g) for g in numbers)
 
 # %% ../../nbs/space/00_architecture.ipynb #4c59d1bc
@@ -139,36 +203,61 @@ class Architecture:
     The optional fields below `max_len` belong to backbones that read them (`BACKBONES`); None means
     the ordinary choice.
     """
-    backbone: str              # a key of `BACKBONES`
-    d_model: int               # width of the residual stream
-    n_head: tuple              # attention heads of each layer; each divides `d_model` unless `d_head` is given
-    d_inner: tuple             # feed-forward width of each layer
-    vocab_size: int = 50257    # tokens; the default is GPT-2's
-    max_len: int = 192         # positions that the model can attend to; the default is LTS's sequence length
-    d_embed: int | None = None       # embedding width, `d_model` if None
-    div_val: int = 1                 # adaptive embedding: each cluster is this much narrower than the one before
-    cutoffs: tuple = ()              # adaptive embedding: first token of each further cluster
-    n_kv_head: tuple | None = None   # key and value heads of each layer, `n_head` if None
-    d_head: int | None = None        # width of a head, `d_model / n_head` if None
+
+    backbone: str  # a key of `BACKBONES`
+    d_model: int  # width of the residual stream
+    n_head: tuple  # attention heads of each layer; each divides `d_model` unless `d_head` is given
+    d_inner: tuple  # feed-forward width of each layer
+    vocab_size: int = 50257  # tokens; the default is GPT-2's
+    max_len: int = 192  # positions that the model can attend to; the default is LTS's sequence length
+    d_embed: int | None = None  # embedding width, `d_model` if None
+    div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
+    cutoffs: tuple = ()  # adaptive embedding: first token of each further cluster
+    n_kv_head: tuple | None = None  # key and value heads of each layer, `n_head` if None
+    d_head: int | None = None  # width of a head, `d_model / n_head` if None
     layer_kind: tuple | None = None  # "attention" or "conv" for each layer, attention if None
-    share: tuple | None = None       # group number of each layer: equal numbers share weights; no sharing if None
-    tie_embeddings: bool = True      # is the output layer the token embedding?
+    share: tuple | None = None  # group number of each layer: equal numbers share weights; no sharing if None
+    tie_embeddings: bool = True  # is the output layer the token embedding?
 
     def __post_init__(self):
-        if self.backbone not in BACKBONES: raise ValueError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
         for f in fields(self)[6:]:
-            if isinstance(getattr(self, f.name), list): object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
+            if isinstance(getattr(self, f.name), list):
+                object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
             if f.name not in BACKBONES[self.backbone] and getattr(self, f.name) != f.default:
-                raise ValueError(f"{f.name}={getattr(self, f.name)!r}: {self.backbone} does not read this field; leave it at {f.default!r}")
-        if not isinstance(self.tie_embeddings, bool): raise ValueError(f"tie_embeddings={self.tie_embeddings!r}: must be True or False")
-        for group in (dict(d_inner=per_layer("d_inner", self.d_inner), **{k: whole(k, getattr(self, k)) for k in ("d_model", "vocab_size", "max_len")}),
-                      dict(zip(EMBEDDING, embedding_fields(self.d_model, self.vocab_size, self.d_embed, self.div_val, self.cutoffs))),
-                      head_fields(self.backbone, self.d_model, len(self.d_inner), self.n_head, self.n_kv_head, self.d_head, self.layer_kind)):
-            for k, v in group.items(): object.__setattr__(self, k, v)
+                raise ValueError(
+                    f"{f.name}={getattr(self, f.name)!r}: {self.backbone} does not read this field; leave it at {f.default!r}"
+                )
+        if not isinstance(self.tie_embeddings, bool):
+            raise ValueError(f"tie_embeddings={self.tie_embeddings!r}: must be True or False")
+        for group in (
+            dict(
+                d_inner=per_layer("d_inner", self.d_inner),
+                **{k: whole(k, getattr(self, k)) for k in ("d_model", "vocab_size", "max_len")},
+            ),
+            dict(
+                zip(
+                    EMBEDDING, embedding_fields(self.d_model, self.vocab_size, self.d_embed, self.div_val, self.cutoffs)
+                )
+            ),
+            head_fields(
+                self.backbone,
+                self.d_model,
+                len(self.d_inner),
+                self.n_head,
+                self.n_kv_head,
+                self.d_head,
+                self.layer_kind,
+            ),
+        ):
+            for k, v in group.items():
+                object.__setattr__(self, k, v)
         object.__setattr__(self, "share", share_field(self.share, self.layers))
 
     @property
-    def n_layer(self) -> int: return len(self.d_inner)
+    def n_layer(self) -> int:
+        return len(self.d_inner)
 
     @property
     def layers(self) -> list:
@@ -176,7 +265,8 @@ class Architecture:
         return list(zip(self.d_inner, self.n_head, self.n_kv_head or self.n_head))
 
     @property
-    def homogeneous(self) -> bool: return len(set(self.layers)) == 1
+    def homogeneous(self) -> bool:
+        return len(set(self.layers)) == 1
 
     @property
     def id(self) -> str:
@@ -184,29 +274,39 @@ class Architecture:
         told = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
-    def __repr__(self): return f"Architecture({', '.join(f'{f.name}={v!r}' for f in fields(self) if (v := getattr(self, f.name)) != f.default)})"
+    def __repr__(self):
+        return f"Architecture({', '.join(f'{f.name}={v!r}' for f in fields(self) if (v := getattr(self, f.name)) != f.default)})"
 
 # %% ../../nbs/space/00_architecture.ipynb #62e9c2f2
 @patch
 def to_json(self: Architecture) -> str:
     "One line of JSON with every field that is set."
-    return json.dumps({"format": "lts_nb.space.architecture", "version": 1} | {k: v for k, v in asdict(self).items() if v is not None})
+    return json.dumps(
+        {"format": "lts_nb.space.architecture", "version": 1} | {k: v for k, v in asdict(self).items() if v is not None}
+    )
+
 
 def from_json(text: str) -> Architecture:
     "The architecture that `to_json` wrote. Raises `ValueError` for any other text."
     return from_fields(Architecture, "architecture", read_json(text, "architecture", 1))
 
+
 Architecture.from_json = staticmethod(from_json)
 
 # %% ../../nbs/space/00_architecture.ipynb #b06d53ad
-SCALARS, PER_LAYER = ("n_layer", "d_model", "vocab_size", "d_embed", "div_val"), ("d_inner", "n_head", "n_kv_head", "share")
+SCALARS, PER_LAYER = (
+    ("n_layer", "d_model", "vocab_size", "d_embed", "div_val"),
+    ("d_inner", "n_head", "n_kv_head", "share"),
+)
+
 
 @dataclass(frozen=True)
 class Fixed:
     "What all architectures of a population have in common."
+
     backbone: str = "gpt2"
     max_len: int = 192
-    cutoffs: tuple = ()          # before those beyond a vocabulary are dropped
+    cutoffs: tuple = ()  # before those beyond a vocabulary are dropped
     d_head: int | None = None
     tie_embeddings: bool = True
 
@@ -214,55 +314,106 @@ class Fixed:
 @dataclass(frozen=True, eq=False)
 class Population:
     "Architectures of one backbone as rows of an integer matrix; indexing with a number gives an `Architecture`."
+
     matrix: np.ndarray  # `(n, 5 + 4·max_layer)` int32: `SCALARS` (d_embed in full), then `max_layer` columns for each of `PER_LAYER`: both numbers of heads 0 for a convolution, groups from 1, all zero where there is no layer
     fixed: Fixed = Fixed()
 
     @classmethod
-    def of(cls,
-        archs: list,                    # of `Architecture`, at least one; alike in what `Fixed` tells
-        max_layer: int | None = None,   # layers that the matrix has room for; the deepest architecture's by default
+    def of(
+        cls,
+        archs: list,  # of `Architecture`, at least one; alike in what `Fixed` tells
+        max_layer: int | None = None,  # layers that the matrix has room for; the deepest architecture's by default
     ) -> "Population":
         "Architectures as a matrix. Raises `ValueError` if they do not fit into one."
         archs = list(archs)
-        if not archs: raise ValueError("archs=[]: a population needs at least one architecture")
+        if not archs:
+            raise ValueError("archs=[]: a population needs at least one architecture")
         for k in ("backbone", "max_len", "d_head", "tie_embeddings"):
-            if len(told := {getattr(a, k) for a in archs}) > 1: raise ValueError(f"{k}={sorted(told)}: a population has only one")
+            if len(told := {getattr(a, k) for a in archs}) > 1:
+                raise ValueError(f"{k}={sorted(told)}: a population has only one")
         cutoffs = max((a.cutoffs for a in archs), key=len)
         for a in archs:
-            if a.cutoffs != tuple(c for c in cutoffs if c < a.vocab_size): raise ValueError(f"cutoffs={a.cutoffs} and {cutoffs}: a population has only one list of them")
+            if a.cutoffs != tuple(c for c in cutoffs if c < a.vocab_size):
+                raise ValueError(f"cutoffs={a.cutoffs} and {cutoffs}: a population has only one list of them")
         room, deepest = max_layer or 0, max(a.n_layer for a in archs)
-        if max_layer and room < deepest: raise ValueError(f"max_layer={max_layer}: must be at least {deepest}, the deepest architecture")
+        if max_layer and room < deepest:
+            raise ValueError(f"max_layer={max_layer}: must be at least {deepest}, the deepest architecture")
         pad = lambda v: tuple(v) + (0,) * (max(room, deepest) - len(v))
-        rows = [(a.n_layer, a.d_model, a.vocab_size, a.d_embed or a.d_model, a.div_val, *pad(a.d_inner), *pad(a.n_head), *pad(a.n_kv_head or a.n_head),
-                 *pad([g + 1 for g in a.share or range(a.n_layer)])) for a in archs]
-        return cls(np.array(rows, np.int32), Fixed(archs[0].backbone, archs[0].max_len, cutoffs, archs[0].d_head, archs[0].tie_embeddings))
+        rows = [
+            (
+                a.n_layer,
+                a.d_model,
+                a.vocab_size,
+                a.d_embed or a.d_model,
+                a.div_val,
+                *pad(a.d_inner),
+                *pad(a.n_head),
+                *pad(a.n_kv_head or a.n_head),
+                *pad([g + 1 for g in a.share or range(a.n_layer)]),
+            )
+            for a in archs
+        ]
+        return cls(
+            np.array(rows, np.int32),
+            Fixed(archs[0].backbone, archs[0].max_len, cutoffs, archs[0].d_head, archs[0].tie_embeddings),
+        )
 
     @property
-    def max_layer(self) -> int: return (self.matrix.shape[1] - len(SCALARS)) // len(PER_LAYER)
+    def max_layer(self) -> int:
+        return (self.matrix.shape[1] - len(SCALARS)) // len(PER_LAYER)
+
     @property
     def lives(self) -> np.ndarray:
         "Booleans `(n, max_layer)`: where there is a layer."
         return np.arange(self.max_layer) < self.n_layer[:, None]
+
     @property
     def group(self) -> np.ndarray:
         "How many layers use the first layer's weights, `(n,)`."
         return (self.share == 1).sum(1)
+
     @property
     def homogeneous(self) -> np.ndarray:
         "Booleans `(n,)`: whose layers are all alike?"
-        return np.logical_and.reduce([((v == v[:, :1]) | ~self.lives).all(1) for v in (self.d_inner, self.n_head, self.n_kv_head)])
+        return np.logical_and.reduce(
+            [((v == v[:, :1]) | ~self.lives).all(1) for v in (self.d_inner, self.n_head, self.n_kv_head)]
+        )
+
     def __getattr__(self, name):
-        if name in SCALARS: return self.matrix[:, SCALARS.index(name)]
+        if name in SCALARS:
+            return self.matrix[:, SCALARS.index(name)]
         if name in PER_LAYER:
             at = len(SCALARS) + PER_LAYER.index(name) * self.max_layer
-            return self.matrix[:, at:at + self.max_layer]
+            return self.matrix[:, at : at + self.max_layer]
         raise AttributeError(name)
-    def __array__(self, dtype=None, copy=None): return np.array(self.matrix, dtype=dtype, copy=copy)
-    def __len__(self): return len(self.matrix)
-    def __iter__(self): return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.matrix, dtype=dtype, copy=copy)
+
+    def __len__(self):
+        return len(self.matrix)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
     def __getitem__(self, i):
-        if not isinstance(i, (int, np.integer)): return Population(self.matrix[i], self.fixed)
+        if not isinstance(i, (int, np.integer)):
+            return Population(self.matrix[i], self.fixed)
         row, told = Population(self.matrix[[i]], self.fixed), self.fixed
         L, d, V, e, k = (int(getattr(row, s)[0]) for s in SCALARS)
         f, h, kv, group = (getattr(row, s)[0, :L] for s in PER_LAYER)
-        return Architecture(told.backbone, d, h, f, V, told.max_len, e, k, told.cutoffs, None if (kv == h).all() else kv, told.d_head, share=None if len(set(group)) == L else group, tie_embeddings=told.tie_embeddings)
+        return Architecture(
+            told.backbone,
+            d,
+            h,
+            f,
+            V,
+            told.max_len,
+            e,
+            k,
+            told.cutoffs,
+            None if (kv == h).all() else kv,
+            told.d_head,
+            share=None if len(set(group)) == L else group,
+            tie_embeddings=told.tie_embeddings,
+        )

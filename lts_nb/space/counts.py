@@ -21,66 +21,91 @@ def _population(x: Architecture | Population):
     P = Population.of([x]) if (one := isinstance(x, Architecture)) else x
     return P, (lambda v: np.broadcast_to(v, len(P))[0].item()) if one else (lambda v: np.broadcast_to(v, len(P)))
 
-def wide(v): return np.asarray(v, np.int64)
+
+def wide(v):
+    return np.asarray(v, np.int64)
 
 # %% ../../nbs/space/02_counts.ipynb #4b5443da
-KERNEL = 3   # width of LFM2's short convolution
+KERNEL = 3  # width of LFM2's short convolution
+
 
 def layer_counts(
     backbone: str,
-    d, f, h, kv,      # integers or arrays that broadcast: d_model; d_inner, n_head (0: a convolution) and n_kv_head of the layer
+    d,
+    f,
+    h,
+    kv,  # integers or arrays that broadcast: d_model; d_inner, n_head (0: a convolution) and n_kv_head of the layer
     d_head: int | None = None,  # of backbones that fix it
 ) -> tuple:  # attention (or convolution), feed-forward, norms
     "Parameters of one layer by part."
-    ffn, norm = 2*d*f + f + d, 4*d
-    if backbone in ("gpt2", "opt"): return 4*d*d + 4*d, ffn, norm
-    if backbone == "transformer-xl": return 5*d*d + 2*d, ffn, norm
-    attention, ffn, norm = 2*d*d_head*(h + kv), 3*d*f, 2*d
-    return attention if backbone == "llama" else np.where(h > 0, attention + 2*d_head, 4*d*d + KERNEL*d), ffn, norm
+    ffn, norm = 2 * d * f + f + d, 4 * d
+    if backbone in ("gpt2", "opt"):
+        return 4 * d * d + 4 * d, ffn, norm
+    if backbone == "transformer-xl":
+        return 5 * d * d + 2 * d, ffn, norm
+    attention, ffn, norm = 2 * d * d_head * (h + kv), 3 * d * f, 2 * d
+    return (
+        attention if backbone == "llama" else np.where(h > 0, attention + 2 * d_head, 4 * d * d + KERNEL * d),
+        ffn,
+        norm,
+    )
+
 
 def final_norm(backbone: str, d):
     "Parameters of the normalisation after the last layer."
-    return {"gpt2": 2*d, "opt": 2*d, "transformer-xl": 0*d, "llama": d, "lfm2": d}[backbone]
+    return {"gpt2": 2 * d, "opt": 2 * d, "transformer-xl": 0 * d, "llama": d, "lfm2": d}[backbone]
 
 # %% ../../nbs/space/02_counts.ipynb #3be52f12
 def clusters(V, e, k, cutoffs: tuple) -> list:
     "`(tokens, width)` of each cluster of an embedding; no tokens in those beyond the vocabulary."
     ends = [np.minimum(c, V) for c in (*cutoffs, 2**31 - 1)]
-    return [(end - start, e // k**i) for i, (start, end) in enumerate(zip([0*V, *ends], ends))]
+    return [(end - start, e // k**i) for i, (start, end) in enumerate(zip([0 * V, *ends], ends))]
+
 
 def output_rows(V, cutoffs: tuple):
     "Rows of the first cluster's output layer that stand for further clusters."
-    return sum((np.asarray(V) > c).astype(np.int64) for c in cutoffs) if cutoffs else 0*V
+    return sum((np.asarray(V) > c).astype(np.int64) for c in cutoffs) if cutoffs else 0 * V
+
 
 def embedding_count(
     fixed: Fixed,
-    d, V, e, k,    # integers or arrays that broadcast: d_model, vocab_size, d_embed, div_val
+    d,
+    V,
+    e,
+    k,  # integers or arrays that broadcast: d_model, vocab_size, d_embed, div_val
 ):
     "Parameters of tokens, positions, projections and an untied output layer."
     parts = clusters(V, e, k, fixed.cutoffs)
-    tables = sum(n*w for n, w in parts) * (1 if fixed.tie_embeddings else 2)
-    projections = sum(2*w*d*((n > 0) & (w != d)) for n, w in parts)
-    positions = {"gpt2": fixed.max_len, "opt": fixed.max_len + 2}.get(fixed.backbone, 0) * d     # OPT's table begins with two rows of padding
-    return tables + projections + output_rows(V, fixed.cutoffs)*e + positions
+    tables = sum(n * w for n, w in parts) * (1 if fixed.tie_embeddings else 2)
+    projections = sum(2 * w * d * ((n > 0) & (w != d)) for n, w in parts)
+    positions = {"gpt2": fixed.max_len, "opt": fixed.max_len + 2}.get(
+        fixed.backbone, 0
+    ) * d  # OPT's table begins with two rows of padding
+    return tables + projections + output_rows(V, fixed.cutoffs) * e + positions
 
 # %% ../../nbs/space/02_counts.ipynb #2bc7041d
 @dataclass(frozen=True)
 class Counts:
     "Parameters by part; each an `int`, or int64 `(n,)` for a population."
+
     attention: int | np.ndarray  # projections and their biases, or the convolution in their place
-    ffn: int | np.ndarray        # feed-forward matrices and their biases
-    norm: int | np.ndarray       # gains and biases of every normalisation, the final one included
+    ffn: int | np.ndarray  # feed-forward matrices and their biases
+    norm: int | np.ndarray  # gains and biases of every normalisation, the final one included
     embedding: int | np.ndarray  # tokens, positions, projections, untied output layer
 
     @property
-    def decoder(self): return self.attention + self.ffn + self.norm
+    def decoder(self):
+        return self.attention + self.ffn + self.norm
+
     @property
-    def total(self): return self.decoder + self.embedding
+    def total(self):
+        return self.decoder + self.embedding
 
 # %% ../../nbs/space/02_counts.ipynb #a31130ed
 def distinct(P: Population) -> np.ndarray:
     "Booleans `(n, max_layer)`: layers with weights of their own, the first of each group that shares them."
     return P.share > np.maximum.accumulate(np.c_[np.zeros(len(P), np.int32), P.share[:, :-1]], 1)
+
 
 def count(
     x: Architecture | Population,  # one architecture, or a matrix of them
@@ -89,70 +114,111 @@ def count(
     P, finish = _population(x)
     L, d, V, e, k = (wide(getattr(P, s)) for s in SCALARS)
     once, told = distinct(P), P.fixed
-    if told.backbone in ("llama", "lfm2"): parts = [(v * once).sum(1) for v in layer_counts(told.backbone, d[:, None], wide(P.d_inner), P.n_head, P.n_kv_head, told.d_head)]
-    else: parts = [n*v + v_f for n, S in [(once.sum(1), (P.d_inner * once).sum(1, dtype=np.int64))] for v, v_f in zip(layer_counts(told.backbone, d, 0, 0, 0), (0, (2*d + 1)*S, 0))]   # linear in the summed width: faster
+    if told.backbone in ("llama", "lfm2"):
+        parts = [
+            (v * once).sum(1)
+            for v in layer_counts(told.backbone, d[:, None], wide(P.d_inner), P.n_head, P.n_kv_head, told.d_head)
+        ]
+    else:
+        parts = [
+            n * v + v_f
+            for n, S in [(once.sum(1), (P.d_inner * once).sum(1, dtype=np.int64))]
+            for v, v_f in zip(layer_counts(told.backbone, d, 0, 0, 0), (0, (2 * d + 1) * S, 0))
+        ]  # linear in the summed width: faster
     attention, ffn, norm = parts
-    return Counts(*map(finish, (attention, ffn, norm + final_norm(told.backbone, d), embedding_count(told, d, V, e, k))))
+    return Counts(
+        *map(finish, (attention, ffn, norm + final_norm(told.backbone, d), embedding_count(told, d, V, e, k)))
+    )
 
 # %% ../../nbs/space/02_counts.ipynb #a2553e42
 def layer_flops(
     fixed: Fixed,
-    d, f, h, kv,           # integers or arrays that broadcast, as for `layer_counts`
-    batch_size: int = 1, prompt_len: int = 192, new_tokens: int = 0,
+    d,
+    f,
+    h,
+    kv,  # integers or arrays that broadcast, as for `layer_counts`
+    batch_size: int = 1,
+    prompt_len: int = 192,
+    new_tokens: int = 0,
 ):
     "FLOPs of one layer in one request."
     B, T, tokens, w = batch_size, prompt_len, prompt_len + new_tokens, fixed.d_head
-    pairs = T*T + sum(range(T + 1, tokens + 1))                                # (query, key) pairs that attention scores
-    if fixed.backbone in ("gpt2", "opt"): return B * (2*tokens*(4*d*d + 2*d*f) + 4*pairs*d)
-    if fixed.backbone == "transformer-xl":                                     # W_r goes to whichever side is cheaper, keys' distances or queries
-        places = lambda n, K: 2*d*np.minimum(B*n*(d + h*(K + 1)), (K + 1)*(d + B*n))
-        return B*(2*tokens*(4*d*d + 2*d*f) + 4*pairs*d) + places(T, T) + sum(places(1, K) for K in range(T + 1, tokens + 1))
-    attention = 2*tokens*2*d*w*(h + kv) + 4*pairs*h*w
-    if fixed.backbone == "lfm2": attention = np.where(h > 0, attention, 2*tokens*4*d*d + 2*KERNEL*d*(max(T, KERNEL) + 2) + 4*KERNEL*d*new_tokens)
-    return B * (attention + 2*tokens*3*d*f)
+    pairs = T * T + sum(range(T + 1, tokens + 1))  # (query, key) pairs that attention scores
+    if fixed.backbone in ("gpt2", "opt"):
+        return B * (2 * tokens * (4 * d * d + 2 * d * f) + 4 * pairs * d)
+    if fixed.backbone == "transformer-xl":  # W_r goes to whichever side is cheaper, keys' distances or queries
+        places = lambda n, K: 2 * d * np.minimum(B * n * (d + h * (K + 1)), (K + 1) * (d + B * n))
+        return (
+            B * (2 * tokens * (4 * d * d + 2 * d * f) + 4 * pairs * d)
+            + places(T, T)
+            + sum(places(1, K) for K in range(T + 1, tokens + 1))
+        )
+    attention = 2 * tokens * 2 * d * w * (h + kv) + 4 * pairs * h * w
+    if fixed.backbone == "lfm2":
+        attention = np.where(
+            h > 0,
+            attention,
+            2 * tokens * 4 * d * d + 2 * KERNEL * d * (max(T, KERNEL) + 2) + 4 * KERNEL * d * new_tokens,
+        )
+    return B * (attention + 2 * tokens * 3 * d * f)
 
-def once_flops(fixed: Fixed, d, V, e, k, batch_size: int = 1, prompt_len: int = 192, new_tokens: int = 0, logits: str = "last"):
+
+def once_flops(
+    fixed: Fixed, d, V, e, k, batch_size: int = 1, prompt_len: int = 192, new_tokens: int = 0, logits: str = "last"
+):
     "FLOPs of embedding and output layer in one request."
     heads = (prompt_len if logits == "all" else 1) + new_tokens
-    position = sum(2*w*n + 2*w*d*((n > 0) & (w != d)) for n, w in clusters(V, e, k, fixed.cutoffs)) + 2*output_rows(V, fixed.cutoffs)*e
-    lookups = sum(2*w*d*((n > 0) & (w != d)) for n, w in clusters(V, e, k, fixed.cutoffs))
-    return batch_size * (heads*position + (prompt_len + new_tokens)*lookups)
+    position = (
+        sum(2 * w * n + 2 * w * d * ((n > 0) & (w != d)) for n, w in clusters(V, e, k, fixed.cutoffs))
+        + 2 * output_rows(V, fixed.cutoffs) * e
+    )
+    lookups = sum(2 * w * d * ((n > 0) & (w != d)) for n, w in clusters(V, e, k, fixed.cutoffs))
+    return batch_size * (heads * position + (prompt_len + new_tokens) * lookups)
 
 # %% ../../nbs/space/02_counts.ipynb #a56c0763
 def flops(
     x: Architecture | Population,
     batch_size: int = 1,
     prompt_len: int = 192,  # tokens that are read at once
-    new_tokens: int = 0,    # tokens that are then decoded one by one from a KV cache
-    logits: str = "last",   # positions of the prompt that get logits: "last" or "all"
+    new_tokens: int = 0,  # tokens that are then decoded one by one from a KV cache
+    logits: str = "last",  # positions of the prompt that get logits: "last" or "all"
 ):  # `int`, or int64 `(n,)`
     "FLOPs of the matrix products of one request."
     P, finish = _population(x)
     _, d, V, e, k = (wide(getattr(P, s)) for s in SCALARS)
-    layers = layer_flops(P.fixed, d[:, None], wide(P.d_inner), wide(P.n_head), wide(P.n_kv_head), batch_size, prompt_len, new_tokens)
-    return finish((layers * P.lives).sum(1) + once_flops(P.fixed, d, V, e, k, batch_size, prompt_len, new_tokens, logits))
+    layers = layer_flops(
+        P.fixed, d[:, None], wide(P.d_inner), wide(P.n_head), wide(P.n_kv_head), batch_size, prompt_len, new_tokens
+    )
+    return finish(
+        (layers * P.lives).sum(1) + once_flops(P.fixed, d, V, e, k, batch_size, prompt_len, new_tokens, logits)
+    )
 
 # %% ../../nbs/space/02_counts.ipynb #475268b3
 def footprint(backbone: str, h, kv) -> tuple:
     "`(units, convolutions)` of a layer: a unit is a key and a value head of Llama and LFM2, and a whole layer of the others."
     return (kv, h == 0) if backbone in ("llama", "lfm2") else (h > 0, h < 0)
 
+
 def cached_values(
     fixed: Fixed,
-    d, units, convolutions,   # integers or arrays that broadcast: d_model, and the sums of `footprint` over layers
-    context: int,             # tokens in the cache
+    d,
+    units,
+    convolutions,  # integers or arrays that broadcast: d_model, and the sums of `footprint` over layers
+    context: int,  # tokens in the cache
 ):
     "Numbers that a cache holds for one sequence."
-    return 2*context*(fixed.d_head or d)*units + KERNEL*d*convolutions
+    return 2 * context * (fixed.d_head or d) * units + KERNEL * d * convolutions
+
 
 def footprints(P: Population) -> tuple:
     "The footprint of every layer, int64 `(n, max_layer)` each, zero where there is none."
     return tuple(np.where(P.lives, v, 0).astype(np.int64) for v in footprint(P.fixed.backbone, P.n_head, P.n_kv_head))
 
+
 def kv_cache_bytes(
     x: Architecture | Population,
     batch_size: int = 1,
-    context: int = 192,        # tokens in the cache
+    context: int = 192,  # tokens in the cache
     bytes_per_value: int = 4,  # 4 for float32, 2 for bfloat16
 ):  # bytes; `int`, or int64 `(n,)`
     "Size of a full KV cache."
@@ -165,78 +231,161 @@ def request_steps(T: int, N: int, logits: str) -> list:
     "`(n, C, keep)` of the steps that can be the worst: tokens worked on, tokens cached before, whether a cache is kept."
     return [(T, 0, int(logits == "last" or N > 0))] + ([(1, T + N - 1, 1)] if N else [])
 
+
 def scratch(h, w, B: int, n: int, C: int):
     "Values of the fused attention kernel's scratch on one thread: log-sum-exp, and a block of scores; heads of width `w`."
     rows = min(n, 256 if n >= 768 else 64 if n >= 192 else 32)
-    return B*n*h + rows*(min(C + n, 512) + 2 + w)
+    return B * n * h + rows * (min(C + n, 512) + 2 + w)
 
-def largest(*values): return np.maximum.reduce(np.broadcast_arrays(*values))
+
+def largest(*values):
+    return np.maximum.reduce(np.broadcast_arrays(*values))
 
 # %% ../../nbs/space/02_counts.ipynb #1e509e70
 def gpt2_step(fixed, d, f, h, kv, before, convs, total, all_convs, B, s, n, C, keep):
     "Most bytes alive in a layer of a GPT-2; the unit of `before` and `total` is a layer."
-    if not C: return s*(B*n*(4*f + 5*d) + n*d) + keep*2*s*B*n*d*(before + 1) + 8*n + 12
-    others = 2*s*B*d*(before*(C + 1) + (total - before - 1)*C)                 # caches of the layers before, already longer, and after
-    copy = others + s*B*d*(3*C + 2) + s*(6*B + 1)*d + 8
-    return np.maximum(copy, others + 2*s*B*d*(C + 1) + s*(B*(4*f + 5*d) + d) + 20)
+    if not C:
+        return s * (B * n * (4 * f + 5 * d) + n * d) + keep * 2 * s * B * n * d * (before + 1) + 8 * n + 12
+    others = (
+        2 * s * B * d * (before * (C + 1) + (total - before - 1) * C)
+    )  # caches of the layers before, already longer, and after
+    copy = others + s * B * d * (3 * C + 2) + s * (6 * B + 1) * d + 8
+    return np.maximum(copy, others + 2 * s * B * d * (C + 1) + s * (B * (4 * f + 5 * d) + d) + 20)
+
 
 def opt_step(fixed, d, f, h, kv, before, convs, total, all_convs, B, s, n, C, keep):
     "The same of an OPT."
-    cache = 2*d*(before*(C + n) + (total - before)*C)*keep                     # of the layers before, already longer, and of this one and after
-    copy = B*d*(9*n + C)*keep                                                  # embeddings of tokens and positions, input, norm, q, k, v; the longer cache and its shorter values
-    fused = 8*B*n*d + largest(B*n*d, scratch(h, d // np.maximum(h, 1), B, n, C))   # the same four, q, k, v and the result; projection or the kernel's scratch
-    wide = B*n*(4*d + 2*f + 2*d*keep)                                          # embeddings, input, residual; both sides of ReLU; keys and values
-    return s*(B*cache + largest(copy, fused, wide)) + 12*B*(C + n)             # + positions, once as float32 and once as int64
+    cache = (
+        2 * d * (before * (C + n) + (total - before) * C) * keep
+    )  # of the layers before, already longer, and of this one and after
+    copy = (
+        B * d * (9 * n + C) * keep
+    )  # embeddings of tokens and positions, input, norm, q, k, v; the longer cache and its shorter values
+    fused = 8 * B * n * d + largest(
+        B * n * d, scratch(h, d // np.maximum(h, 1), B, n, C)
+    )  # the same four, q, k, v and the result; projection or the kernel's scratch
+    wide = B * n * (4 * d + 2 * f + 2 * d * keep)  # embeddings, input, residual; both sides of ReLU; keys and values
+    return s * (B * cache + largest(copy, fused, wide)) + 12 * B * (
+        C + n
+    )  # + positions, once as float32 and once as int64
 
 # %% ../../nbs/space/02_counts.ipynb #f55609a9
 def transformer_xl_step(fixed, d, f, h, kv, before, convs, total, all_convs, B, s, n, C, keep):
     "The same of a Transformer-XL; the unit of `before` and `total` is a layer."
     work = scratch(h, d // np.maximum(h, 1), B, n, C)
-    if not C: return s*(largest(B*n*(f + 3*d), 6*B*n*d + h*B*n*(n + 1) + work) + (n + 1)*d) + n*n*(n > 1) + keep*2*s*B*n*d*(before + 1)   # position scores of all heads; sinusoids, causal mask
-    others = 2*s*B*d*(before*(C + 1) + (total - before - 1)*C)
-    longer = 2*B*d*(C + 1) + (C + 2)*d                                         # its own cache, already longer, and the sinusoids
-    return others + s*largest(B*d*(3*C + 6) + (C + 2)*d, longer + 6*B*d + h*B*(C + 2) + work, longer + B*(f + 3*d))
+    if not C:
+        return (
+            s * (largest(B * n * (f + 3 * d), 6 * B * n * d + h * B * n * (n + 1) + work) + (n + 1) * d)
+            + n * n * (n > 1)
+            + keep * 2 * s * B * n * d * (before + 1)
+        )  # position scores of all heads; sinusoids, causal mask
+    others = 2 * s * B * d * (before * (C + 1) + (total - before - 1) * C)
+    longer = 2 * B * d * (C + 1) + (C + 2) * d  # its own cache, already longer, and the sinusoids
+    return others + s * largest(
+        B * d * (3 * C + 6) + (C + 2) * d, longer + 6 * B * d + h * B * (C + 2) + work, longer + B * (f + 3 * d)
+    )
 
 # %% ../../nbs/space/02_counts.ipynb #2534140e
 def rotary_step(fixed, d, f, h, kv, before, convs, total, all_convs, B, s, n, C, keep):
     "The same of a Llama or an LFM2; the unit of `before` and `total` is a key and value head."
     w = fixed.d_head
-    q, k, conv, D = h*w, kv*w, h == 0, -(-d // 16)*16                          # oneDNN's depthwise convolution works on blocks of 16 channels
-    cache = (2*w*(before*(C + n) + (total - before)*C) + KERNEL*d*(all_convs if C else convs))*keep
-    own = (2*k*n + KERNEL*d*conv*(C == 0))*keep                                # what this layer adds to the cache
-    rotate = B*n*largest(4*q + 2*k, 2*q + 5*k)                                 # q, k, v and three temporaries of q, or the new q and three of k
-    fused = (B*n*(2*q + 2*k) + largest(B*n*d, scratch(h, w, B, n, C)))*(1 - conv)   # q, k, v and the result; projection or the kernel's scratch
-    copy = B*(n*(q + 2*k) + k*(C + 2*n))*keep                                  # q, k, v; the longer cache and its shorter values
-    m = max(n, KERNEL*keep)                                                    # the cache pads a prompt to the kernel's width
-    short = 8*B*d + (6*B + 3)*D if C else B*d*(3*n + max(2*n, 3*keep) + 3*keep) + largest((B*(2*m + 2) + 3)*D, B*(m + 2)*(d + D))
-    wide = B*(n*(d + largest(3*f, f + d)) + own)                               # residual; gate, up and product, or product and projection
-    return s*(B*cache + B*n*d*(2 + (before + convs > 0)) + largest(rotate, fused, copy, short*conv, wide) + 2*n*w) + 8*n   # + embeddings, input, norm; cosines, sines, positions
+    q, k, conv, D = (
+        h * w,
+        kv * w,
+        h == 0,
+        -(-d // 16) * 16,
+    )  # oneDNN's depthwise convolution works on blocks of 16 channels
+    cache = (2 * w * (before * (C + n) + (total - before) * C) + KERNEL * d * (all_convs if C else convs)) * keep
+    own = (2 * k * n + KERNEL * d * conv * (C == 0)) * keep  # what this layer adds to the cache
+    rotate = (
+        B * n * largest(4 * q + 2 * k, 2 * q + 5 * k)
+    )  # q, k, v and three temporaries of q, or the new q and three of k
+    fused = (B * n * (2 * q + 2 * k) + largest(B * n * d, scratch(h, w, B, n, C))) * (
+        1 - conv
+    )  # q, k, v and the result; projection or the kernel's scratch
+    copy = B * (n * (q + 2 * k) + k * (C + 2 * n)) * keep  # q, k, v; the longer cache and its shorter values
+    m = max(n, KERNEL * keep)  # the cache pads a prompt to the kernel's width
+    short = (
+        8 * B * d + (6 * B + 3) * D
+        if C
+        else B * d * (3 * n + max(2 * n, 3 * keep) + 3 * keep)
+        + largest((B * (2 * m + 2) + 3) * D, B * (m + 2) * (d + D))
+    )
+    wide = B * (n * (d + largest(3 * f, f + d)) + own)  # residual; gate, up and product, or product and projection
+    return (
+        s
+        * (
+            B * cache
+            + B * n * d * (2 + (before + convs > 0))
+            + largest(rotate, fused, copy, short * conv, wide)
+            + 2 * n * w
+        )
+        + 8 * n
+    )  # + embeddings, input, norm; cosines, sines, positions
 
 # %% ../../nbs/space/02_counts.ipynb #37e11dab
-STEPS = {"gpt2": gpt2_step, "transformer-xl": transformer_xl_step, "opt": opt_step, "llama": rotary_step, "lfm2": rotary_step}
+STEPS = {
+    "gpt2": gpt2_step,
+    "transformer-xl": transformer_xl_step,
+    "opt": opt_step,
+    "llama": rotary_step,
+    "lfm2": rotary_step,
+}
+
 
 def layer_peak(
     fixed: Fixed,
-    d, f, h, kv,                # integers or arrays that broadcast, as for `layer_counts`
-    before, before_conv,        # summed `footprint` of the layers before
-    total, total_conv,          # and of all layers
-    batch_size: int = 1, prompt_len: int = 192, new_tokens: int = 0, logits: str = "last", bytes_per_value: int = 4,  # as for `peak_bytes`
+    d,
+    f,
+    h,
+    kv,  # integers or arrays that broadcast, as for `layer_counts`
+    before,
+    before_conv,  # summed `footprint` of the layers before
+    total,
+    total_conv,  # and of all layers
+    batch_size: int = 1,
+    prompt_len: int = 192,
+    new_tokens: int = 0,
+    logits: str = "last",
+    bytes_per_value: int = 4,  # as for `peak_bytes`
 ):  # bytes; increases with `f`, and with `before`
     "Most bytes alive, weights aside, while a layer works on the prompt or on the last new token."
-    return largest(*(STEPS[fixed.backbone](fixed, d, f, h, kv, before, before_conv, total, total_conv, batch_size, bytes_per_value, *step) for step in request_steps(prompt_len, new_tokens, logits)))
+    return largest(
+        *(
+            STEPS[fixed.backbone](
+                fixed, d, f, h, kv, before, before_conv, total, total_conv, batch_size, bytes_per_value, *step
+            )
+            for step in request_steps(prompt_len, new_tokens, logits)
+        )
+    )
+
 
 def head_peak(
     fixed: Fixed,
-    d, V, e, k,                 # integers or arrays that broadcast: d_model, vocab_size, d_embed, div_val
-    total, total_conv,          # summed `footprint` of all layers
-    batch_size: int = 1, prompt_len: int = 192, new_tokens: int = 0, logits: str = "last", bytes_per_value: int = 4,
+    d,
+    V,
+    e,
+    k,  # integers or arrays that broadcast: d_model, vocab_size, d_embed, div_val
+    total,
+    total_conv,  # summed `footprint` of all layers
+    batch_size: int = 1,
+    prompt_len: int = 192,
+    new_tokens: int = 0,
+    logits: str = "last",
+    bytes_per_value: int = 4,
 ):  # bytes
     "Most bytes alive, weights aside, in the output layer."
     more, old = output_rows(V, fixed.cutoffs), fixed.backbone in ("gpt2", "transformer-xl")
-    row = V*np.where(more > 0, 2, 1) + (2*more + 1)*(more > 0) + e*(e < d)      # logits, once more in clusters; what the first projection gives
+    row = (
+        V * np.where(more > 0, 2, 1) + (2 * more + 1) * (more > 0) + e * (e < d)
+    )  # logits, once more in clusters; what the first projection gives
+
     def step(n, C, keep):
         t = n if logits == "all" and not C else 1
-        return s*B*(n*d + t*(row + d*old*(t < n)) + keep*cached_values(fixed, d, total, total_conv, C + n)) + (fixed.backbone == "gpt2")*(20 if C else 8*n + 12)   # GPT-2 and Transformer-XL copy the last position
+        return s * B * (
+            n * d + t * (row + d * old * (t < n)) + keep * cached_values(fixed, d, total, total_conv, C + n)
+        ) + (fixed.backbone == "gpt2") * (20 if C else 8 * n + 12)  # GPT-2 and Transformer-XL copy the last position
+
     B, s = batch_size, bytes_per_value
     return largest(*(step(*x) for x in request_steps(prompt_len, new_tokens, logits)))
 
@@ -245,20 +394,36 @@ def activation_peak(P: Population, **told):  # as for `peak_bytes`
     "Most bytes alive, weights aside, in any layer: int64 `(n,)`."
     units, conv = footprints(P)
     genes = (wide(getattr(P, s)) for s in ("d_inner", "n_head", "n_kv_head"))
-    layers = layer_peak(P.fixed, wide(P.d_model)[:, None], *genes, units.cumsum(1) - units, conv.cumsum(1) - conv, units.sum(1)[:, None], conv.sum(1)[:, None], **told)
+    layers = layer_peak(
+        P.fixed,
+        wide(P.d_model)[:, None],
+        *genes,
+        units.cumsum(1) - units,
+        conv.cumsum(1) - conv,
+        units.sum(1)[:, None],
+        conv.sum(1)[:, None],
+        **told,
+    )
     return np.where(P.lives, layers, 0).max(1)
+
 
 def peak_bytes(
     x: Architecture | Population,
     batch_size: int = 1,
     prompt_len: int = 192,
     new_tokens: int = 0,
-    logits: str = "last",      # "last" keeps a KV cache; "all" keeps one only if `new_tokens` follow
+    logits: str = "last",  # "last" keeps a KV cache; "all" keeps one only if `new_tokens` follow
     bytes_per_value: int = 4,
 ):  # bytes; `int`, or int64 `(n,)`
     "Peak of live bytes (weights, KV cache, activations) of one request in inference on a CPU, as transformers' models need them."
     P, finish = _population(x)
-    told = dict(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits, bytes_per_value=bytes_per_value)
+    told = dict(
+        batch_size=batch_size,
+        prompt_len=prompt_len,
+        new_tokens=new_tokens,
+        logits=logits,
+        bytes_per_value=bytes_per_value,
+    )
     head = head_peak(P.fixed, *(wide(getattr(P, s)) for s in SCALARS[1:]), *(v.sum(1) for v in footprints(P)), **told)
-    tokens = 8 * batch_size * (prompt_len + new_tokens)      # the input, int64
+    tokens = 8 * batch_size * (prompt_len + new_tokens)  # the input, int64
     return finish(bytes_per_value * np.asarray(count(P).total) + tokens + np.maximum(activation_peak(P, **told), head))

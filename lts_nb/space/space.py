@@ -13,35 +13,66 @@ from pathlib import Path
 
 import numpy as np
 
-from .architecture import BACKBONES, Architecture, Fixed, Population, from_fields, patch, per_layer, read_json, whole
+from lts_nb.space.architecture import (
+    BACKBONES,
+    Architecture,
+    Fixed,
+    Population,
+    from_fields,
+    patch,
+    per_layer,
+    read_json,
+    whole,
+)
 
 # %% ../../nbs/space/01_space.ipynb #6f872ac7
 def choices(
     field: str,  # name to blame
-    values,      # one whole number or a list of them
+    values,  # one whole number or a list of them
     low: int = 1,  # smallest allowed
 ) -> tuple:  # sorted, without duplicates
     "Check a list of choices. Raises `ValueError` naming the field."
     values = list(values) if isinstance(values, (list, tuple, range, np.ndarray)) else [values]
-    if not 1 <= len(values) <= 10_000: raise ValueError(f"{field} has {len(values)} choices: must have 1 to 10,000")
+    if not 1 <= len(values) <= 10_000:
+        raise ValueError(f"{field} has {len(values)} choices: must have 1 to 10,000")
     return tuple(sorted({whole(field, v, low) for v in values}))
 
 # %% ../../nbs/space/01_space.ipynb #3e8e9d96
 LTS = dict(n_layer=range(2, 17), d_model=range(128, 1025, 64), d_inner=range(256, 4097, 64), n_head=(2, 4, 8))
-MODERN = dict(n_layer=range(2, 17), d_model=range(256, 1025, 128), d_inner=range(256, 4097, 256), d_head=64, min_ratio=1.)
+MODERN = dict(
+    n_layer=range(2, 17), d_model=range(256, 1025, 128), d_inner=range(256, 4097, 256), d_head=64, min_ratio=1.0
+)
 SHARED = dict(n_layer=range(1, 17), share=(1, 2, 4))
 STUDY = dict(n_layer=range(2, 11), d_model=(48, 64, 80, 96, 112, 128, 160, 192), vocab_size=512, max_len=128)
 
-PRESETS = {"gpt2": LTS,
-           "transformer-xl": LTS | dict(vocab_size=267735, cutoffs=(19997, 39997, 199997), div_val=4),
-           "opt": dict(n_layer=range(3, 30), d_model=range(512, 1473, 64), d_inner=range(512, 6081, 64), n_head=(2, 4, 8, 16), vocab_size=50272),
-           "llama": MODERN | dict(n_head=(4, 8, 16), n_kv_head=(1, 4), vocab_size=32000),
-           "lfm2": MODERN | dict(n_layer=range(4, 17), n_head=(8, 16), n_kv_head=4, layer_kind=("attention", "conv"), vocab_size=65536),
-           "gpt2-edges": LTS | SHARED | dict(d_model=(*range(128, 1025, 128), 2048), d_inner=(*range(256, 4097, 128), 8192)),
-           "llama-edges": MODERN | SHARED | dict(d_model=(*range(256, 1025, 128), 2048), d_inner=(*range(256, 4097, 256), 8192), n_head=(4, 8), n_kv_head=4, vocab_size=32000),
-           "gpt2-study": STUDY | dict(d_inner=range(96, 769, 32), n_head=(2, 4)),
-           "llama-study": STUDY | dict(d_inner=range(64, 513, 32), n_head=(4, 8), n_kv_head=(2, 4), d_head=16, min_ratio=1.)}
-"Spaces by name, the backbone before the first hyphen that it has; of LTS the paper's facts, not its released code's, which differ slightly.";
+PRESETS = {
+    "gpt2": LTS,
+    "transformer-xl": LTS | dict(vocab_size=267735, cutoffs=(19997, 39997, 199997), div_val=4),
+    "opt": dict(
+        n_layer=range(3, 30),
+        d_model=range(512, 1473, 64),
+        d_inner=range(512, 6081, 64),
+        n_head=(2, 4, 8, 16),
+        vocab_size=50272,
+    ),
+    "llama": MODERN | dict(n_head=(4, 8, 16), n_kv_head=(1, 4), vocab_size=32000),
+    "lfm2": MODERN
+    | dict(n_layer=range(4, 17), n_head=(8, 16), n_kv_head=4, layer_kind=("attention", "conv"), vocab_size=65536),
+    "gpt2-edges": LTS | SHARED | dict(d_model=(*range(128, 1025, 128), 2048), d_inner=(*range(256, 4097, 128), 8192)),
+    "llama-edges": MODERN
+    | SHARED
+    | dict(
+        d_model=(*range(256, 1025, 128), 2048),
+        d_inner=(*range(256, 4097, 256), 8192),
+        n_head=(4, 8),
+        n_kv_head=4,
+        vocab_size=32000,
+    ),
+    "gpt2-study": STUDY | dict(d_inner=range(96, 769, 32), n_head=(2, 4)),
+    "llama-study": STUDY | dict(d_inner=range(64, 513, 32), n_head=(4, 8), n_kv_head=(2, 4), d_head=16, min_ratio=1.0),
+}
+"Spaces by name, the backbone before the first hyphen that it has; of LTS the paper's facts, not its released code's, which differ slightly."
+
 
 def backbone_of(preset: str) -> str:
     "The backbone of a preset."
@@ -54,56 +85,87 @@ class SearchSpace:
 
     Every width needs at least one number of heads that fits it and one `d_inner` that is wide enough.
     """
-    backbone: str        # a key of `BACKBONES`
-    n_layer: tuple       # depths
-    d_model: tuple       # widths
-    d_inner: tuple       # feed-forward widths, chosen for each layer
-    n_head: tuple        # numbers of heads, chosen for each layer
+
+    backbone: str  # a key of `BACKBONES`
+    n_layer: tuple  # depths
+    d_model: tuple  # widths
+    d_inner: tuple  # feed-forward widths, chosen for each layer
+    n_head: tuple  # numbers of heads, chosen for each layer
     vocab_size: tuple = (50257,)
-    max_len: int = 192   # positions, the same for all
+    max_len: int = 192  # positions, the same for all
     min_ratio: float = 2.0  # smallest allowed d_inner / d_model; 0 allows all
-    d_embed: tuple = (0,)   # embedding widths; 0: as wide as the model; wider than it never
-    div_val: tuple = (1,)   # divisors of an adaptive embedding
-    cutoffs: tuple = ()     # where its clusters begin, the same for all
-    n_kv_head: tuple | None = None       # key and value heads, chosen for each layer among those that divide its heads; None: as many as heads
-    d_head: int | None = None            # width of a head, the same for all
-    layer_kind: tuple = ("attention",)   # and "conv", chosen for each layer; one attention layer at least
-    share: tuple = (1,)     # so many consecutive layers use the same weights; each divides the depths it is used with
-    tie_embeddings: bool = True   # is the output layer the token embedding?
+    d_embed: tuple = (0,)  # embedding widths; 0: as wide as the model; wider than it never
+    div_val: tuple = (1,)  # divisors of an adaptive embedding
+    cutoffs: tuple = ()  # where its clusters begin, the same for all
+    n_kv_head: tuple | None = (
+        None  # key and value heads, chosen for each layer among those that divide its heads; None: as many as heads
+    )
+    d_head: int | None = None  # width of a head, the same for all
+    layer_kind: tuple = ("attention",)  # and "conv", chosen for each layer; one attention layer at least
+    share: tuple = (1,)  # so many consecutive layers use the same weights; each divides the depths it is used with
+    tie_embeddings: bool = True  # is the output layer the token embedding?
 
     def __post_init__(self):
-        if self.backbone not in BACKBONES: raise ValueError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
-        lists = ("n_layer", "d_model", "d_inner", "n_head", "vocab_size", "d_embed", "div_val", "share") + ("n_kv_head",) * (self.n_kv_head is not None)
-        for k in lists: object.__setattr__(self, k, choices(k, getattr(self, k), int(k != "d_embed")))
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
+        lists = ("n_layer", "d_model", "d_inner", "n_head", "vocab_size", "d_embed", "div_val", "share") + (
+            "n_kv_head",
+        ) * (self.n_kv_head is not None)
+        for k in lists:
+            object.__setattr__(self, k, choices(k, getattr(self, k), int(k != "d_embed")))
         object.__setattr__(self, "max_len", whole("max_len", self.max_len))
-        object.__setattr__(self, "cutoffs", () if isinstance(self.cutoffs, (list, tuple)) and not self.cutoffs else per_layer("cutoffs", self.cutoffs))
+        object.__setattr__(
+            self,
+            "cutoffs",
+            () if isinstance(self.cutoffs, (list, tuple)) and not self.cutoffs else per_layer("cutoffs", self.cutoffs),
+        )
         kinds = [self.layer_kind] if isinstance(self.layer_kind, str) else self.layer_kind
-        if not isinstance(kinds, (list, tuple)) or not all(isinstance(k, str) for k in kinds): raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
+        if not isinstance(kinds, (list, tuple)) or not all(isinstance(k, str) for k in kinds):
+            raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
         object.__setattr__(self, "layer_kind", tuple(sorted(set(kinds))))
-        if isinstance(self.min_ratio, bool) or not isinstance(self.min_ratio, (int, float)) or not 0 <= self.min_ratio < 1e6:
+        if (
+            isinstance(self.min_ratio, bool)
+            or not isinstance(self.min_ratio, (int, float))
+            or not 0 <= self.min_ratio < 1e6
+        ):
             raise ValueError(f"min_ratio={self.min_ratio!r}: must be a number from 0 to 1,000,000")
-        if "attention" not in self.layer_kind or set(self.layer_kind) - {"attention", "conv"}: raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
+        if "attention" not in self.layer_kind or set(self.layer_kind) - {"attention", "conv"}:
+            raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
         self.check_fields()
         for d in self.d_model:
-            if not self.heads(d): raise ValueError(f"d_model={d}: no n_head of {list(self.n_head)} divides it")
-            if not self.inners(d): raise ValueError(f"d_model={d}: no d_inner is at least min_ratio={self.min_ratio:g} times as large; the largest is {self.d_inner[-1]}")
-            if not any(h for h, _ in self.mixers(d)): raise ValueError(f"n_kv_head={list(self.n_kv_head)}: none of them divides any n_head of {list(self.n_head)}")
-            if not self.embeddings(d): raise ValueError(f"d_embed={list(self.d_embed)}: none of them fits d_model={d}")
+            if not self.heads(d):
+                raise ValueError(f"d_model={d}: no n_head of {list(self.n_head)} divides it")
+            if not self.inners(d):
+                raise ValueError(
+                    f"d_model={d}: no d_inner is at least min_ratio={self.min_ratio:g} times as large; the largest is {self.d_inner[-1]}"
+                )
+            if not any(h for h, _ in self.mixers(d)):
+                raise ValueError(
+                    f"n_kv_head={list(self.n_kv_head)}: none of them divides any n_head of {list(self.n_head)}"
+                )
+            if not self.embeddings(d):
+                raise ValueError(f"d_embed={list(self.d_embed)}: none of them fits d_model={d}")
         for L in self.n_layer:
-            if not self.groups(L): raise ValueError(f"share={list(self.share)}: none of them divides n_layer={L}")
+            if not self.groups(L):
+                raise ValueError(f"share={list(self.share)}: none of them divides n_layer={L}")
 
     @property
-    def fixed(self) -> Fixed: return Fixed(self.backbone, self.max_len, self.cutoffs, self.d_head, self.tie_embeddings)
+    def fixed(self) -> Fixed:
+        return Fixed(self.backbone, self.max_len, self.cutoffs, self.d_head, self.tie_embeddings)
+
     @property
-    def max_layer(self) -> int: return self.n_layer[-1]
+    def max_layer(self) -> int:
+        return self.n_layer[-1]
 
     @classmethod
-    def preset(cls,
-        name: str,   # a key of `PRESETS`
+    def preset(
+        cls,
+        name: str,  # a key of `PRESETS`
         **override,  # lists of choices that replace the preset's, or `vocab_size`, `max_len`, `min_ratio`
     ) -> "SearchSpace":
         "A published space by name. Raises `ValueError` for an unknown name or field."
-        if name not in PRESETS: raise ValueError(f"space={name!r}: must be one of {', '.join(PRESETS)}, or the path of a space's JSON file")
+        if name not in PRESETS:
+            raise ValueError(f"space={name!r}: must be one of {', '.join(PRESETS)}, or the path of a space's JSON file")
         return from_fields(cls, "space", {"backbone": backbone_of(name)} | PRESETS[name] | override)
 
 # %% ../../nbs/space/01_space.ipynb #45bdaea2
@@ -112,25 +174,66 @@ def check_fields(self: SearchSpace):
     "Raise `ValueError` for a field that the backbone does not read, or lacks."
     reads, default = BACKBONES[self.backbone], {f.name: f.default for f in fields(self)}
     for k in ("d_embed", "div_val", "cutoffs", "n_kv_head", "d_head", "layer_kind", "share", "tie_embeddings"):
-        if k not in reads and getattr(self, k) != default[k]: raise ValueError(f"{k}={getattr(self, k)!r}: {self.backbone} does not read this field; leave it at {default[k]!r}")
-    if "d_head" in reads and self.d_head is None: raise ValueError(f"d_head=None: must be a whole number for {self.backbone}, whose heads all have the same width")
-    Architecture(self.backbone, 64, (1,), (1,), self.vocab_size[-1], 1, None, 1, self.cutoffs, d_head=self.d_head, tie_embeddings=self.tie_embeddings)   # checks what is the same for all
-    if self.div_val != (1,) and not self.cutoffs: raise ValueError(f"div_val={list(self.div_val)}: needs cutoffs, the first token of each further cluster")
+        if k not in reads and getattr(self, k) != default[k]:
+            raise ValueError(
+                f"{k}={getattr(self, k)!r}: {self.backbone} does not read this field; leave it at {default[k]!r}"
+            )
+    if "d_head" in reads and self.d_head is None:
+        raise ValueError(
+            f"d_head=None: must be a whole number for {self.backbone}, whose heads all have the same width"
+        )
+    Architecture(
+        self.backbone,
+        64,
+        (1,),
+        (1,),
+        self.vocab_size[-1],
+        1,
+        None,
+        1,
+        self.cutoffs,
+        d_head=self.d_head,
+        tie_embeddings=self.tie_embeddings,
+    )  # checks what is the same for all
+    if self.div_val != (1,) and not self.cutoffs:
+        raise ValueError(f"div_val={list(self.div_val)}: needs cutoffs, the first token of each further cluster")
 
 # %% ../../nbs/space/01_space.ipynb #6a3f8c4f
 @patch
-def heads(self: SearchSpace, d: int) -> tuple: return tuple(h for h in self.n_head if self.d_head or d % h == 0)
+def heads(self: SearchSpace, d: int) -> tuple:
+    return tuple(h for h in self.n_head if self.d_head or d % h == 0)
+
+
 @patch
-def inners(self: SearchSpace, d: int) -> tuple: return tuple(f for f in self.d_inner if f >= self.min_ratio * d)
+def inners(self: SearchSpace, d: int) -> tuple:
+    return tuple(f for f in self.d_inner if f >= self.min_ratio * d)
+
+
 @patch
 def mixers(self: SearchSpace, d: int) -> tuple:
     "What may stand in attention's place at width `d`: `(n_head, n_kv_head)`, both 0 for a convolution."
-    return ((0, 0),) * ("conv" in self.layer_kind) + tuple((h, k) for h in self.heads(d) for k in self.n_kv_head or (h,) if h % k == 0)
+    return ((0, 0),) * ("conv" in self.layer_kind) + tuple(
+        (h, k) for h in self.heads(d) for k in self.n_kv_head or (h,) if h % k == 0
+    )
+
+
 @patch
 def embeddings(self: SearchSpace, d: int) -> tuple:
     "Embeddings that width `d` may have: `(vocab_size, d_embed, div_val)`."
-    n = {V: sum(c < V for c in self.cutoffs) for V in self.vocab_size}              # further clusters
-    return tuple(sorted({(V, e or d, k if n[V] else 1) for V in self.vocab_size for e in self.d_embed for k in self.div_val if e <= d and (e or d) >= k**n[V]}))
+    n = {V: sum(c < V for c in self.cutoffs) for V in self.vocab_size}  # further clusters
+    return tuple(
+        sorted(
+            {
+                (V, e or d, k if n[V] else 1)
+                for V in self.vocab_size
+                for e in self.d_embed
+                for k in self.div_val
+                if e <= d and (e or d) >= k ** n[V]
+            }
+        )
+    )
+
+
 @patch
 def groups(self: SearchSpace, L: int) -> tuple:
     "How many consecutive layers may share weights at depth `L`."
@@ -140,14 +243,27 @@ def groups(self: SearchSpace, L: int) -> tuple:
 @patch
 def size(self: SearchSpace) -> int:
     "How many different architectures, exactly."
-    layers = {d: (len(self.mixers(d)) * len(self.inners(d)), ("conv" in self.layer_kind) * len(self.inners(d))) for d in self.d_model}
-    return sum(len(self.embeddings(d)) * (n**(L//g) - conv**(L//g)) for d, (n, conv) in layers.items() for L in self.n_layer for g in self.groups(L))
+    layers = {
+        d: (len(self.mixers(d)) * len(self.inners(d)), ("conv" in self.layer_kind) * len(self.inners(d)))
+        for d in self.d_model
+    }
+    return sum(
+        len(self.embeddings(d)) * (n ** (L // g) - conv ** (L // g))
+        for d, (n, conv) in layers.items()
+        for L in self.n_layer
+        for g in self.groups(L)
+    )
+
 
 @patch
 def __repr__(self: SearchSpace):
     told = lambda v: f"{v[0]}" if len(v) == 1 else f"{v[0]}–{v[-1]} ({len(v)} choices)"
     usual = {"d_embed": (0,), "div_val": (1,), "share": (1,), "n_kv_head": None}
-    genes = ", ".join(f"{k} {told(getattr(self, k))}" for k in ("n_layer", "d_model", "d_inner", "n_head", "n_kv_head", "vocab_size", "d_embed", "div_val", "share") if getattr(self, k) != usual.get(k))
+    genes = ", ".join(
+        f"{k} {told(getattr(self, k))}"
+        for k in ("n_layer", "d_model", "d_inner", "n_head", "n_kv_head", "vocab_size", "d_embed", "div_val", "share")
+        if getattr(self, k) != usual.get(k)
+    )
     kinds = ", attention or convolution" if "conv" in self.layer_kind else ""
     return f"SearchSpace {self.backbone}: {genes}{kinds}, max_len {self.max_len}, d_inner ≥ {self.min_ratio:g}·d_model; 10^{math.log10(self.size()):.1f} architectures"
 
@@ -157,15 +273,22 @@ def to_json(self: SearchSpace) -> str:
     "The space as JSON text."
     return json.dumps({"format": "lts_nb.space.space", "version": 1} | asdict(self))
 
+
 def from_json(text: str) -> SearchSpace:
     "The space that `to_json` wrote. Raises `ValueError` for any other text."
     return from_fields(SearchSpace, "space", read_json(text, "space", 1))
 
+
 SearchSpace.from_json = staticmethod(from_json)
 
 # %% ../../nbs/space/01_space.ipynb #c5e11e83
-def mixer_code(h, kv): return (np.asarray(h) << 15) + kv + 1                     # one number for what stands in attention's place, 0 for no layer
-def _embedding(V, e, k): return (np.asarray(V, np.int64) << 28) + (np.asarray(e, np.int64) << 7) + k
+def mixer_code(h, kv):
+    return (np.asarray(h) << 15) + kv + 1  # one number for what stands in attention's place, 0 for no layer
+
+
+def _embedding(V, e, k):
+    return (np.asarray(V, np.int64) << 28) + (np.asarray(e, np.int64) << 7) + k
+
 
 @patch
 def _draw(self: SearchSpace, L, d, rng):
@@ -182,6 +305,7 @@ def _draw(self: SearchSpace, L, d, rng):
         group[at] = rng.choice(self.groups(depth), len(at))
     return embedding, group, f, m
 
+
 @patch
 def _words(self: SearchSpace, d: int) -> np.ndarray:
     "The embeddings of a width as numbers; one as wide as the model, if such are chosen, has width 0, so that it can go with another width."
@@ -193,19 +317,32 @@ def _words(self: SearchSpace, d: int) -> np.ndarray:
 def _pack(self: SearchSpace, L, d, embedding, group, f, m, rng=None):
     "Genes as a population."
     i = np.arange(self.max_layer)
-    first = i // group[:, None] * group[:, None]                             # the layer whose genes each one has
+    first = i // group[:, None] * group[:, None]  # the layer whose genes each one has
     f, m = np.take_along_axis(f, first, 1), np.take_along_axis(m, first, 1)
     lives = i < L[:, None]
     for r in np.flatnonzero(~((m > 1) & lives).any(1)):
         heads = [mixer_code(*x) for x in self.mixers(d[r]) if x[0]]
-        m[r, first[r] == rng.choice(np.unique(first[r, :L[r]]))] = rng.choice(heads)
+        m[r, first[r] == rng.choice(np.unique(first[r, : L[r]]))] = rng.choice(heads)
     e = embedding >> 7 & 2**21 - 1
-    return Population(np.c_[L, d, embedding >> 28, np.where(e == 0, d, e), embedding & 127, f * lives, (m - 1 >> 15) * lives, (m - 1 & 2**15 - 1) * lives,
-                            (i // group[:, None] + 1) * lives].astype(np.int32), self.fixed)
+    return Population(
+        np.c_[
+            L,
+            d,
+            embedding >> 28,
+            np.where(e == 0, d, e),
+            embedding & 127,
+            f * lives,
+            (m - 1 >> 15) * lives,
+            (m - 1 & 2**15 - 1) * lives,
+            (i // group[:, None] + 1) * lives,
+        ].astype(np.int32),
+        self.fixed,
+    )
 
 # %% ../../nbs/space/01_space.ipynb #cdd24bea
 @patch
-def sample(self: SearchSpace,
+def sample(
+    self: SearchSpace,
     n: int,  # how many
     seed: int | np.random.Generator = 0,  # the same seed draws the same architectures
 ) -> Population:  # `n` rows, duplicates possible
@@ -216,22 +353,35 @@ def sample(self: SearchSpace,
 
 # %% ../../nbs/space/01_space.ipynb #5c14b225
 @patch
-def contains(self: SearchSpace,
+def contains(
+    self: SearchSpace,
     x: Architecture | Population,
 ):  # `bool`, or booleans `(n,)`
     "Is it a member of the space?"
-    if isinstance(x, Architecture): x, one = Population.of([x]), True
-    else: one = False
-    told = replace(x.fixed, cutoffs=self.cutoffs) if set(x.fixed.cutoffs) == {c for c in self.cutoffs if c < x.vocab_size.max(initial=0)} else x.fixed
+    if isinstance(x, Architecture):
+        x, one = Population.of([x]), True
+    else:
+        one = False
+    told = (
+        replace(x.fixed, cutoffs=self.cutoffs)
+        if set(x.fixed.cutoffs) == {c for c in self.cutoffs if c < x.vocab_size.max(initial=0)}
+        else x.fixed
+    )
     ok = np.isin(x.n_layer, self.n_layer) & np.isin(x.d_model, self.d_model) & (told == self.fixed)
     lives, mixers = x.lives, mixer_code(x.n_head, x.n_kv_head)
     for d in np.unique(x.d_model[ok]):
         at = np.flatnonzero(ok & (x.d_model == d))
         words = _embedding(*(x.matrix[at, i] for i in (2, 3, 4)))
-        fits = np.isin(x.d_inner[at], self.inners(d)) & np.isin(mixers[at], mixer_code(*np.array(self.mixers(int(d))).T))
+        fits = np.isin(x.d_inner[at], self.inners(d)) & np.isin(
+            mixers[at], mixer_code(*np.array(self.mixers(int(d))).T)
+        )
         ok[at] = np.isin(words, _embedding(*np.array(self.embeddings(int(d))).T)) & (fits | ~lives[at]).all(1)
     group = x.group
-    regular = (x.share == np.where(lives, np.arange(x.max_layer) // np.maximum(group, 1)[:, None] + 1, 0)).all(1) & np.isin(group, self.share) & (x.n_layer % np.maximum(group, 1) == 0)
+    regular = (
+        (x.share == np.where(lives, np.arange(x.max_layer) // np.maximum(group, 1)[:, None] + 1, 0)).all(1)
+        & np.isin(group, self.share)
+        & (x.n_layer % np.maximum(group, 1) == 0)
+    )
     ok &= regular & (x.n_head > 0).any(1) & ~((x.d_inner != 0) & ~lives).any(1)
     return bool(ok[0]) if one else ok
 
@@ -240,7 +390,15 @@ def contains(self: SearchSpace,
 def _genes(self: SearchSpace, P: Population):
     "The genes that `_pack` packed, `None` for the random generator aside."
     e = np.where((P.d_embed == P.d_model) & (0 in self.d_embed), 0, P.d_embed)
-    return P.n_layer, P.d_model, _embedding(P.vocab_size, e, P.div_val), P.group, P.d_inner, np.where(P.lives, mixer_code(P.n_head, P.n_kv_head), 0)
+    return (
+        P.n_layer,
+        P.d_model,
+        _embedding(P.vocab_size, e, P.div_val),
+        P.group,
+        P.d_inner,
+        np.where(P.lives, mixer_code(P.n_head, P.n_kv_head), 0),
+    )
+
 
 @patch
 def _repair(self: SearchSpace, L, d, embedding, group, f, m, rng):
@@ -251,47 +409,80 @@ def _repair(self: SearchSpace, L, d, embedding, group, f, m, rng):
         at = np.flatnonzero(d == width)
         good_e[at], good_f[at] = np.isin(embedding[at], self._words(width)), np.isin(f[at], self.inners(width))
         good_m[at] = np.isin(m[at], mixer_code(*np.array(self.mixers(int(width))).T))
-    return self._pack(L, d, np.where(good_e, embedding, new_e), np.where(L % group == 0, group, new_g), np.where(good_f, f, new_f), np.where(good_m, m, new_m), rng)
+    return self._pack(
+        L,
+        d,
+        np.where(good_e, embedding, new_e),
+        np.where(L % group == 0, group, new_g),
+        np.where(good_f, f, new_f),
+        np.where(good_m, m, new_m),
+        rng,
+    )
 
 # %% ../../nbs/space/01_space.ipynb #2ebbb913
 @patch
-def mutate(self: SearchSpace,
-    P: Population,    # members of the space
-    p: float = 0.3,   # probability with which a gene is drawn anew; LTS's value
+def mutate(
+    self: SearchSpace,
+    P: Population,  # members of the space
+    p: float = 0.3,  # probability with which a gene is drawn anew; LTS's value
     seed: int | np.random.Generator = 0,
 ) -> Population:  # as many, all members
     "Draw each gene anew with probability `p` (the new value may equal the old one)."
     rng = np.random.default_rng(seed)
     L, d = (rng.choice(getattr(self, k), len(P)) for k in ("n_layer", "d_model"))
     fresh = L, d, *self._draw(L, d, rng)
-    return self._repair(*(np.where(rng.random(old.shape) < p, new, old) for old, new in zip(self._genes(P), fresh)), rng)
+    return self._repair(
+        *(np.where(rng.random(old.shape) < p, new, old) for old, new in zip(self._genes(P), fresh)), rng
+    )
+
 
 @patch
-def crossover(self: SearchSpace,
-    A: Population,    # one parent of each child
-    B: Population,    # the other parent
-    p: float = 0.5,   # probability with which a gene comes from `B`; LTS's value
+def crossover(
+    self: SearchSpace,
+    A: Population,  # one parent of each child
+    B: Population,  # the other parent
+    p: float = 0.5,  # probability with which a gene comes from `B`; LTS's value
     seed: int | np.random.Generator = 0,
 ) -> Population:  # as many, all members
     "Take each gene from either parent; a layer that only one parent has comes from that parent."
     rng = np.random.default_rng(seed)
-    genes = (np.where((rng.random(a.shape) < p) & (b > 0) | (a == 0), b, a) for a, b in zip(self._genes(A), self._genes(B)))
+    genes = (
+        np.where((rng.random(a.shape) < p) & (b > 0) | (a == 0), b, a) for a, b in zip(self._genes(A), self._genes(B))
+    )
     return self._repair(*genes, rng)
 
 # %% ../../nbs/space/01_space.ipynb #3a0f99ea
 @patch
-def enumerate(self: SearchSpace,
+def enumerate(
+    self: SearchSpace,
     homogeneous: bool = False,  # only members whose layers are all alike
-    limit: int = 1_000_000,     # refuse more than this
+    limit: int = 1_000_000,  # refuse more than this
 ) -> Population:  # every member once
     "List the space. Raises `ValueError` if it has more than `limit` members."
-    n = sum(len(self.embeddings(d)) * sum(h > 0 for h, _ in self.mixers(d)) * len(self.inners(d)) * len(self.groups(L)) for d in self.d_model for L in self.n_layer) if homogeneous else self.size()
-    if n > limit: raise ValueError(f"size=10^{math.log10(n):.1f}: must be at most limit={limit:,} to be listed; sample() or search it instead")
+    n = (
+        sum(
+            len(self.embeddings(d)) * sum(h > 0 for h, _ in self.mixers(d)) * len(self.inners(d)) * len(self.groups(L))
+            for d in self.d_model
+            for L in self.n_layer
+        )
+        if homogeneous
+        else self.size()
+    )
+    if n > limit:
+        raise ValueError(
+            f"size=10^{math.log10(n):.1f}: must be at most limit={limit:,} to be listed; sample() or search it instead"
+        )
     parts = []
     for d in self.d_model:
-        kinds = np.array([(f, mixer_code(*m)) for f in self.inners(d) for m in self.mixers(d) if not homogeneous or m[0]], np.int64)
+        kinds = np.array(
+            [(f, mixer_code(*m)) for f in self.inners(d) for m in self.mixers(d) if not homogeneous or m[0]], np.int64
+        )
         for L, g, e in ((L, g, e) for L in self.n_layer for g in self.groups(L) for e in self._words(d)):
-            pick = np.repeat(np.arange(len(kinds))[:, None], L//g, 1) if homogeneous else np.indices((len(kinds),)*(L//g)).reshape(L//g, -1).T
+            pick = (
+                np.repeat(np.arange(len(kinds))[:, None], L // g, 1)
+                if homogeneous
+                else np.indices((len(kinds),) * (L // g)).reshape(L // g, -1).T
+            )
             pick = np.repeat(pick[(kinds[pick, 1] > 1).any(1)], g, 1)
             f, m = (np.pad(kinds[pick, j], ((0, 0), (0, self.max_layer - L))) for j in (0, 1))
             parts.append(self._pack(*(np.full(len(pick), v) for v in (L, d, e, g)), f, m).matrix)
@@ -302,17 +493,27 @@ def enumerate(self: SearchSpace,
 def baseline(self: SearchSpace) -> Population:
     "LTS's scaled baseline: the widest model with its narrowest feed-forward layers and most heads, at every depth."
     d = self.d_model[-1]
-    L, (h, kv), (V, e, k) = np.array(self.n_layer), self.mixers(d)[-1], next(x for x in self.embeddings(d) if x[1] == self.embeddings(d)[-1][1])
+    L, (h, kv), (V, e, k) = (
+        np.array(self.n_layer),
+        self.mixers(d)[-1],
+        next(x for x in self.embeddings(d) if x[1] == self.embeddings(d)[-1][1]),
+    )
     g = np.array([self.groups(n)[0] for n in self.n_layer])
     like = lambda v: np.full((len(L), self.max_layer), v)
-    return self._pack(L, np.full(len(L), d), np.full(len(L), _embedding(V, e, k)), g, like(self.inners(d)[0]), like(mixer_code(h, kv)))
+    return self._pack(
+        L, np.full(len(L), d), np.full(len(L), _embedding(V, e, k)), g, like(self.inners(d)[0]), like(mixer_code(h, kv))
+    )
 
 # %% ../../nbs/space/01_space.ipynb #9b3dad8e
 def get_space(
     space: str | SearchSpace,  # a space, a preset's name, or the path of a JSON file
 ) -> SearchSpace:
     "A space however it was named. Raises `ValueError` if there is none."
-    if isinstance(space, SearchSpace): return space
-    if space in PRESETS or not Path(space).is_file(): return SearchSpace.preset(space)
-    try: return SearchSpace.from_json(Path(space).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as e: raise ValueError(f"space={space!r}: cannot be read ({e})") from None
+    if isinstance(space, SearchSpace):
+        return space
+    if space in PRESETS or not Path(space).is_file():
+        return SearchSpace.preset(space)
+    try:
+        return SearchSpace.from_json(Path(space).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise ValueError(f"space={space!r}: cannot be read ({e})") from None

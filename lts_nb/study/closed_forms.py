@@ -17,21 +17,42 @@ from .ranking import compare, rho
 # %% ../../nbs/study/04_closed_forms.ipynb #d21b6d5b
 def shapes(
     architectures,  # an iterable of `Architecture`
-    loss,           # `(n,)`, of any unit: only its order counts
+    loss,  # `(n,)`, of any unit: only its order counts
 ) -> pd.DataFrame:  # `N, attention, ffn, D, W, narrow, loss`
     "What the families read: parameters of the decoder, of attention and feed-forward, depth, width, embedding width over width."
-    rows = [(c.decoder, c.attention, c.ffn, a.n_layer, a.d_model, min(1., (a.d_embed or a.d_model) / a.d_model)) for a in architectures for c in [count(a)]]
-    return pd.DataFrame(rows, columns=["N", "attention", "ffn", "D", "W", "narrow"], dtype=float).assign(loss=np.asarray(loss, float))
+    rows = [
+        (c.decoder, c.attention, c.ffn, a.n_layer, a.d_model, min(1.0, (a.d_embed or a.d_model) / a.d_model))
+        for a in architectures
+        for c in [count(a)]
+    ]
+    return pd.DataFrame(rows, columns=["N", "attention", "ffn", "D", "W", "narrow"], dtype=float).assign(
+        loss=np.asarray(loss, float)
+    )
 
 # %% ../../nbs/study/04_closed_forms.ipynb #ff0a8d2d
 def _law(s, alpha, beta, gamma, a, b, c):
     relative = {k: s[k] / np.exp(np.log(s[k]).mean()) for k in "DWN"}
-    return -(a * relative["D"]**-alpha + b * relative["W"]**-beta + c * relative["N"]**-gamma)
+    return -(a * relative["D"] ** -alpha + b * relative["W"] ** -beta + c * relative["N"] ** -gamma)
+
 
 FAMILIES = {
-    "weighted": (lambda s, w, p: (s.attention + w * s.ffn) * s.narrow**p, [*itertools.product((0., .1, .2, .3, .5, .7, 1., 1.5), (0., .3, .6, 1.))]),
-    "product": (lambda s, delta, omega: np.log(s.N) + delta * np.log(s.D) + omega * np.log(s.W), [*itertools.product(np.linspace(-.5, .5, 11).round(1).tolist(), repeat=2)]),
-    "law": (_law, [(*e, a/10, b/10, (10-a-b)/10) for e in itertools.product((.25, .5, 1.), repeat=3) for a in range(0, 10, 2) for b in range(0, 10-a, 2)]),
+    "weighted": (
+        lambda s, w, p: (s.attention + w * s.ffn) * s.narrow**p,
+        [*itertools.product((0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5), (0.0, 0.3, 0.6, 1.0))],
+    ),
+    "product": (
+        lambda s, delta, omega: np.log(s.N) + delta * np.log(s.D) + omega * np.log(s.W),
+        [*itertools.product(np.linspace(-0.5, 0.5, 11).round(1).tolist(), repeat=2)],
+    ),
+    "law": (
+        _law,
+        [
+            (*e, a / 10, b / 10, (10 - a - b) / 10)
+            for e in itertools.product((0.25, 0.5, 1.0), repeat=3)
+            for a in range(0, 10, 2)
+            for b in range(0, 10 - a, 2)
+        ],
+    ),
 }
 "Family -> its formula, and the numbers to choose from.";
 
@@ -40,19 +61,21 @@ def mean_rho(sets: list, formula, numbers: tuple) -> float:
     "Mean ρ of a member of a family over sets."
     return float(np.mean([rho(formula(s, *numbers).to_numpy(), -s.loss.to_numpy()) for s in sets]))
 
+
 def chosen(
-    sets: list,   # of frames as `shapes` gives them
+    sets: list,  # of frames as `shapes` gives them
     family: str,  # a key of `FAMILIES`
 ) -> tuple:  # its numbers
     "The member of a family with the best mean ρ."
     formula, members = FAMILIES[family]
     return max(members, key=lambda numbers: mean_rho(sets, formula, numbers))
 
+
 def judge(
-    fit: dict,         # name -> frame as `shapes` gives it: to choose on
-    judged: dict,      # the same: to judge on
+    fit: dict,  # name -> frame as `shapes` gives it: to choose on
+    judged: dict,  # the same: to judge on
     families: tuple = tuple(FAMILIES),
-    seed: int = 0,     # of the bootstrap
+    seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:  # a row a family and judged set: `family, held_out, numbers, rho, decoder` (ρ of both), `difference` with `_low` and `_high` (95 %)
     "Choose each family's member on some sets, compare it with decoder parameters on others."
     out = []
@@ -60,21 +83,44 @@ def judge(
         numbers = chosen(list(fit.values()), family)
         for name, s in judged.items():
             c = compare(FAMILIES[family][0](s, *numbers), s.N, s.loss, seed)
-            out.append(dict(family=family, held_out=name, numbers=numbers, rho=c["rho_a"], decoder=c["rho_b"], **{k: c[k] for k in ("difference", "difference_low", "difference_high")}))
+            out.append(
+                dict(
+                    family=family,
+                    held_out=name,
+                    numbers=numbers,
+                    rho=c["rho_a"],
+                    decoder=c["rho_b"],
+                    **{k: c[k] for k in ("difference", "difference_low", "difference_high")},
+                )
+            )
     return pd.DataFrame(out)
 
+
 def leave_one_out(
-    sets: dict,        # name -> frame as `shapes` gives it
+    sets: dict,  # name -> frame as `shapes` gives it
     families: tuple = tuple(FAMILIES),
-    seed: int = 0,     # of the bootstrap
+    seed: int = 0,  # of the bootstrap
 ) -> pd.DataFrame:  # as of `judge`
     "Choose on all sets but one, judge on that one; each in turn."
-    return pd.concat([judge({k: s for k, s in sets.items() if k != name}, {name: sets[name]}, families, seed) for name in sets], ignore_index=True)
+    return pd.concat(
+        [judge({k: s for k, s in sets.items() if k != name}, {name: sets[name]}, families, seed) for name in sets],
+        ignore_index=True,
+    )
+
 
 def verdict(
     table: pd.DataFrame,  # of `leave_one_out`
-) -> pd.DataFrame:  # a row a family: `family, gains, losses` (sets whose interval excludes 0), `worst, mean` (differences in ρ), `wins`
+) -> (
+    pd.DataFrame
+):  # a row a family: `family, gains, losses` (sets whose interval excludes 0), `worst, mean` (differences in ρ), `wins`
     "A family wins if it gains surely on some set and loses, surely or not, more than .001 on none."
     g = table.groupby("family", sort=False)
-    out = pd.DataFrame(dict(gains=g.difference_low.apply(lambda v: int((v > 0).sum())), losses=g.difference_high.apply(lambda v: int((v < 0).sum())), worst=g.difference.min(), mean=g.difference.mean())).reset_index()
-    return out.assign(wins=(out.gains > 0) & (out.worst > -.001))
+    out = pd.DataFrame(
+        dict(
+            gains=g.difference_low.apply(lambda v: int((v > 0).sum())),
+            losses=g.difference_high.apply(lambda v: int((v < 0).sum())),
+            worst=g.difference.min(),
+            mean=g.difference.mean(),
+        )
+    ).reset_index()
+    return out.assign(wins=(out.gains > 0) & (out.worst > -0.001))

@@ -11,48 +11,82 @@ from scipy.integrate import trapezoid
 
 # %% ../../nbs/study/05_equal_loss.ipynb #e9eae3ea
 def cost_ratio(
-    loss_a, cost_a,  # `(n,)` each: a family's models; at least 2
-    loss_b, cost_b,  # `(m,)` each
+    loss_a,
+    cost_a,  # `(n,)` each: a family's models; at least 2
+    loss_b,
+    cost_b,  # `(m,)` each
     at: float = None,  # one loss, instead of all that both reach
 ) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common; 0 if a gets down to `at` and b does not, infinite the other way round or if b begins below
     "Geometric mean of a's cost over b's at equal loss. Raises `ValueError` for fewer than two models, and for what is no number or no cost."
     curves = []
     for name, loss, cost in (("a", loss_a, cost_a), ("b", loss_b, cost_b)):
         loss, cost = np.asarray(loss, float), np.asarray(cost, float)
-        if loss.ndim != 1 or loss.shape != cost.shape or len(loss) < 2: raise ValueError(f"loss_{name} has shape {loss.shape} and cost_{name} {cost.shape}: must be two lists of one length, at least 2")
-        if not (np.isfinite(loss).all() and np.isfinite(cost).all() and (cost > 0).all()): raise ValueError(f"loss_{name}, cost_{name}: must be finite numbers, and costs above 0")
+        if loss.ndim != 1 or loss.shape != cost.shape or len(loss) < 2:
+            raise ValueError(
+                f"loss_{name} has shape {loss.shape} and cost_{name} {cost.shape}: must be two lists of one length, at least 2"
+            )
+        if not (np.isfinite(loss).all() and np.isfinite(cost).all() and (cost > 0).all()):
+            raise ValueError(f"loss_{name}, cost_{name}: must be finite numbers, and costs above 0")
         order = np.argsort(loss)
         curves.append((loss[order], np.log(cost[order])))
     (x, _), (y, _) = curves
-    low, high, apart = max(x[0], y[0]), min(x[-1], y[-1]), lambda loss: np.subtract(*(np.interp(loss, *c, left=np.inf, right=-np.inf) for c in curves))
+    low, high, apart = (
+        max(x[0], y[0]),
+        min(x[-1], y[-1]),
+        lambda loss: np.subtract(*(np.interp(loss, *c, left=np.inf, right=-np.inf) for c in curves)),
+    )
     if at is not None:
-        with np.errstate(invalid="ignore"): return float(np.exp(apart(at)))
-    if not low < high: return np.nan
+        with np.errstate(invalid="ignore"):
+            return float(np.exp(apart(at)))
+    if not low < high:
+        return np.nan
     points = np.unique(np.clip(np.concatenate([x, y]), low, high))
     return float(np.exp(trapezoid(apart(points), points) / (high - low)))
 
 # %% ../../nbs/study/05_equal_loss.ipynb #db5dfead
 def gain(
     losses_a: list,  # of each model its losses, one a seed
-    costs_a,         # `(n, rounds)`: its costs, one a round; `(n, 1)` for a cost without noise
+    costs_a,  # `(n, rounds)`: its costs, one a round; `(n, 1)` for a cost without noise
     losses_b: list,
-    costs_b,         # `(m, rounds)`, in the same rounds
-    seed=0,          # int or `numpy.random.Generator`
+    costs_b,  # `(m, rounds)`, in the same rounds
+    seed=0,  # int or `numpy.random.Generator`
     resamples: int = 1000,
-    level: float = .95,  # of the interval
-    at: int = None,      # a's model at whose loss they are compared, instead of at all losses that both reach
+    level: float = 0.95,  # of the interval
+    at: int = None,  # a's model at whose loss they are compared, instead of at all losses that both reach
 ) -> dict:  # `ratio` with `_low` and `_high`; `reached`, the share of resamples in which both reach a loss to compare; `noise`, nats; `best` and `worst` loss that both reach
     "How much cheaper b is than a at equal loss, with an interval from seeds and rounds. Raises `ValueError` as `cost_ratio` does, and without a second seed anywhere."
     losses, n = [np.asarray(v, float) for v in (*losses_a, *losses_b)], len(losses_a)
     costs = np.concatenate([np.asarray(costs_a, float), np.asarray(costs_b, float)])
     freedom = sum(len(v) - 1 for v in losses)
-    if freedom < 1: raise ValueError("losses: every model has one seed: must be two of one model at least, to know the noise")
-    noise, mean, error = (sum(((v - v.mean())**2).sum() for v in losses) / freedom)**.5, np.array([v.mean() for v in losses]), np.array([len(v)**-.5 for v in losses])
+    if freedom < 1:
+        raise ValueError("losses: every model has one seed: must be two of one model at least, to know the noise")
+    noise, mean, error = (
+        (sum(((v - v.mean()) ** 2).sum() for v in losses) / freedom) ** 0.5,
+        np.array([v.mean() for v in losses]),
+        np.array([len(v) ** -0.5 for v in losses]),
+    )
     ratio = lambda loss, cost: cost_ratio(loss[:n], cost[:n], loss[n:], cost[n:], None if at is None else loss[:n][at])
     rng, draws = np.random.default_rng(seed), []
     for _ in range(resamples):
         rounds = rng.integers(costs.shape[1], size=costs.shape[1])
-        draws.append(ratio(mean + noise * (freedom / rng.chisquare(freedom))**.5 * error * rng.standard_normal(len(mean)), np.median(costs[:, rounds], 1)))
-    known = np.sort([r for r in draws if not np.isnan(r)])                  # some may be 0 or infinite
-    low, high = known[[round((len(known) - 1) * share) for share in ((1 - level)/2, (1 + level)/2)]] if len(known) else (np.nan, np.nan)
-    return dict(ratio=ratio(mean, np.median(costs, 1)), ratio_low=float(low), ratio_high=float(high), reached=float(np.mean([0 < r < np.inf for r in draws])), noise=float(noise), best=float(max(mean[:n].min(), mean[n:].min())), worst=float(min(mean[:n].max(), mean[n:].max())))
+        draws.append(
+            ratio(
+                mean + noise * (freedom / rng.chisquare(freedom)) ** 0.5 * error * rng.standard_normal(len(mean)),
+                np.median(costs[:, rounds], 1),
+            )
+        )
+    known = np.sort([r for r in draws if not np.isnan(r)])  # some may be 0 or infinite
+    low, high = (
+        known[[round((len(known) - 1) * share) for share in ((1 - level) / 2, (1 + level) / 2)]]
+        if len(known)
+        else (np.nan, np.nan)
+    )
+    return dict(
+        ratio=ratio(mean, np.median(costs, 1)),
+        ratio_low=float(low),
+        ratio_high=float(high),
+        reached=float(np.mean([0 < r < np.inf for r in draws])),
+        noise=float(noise),
+        best=float(max(mean[:n].min(), mean[n:].min())),
+        worst=float(min(mean[:n].max(), mean[n:].max())),
+    )

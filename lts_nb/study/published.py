@@ -23,57 +23,77 @@ from ..space.counts import clusters, count
 COMMIT = "47770415327900684ed95c0bc9bf7cd0d0047fad"
 URL = f"https://github.com/microsoft/archai/archive/{COMMIT}.zip"
 PLACE = "archai/nlp/nas/saved_logs/"
-ENV = "LTS_NB_PUBLISHED"    # names an archive on machines without internet
+ENV = "LTS_NB_PUBLISHED"  # names an archive on machines without internet
+
 
 def manifest() -> dict:  # file below `PLACE` -> SHA-256 in hexadecimal
     "The 1,155 files that LTS published, and their hashes."
-    lines = (resources.files("lts_nb")/"published.sha256").read_text(encoding="utf-8").splitlines()
+    lines = (resources.files("lts_nb") / "published.sha256").read_text(encoding="utf-8").splitlines()
     return {name: sha for sha, name in (line.split() for line in lines)}
 
 # %% ../../nbs/study/01_published.ipynb #9fec66db
-LARGEST = 2**20   # bytes of one file; the largest real one has 45,562
+LARGEST = 2**20  # bytes of one file; the largest real one has 45,562
+
 
 def trap(member: zipfile.ZipInfo) -> str | None:
     "What is wrong with a name, if anything."
     parts = member.filename.removesuffix("/").split("/")
-    if {"", ".", ".."} & {*parts} or "\\" in member.filename or ":" in parts[0]: return "has a name that leads elsewhere"
+    if {"", ".", ".."} & {*parts} or "\\" in member.filename or ":" in parts[0]:
+        return "has a name that leads elsewhere"
+
 
 def unread(member: zipfile.ZipInfo) -> str | None:
     "Why a file's content is not even looked at, if so."
-    if stat.S_ISLNK(member.external_attr >> 16): return "is a link"
-    if member.flag_bits & 1: return "is encrypted"
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): return f"is packed by method {member.compress_type}"
-    if member.file_size > LARGEST: return f"claims {member.file_size:,} bytes: at most {LARGEST:,} are read"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a link"
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"is packed by method {member.compress_type}"
+    if member.file_size > LARGEST:
+        return f"claims {member.file_size:,} bytes: at most {LARGEST:,} are read"
 
 # %% ../../nbs/study/01_published.ipynb #fc74f019
 def verified(
-    path: str | Path,            # of a zip archive
+    path: str | Path,  # of a zip archive
     hashes: dict | None = None,  # file below `PLACE` -> SHA-256; `manifest()` if None
-    name: str | None = None,     # what errors call the archive; its path if None
+    name: str | None = None,  # what errors call the archive; its path if None
 ) -> dict:  # file below `PLACE` -> content, `bytes`
     "Read the published files from an archive. Raises `ValueError` naming the archive and the first bad file unless every one is what was published."
+
     def refuse(what):
-        what = "".join(c if c.isprintable() else "?" for c in what)       # names in a zip may hold anything
+        what = "".join(c if c.isprintable() else "?" for c in what)  # names in a zip may hold anything
         raise ValueError(f"{name or f'path={str(path)!r}'}: {what}; must be LTS's published archive, {URL}") from None
+
     broken = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error, OSError)
-    try: z = zipfile.ZipFile(path)
-    except broken as e: refuse(f"is no zip archive, or cut short ({e.strerror if isinstance(e, OSError) and e.strerror else e})")
+    try:
+        z = zipfile.ZipFile(path)
+    except broken as e:
+        refuse(f"is no zip archive, or cut short ({e.strerror if isinstance(e, OSError) and e.strerror else e})")
     with z:
         found = {}
         for m in z.infolist():
-            if m.filename in found: refuse(f"{m.filename!r} is there twice")
-            if why := trap(m): refuse(f"{m.filename!r} {why}")
+            if m.filename in found:
+                refuse(f"{m.filename!r} is there twice")
+            if why := trap(m):
+                refuse(f"{m.filename!r} {why}")
             found[m.filename] = m
         roots = sorted({n.split("/")[0] for n in found})
-        if len(roots) != 1: refuse(f"holds {len(roots)} folders or files ({', '.join(roots[:3])}) and not one")
+        if len(roots) != 1:
+            refuse(f"holds {len(roots)} folders or files ({', '.join(roots[:3])}) and not one")
         contents = {}
         for file, sha in (manifest() if hashes is None else hashes).items():
             member = found.get(f"{roots[0]}/{PLACE}{file}")
-            if member is None: refuse(f"{file} is missing")
-            if why := unread(member): refuse(f"{file} {why}")
-            try: contents[file] = z.read(member)
-            except broken as e: refuse(f"{file} is damaged ({e})")
-            if hashlib.sha256(contents[file]).hexdigest() != sha: refuse(f"{file} is not what was published")
+            if member is None:
+                refuse(f"{file} is missing")
+            if why := unread(member):
+                refuse(f"{file} {why}")
+            try:
+                contents[file] = z.read(member)
+            except broken as e:
+                refuse(f"{file} is damaged ({e})")
+            if hashlib.sha256(contents[file]).hexdigest() != sha:
+                refuse(f"{file} is not what was published")
     return contents
 
 # %% ../../nbs/study/01_published.ipynb #972b940b
@@ -82,66 +102,110 @@ def cached(
 ) -> Path:
     "Where a fetched archive lies, whether or not it is there."
     import pooch
-    return Path(cache or pooch.os_cache("lts_nb"))/f"archai-{COMMIT[:12]}.zip"
+
+    return Path(cache or pooch.os_cache("lts_nb")) / f"archai-{COMMIT[:12]}.zip"
+
 
 def at_hand(
-    path: str | Path | None = None,   # an archive; what the environment variable LTS_NB_PUBLISHED names if None
+    path: str | Path | None = None,  # an archive; what the environment variable LTS_NB_PUBLISHED names if None
     cache: str | Path | None = None,
 ) -> Path | None:
     "The archive on this machine, unverified; None if there is none. Raises `ValueError` if it is not where it was said to be."
     told = path or os.environ.get(ENV)
-    if told and not Path(told).is_file(): raise ValueError(f"{'path' if path else ENV}={str(told)!r}: there is no such file; must be LTS's published archive, {URL}")
-    if told: return Path(told)
+    if told and not Path(told).is_file():
+        raise ValueError(
+            f"{'path' if path else ENV}={str(told)!r}: there is no such file; must be LTS's published archive, {URL}"
+        )
+    if told:
+        return Path(told)
     return cached(cache) if cached(cache).is_file() else None
+
 
 def fetch(
     cache: str | Path | None = None,
     url: str = URL,
-    hashes: dict | None = None,       # `manifest()` if None
+    hashes: dict | None = None,  # `manifest()` if None
 ) -> Path:
     "Download the archive, verify it, keep it in the cache. Raises `OSError` if it cannot be downloaded or kept, `ValueError` if it is another."
     import pooch
+
     place = cached(cache)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-        try: pooch.HTTPDownloader()(url, part := f"{folder}/archive.zip", None)
-        except OSError as e: raise OSError(f"{url}: could not be downloaded ({type(e).__name__}); without internet, set {ENV} to a copy of that archive") from None
+        try:
+            pooch.HTTPDownloader()(url, part := f"{folder}/archive.zip", None)
+        except OSError as e:
+            raise OSError(
+                f"{url}: could not be downloaded ({type(e).__name__}); without internet, set {ENV} to a copy of that archive"
+            ) from None
         verified(part, hashes, url)
         os.replace(part, place)
     return place
 
 # %% ../../nbs/study/01_published.ipynb #e645d470
 def architecture_of(
-    config: dict,    # of a published `model_config.yaml`
+    config: dict,  # of a published `model_config.yaml`
     backbone: str,
 ) -> Architecture:
     "The architecture that a published configuration describes; its positions are the tokens it was trained on at once."
-    each = lambda v: v if isinstance(v, list) else [v]*config["n_layer"]
-    return Architecture(backbone, config["d_model"], each(config["n_head"]), each(config["d_inner"]), vocab_size=config["n_token"], max_len=config["tgt_len"], d_embed=None if config["d_embed"] < 1 else config["d_embed"],
-                        div_val=config["div_val"], cutoffs=[c for c in config["cutoffs"] if c != config["n_token"]])
+    each = lambda v: v if isinstance(v, list) else [v] * config["n_layer"]
+    return Architecture(
+        backbone,
+        config["d_model"],
+        each(config["n_head"]),
+        each(config["d_inner"]),
+        vocab_size=config["n_token"],
+        max_len=config["tgt_len"],
+        d_embed=None if config["d_embed"] < 1 else config["d_embed"],
+        div_val=config["div_val"],
+        cutoffs=[c for c in config["cutoffs"] if c != config["n_token"]],
+    )
 
 # %% ../../nbs/study/01_published.ipynb #c0e44ccb
 FAMILIES = {"GPT2": "gpt2", "TransXL": "transformer-xl"}
 DEVICES = {"arm": "ARM Cortex-A72", "corei7": "Intel Core i7", "titanxp": "NVIDIA Titan Xp"}
 
+
 def row(
     experiment: str,
-    name: str,        # theirs, such as "config_0/j1"
+    name: str,  # theirs, such as "config_0/j1"
     config: dict,
-    stored: dict,     # summaries of the experiment: "params", "ppl", "latency", "memory", each name -> value
+    stored: dict,  # summaries of the experiment: "params", "ppl", "latency", "memory", each name -> value
 ) -> dict:
     "One published architecture."
     (kind, family, dataset, *more), key = experiment.split("_"), name.replace("/", "_")
     a = architecture_of(config, FAMILIES[family])
     mine, theirs, ppl = count(a), stored["params"][key], stored["ppl"].get(key)
-    if not isinstance(ppl, dict): ppl = {"valid_ppl": ppl}
-    times = lambda what, unit: stored[what][key]*unit if key in stored[what] else None
+    if not isinstance(ppl, dict):
+        ppl = {"valid_ppl": ppl}
+    times = lambda what, unit: stored[what][key] * unit if key in stored[what] else None
     return dict(
-        experiment=experiment, kind=kind, backbone=a.backbone, dataset=dataset, device=DEVICES.get(*more[:1]) if more and kind == "pareto" else None,
-        name=name, id=a.id, architecture=a, config=config, homogeneous=a.homogeneous, perplexity=ppl["valid_ppl"], test_perplexity=ppl.get("test_ppl"),
-        attention_params=mine.attention, ffn_params=mine.ffn, decoder_params=mine.decoder, embedding_params=mine.embedding, total_params=mine.total,
-        **{f"stored_{ours}_params": int(theirs[field]) for ours, field in dict(attention="Attn", ffn="FFN", decoder="nonembedding", embedding="AdaEmb", total="total").items()},
-        latency_s=times("latency", 1e-3), allocated_bytes=times("memory", 2**20))
+        experiment=experiment,
+        kind=kind,
+        backbone=a.backbone,
+        dataset=dataset,
+        device=DEVICES.get(*more[:1]) if more and kind == "pareto" else None,
+        name=name,
+        id=a.id,
+        architecture=a,
+        config=config,
+        homogeneous=a.homogeneous,
+        perplexity=ppl["valid_ppl"],
+        test_perplexity=ppl.get("test_ppl"),
+        attention_params=mine.attention,
+        ffn_params=mine.ffn,
+        decoder_params=mine.decoder,
+        embedding_params=mine.embedding,
+        total_params=mine.total,
+        **{
+            f"stored_{ours}_params": int(theirs[field])
+            for ours, field in dict(
+                attention="Attn", ffn="FFN", decoder="nonembedding", embedding="AdaEmb", total="total"
+            ).items()
+        },
+        latency_s=times("latency", 1e-3),
+        allocated_bytes=times("memory", 2**20),
+    )
 
 # %% ../../nbs/study/01_published.ipynb #5f4f38fe
 def table(
@@ -149,18 +213,29 @@ def table(
 ) -> pd.DataFrame:
     "Verified files as a table: random experiments first, architectures in the order of their numbers."
     import yaml
+
     read = lambda content: yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     rows = []
     for experiment in sorted({n.split("/")[0] for n in contents}, key=lambda e: (not e.startswith("random"), e)):
-        stored = {what: read(contents.get(f"{experiment}/{what}_summary.yaml", b"{}")) for what in ("params", "ppl", "latency", "memory")}
-        names = [n.split("/", 1)[1].removesuffix("/model_config.yaml") for n in contents if n.startswith(f"{experiment}/") and n.endswith("/model_config.yaml")]
+        stored = {
+            what: read(contents.get(f"{experiment}/{what}_summary.yaml", b"{}"))
+            for what in ("params", "ppl", "latency", "memory")
+        }
+        names = [
+            n.split("/", 1)[1].removesuffix("/model_config.yaml")
+            for n in contents
+            if n.startswith(f"{experiment}/") and n.endswith("/model_config.yaml")
+        ]
         for name in sorted(names, key=lambda n: [int(k) for k in re.findall(r"\d+", n)]):
             rows.append(row(experiment, name, read(contents[f"{experiment}/{name}/model_config.yaml"]), stored))
-    return pd.DataFrame(rows).astype(dict.fromkeys(("perplexity", "test_perplexity", "latency_s", "allocated_bytes"), float))
+    return pd.DataFrame(rows).astype(
+        dict.fromkeys(("perplexity", "test_perplexity", "latency_s", "allocated_bytes"), float)
+    )
+
 
 def published(
     path: str | Path | None = None,  # the archive; see `at_hand`; downloaded if there is none
-    hashes: dict | None = None,      # `manifest()` if None
+    hashes: dict | None = None,  # `manifest()` if None
 ) -> pd.DataFrame:  # a row for each configuration: `experiment, kind ("random" or "pareto"), backbone, dataset ("wt103" or "lm1b"), device, name (theirs), id (ours), architecture, config, homogeneous, perplexity` (validation; NaN where none was published), `test_perplexity, attention_params, ffn_params, decoder_params, embedding_params, total_params` (recounted), the same as `stored_…`, `latency_s, allocated_bytes` (NaN unless searched for a device)
     "What LTS published. Raises `ValueError` for an archive that is missing, damaged or another, `OSError` if none can be downloaded."
     return table(verified(at_hand(path) or fetch(), hashes))
@@ -168,30 +243,54 @@ def published(
 # %% ../../nbs/study/01_published.ipynb #24ebf31a
 PARTS = ("attention", "ffn", "decoder", "embedding", "total")
 
+
 def archive_rule(
     a: Architecture,
-    config: dict,     # the published configuration, for `div_val` and `tie_projs`
+    config: dict,  # the published configuration, for `div_val` and `tie_projs`
 ) -> dict:  # `PARTS` -> parameters; and "tails": those of the output projections after the first, if untied
     "Parameters as the archive counts them."
     d, e, k, c = a.d_model, a.d_embed or a.d_model, config["div_val"], count(a)
     parts = clusters(a.vocab_size, e, k, a.cutoffs)
-    sizes = [d*w for _, w in parts] if k > 1 or e != d else [0]*len(parts)         # of a projection for each cluster
-    embedding = sum(n*w for n, w in parts) + (sum(sizes) if k > 1 else sizes[0]) + (a.max_len*d if a.backbone == "gpt2" else 0)
-    output = a.vocab_size + (len(parts) - 1)*(e + 1) + sum(s for s, tied in zip(sizes, config["tie_projs"]) if not tied)
-    return dict(attention=c.attention, ffn=c.ffn, decoder=c.decoder, embedding=embedding, total=c.decoder + embedding + output, tails=sum(sizes[1:]))
+    sizes = [d * w for _, w in parts] if k > 1 or e != d else [0] * len(parts)  # of a projection for each cluster
+    embedding = (
+        sum(n * w for n, w in parts)
+        + (sum(sizes) if k > 1 else sizes[0])
+        + (a.max_len * d if a.backbone == "gpt2" else 0)
+    )
+    output = (
+        a.vocab_size + (len(parts) - 1) * (e + 1) + sum(s for s, tied in zip(sizes, config["tie_projs"]) if not tied)
+    )
+    return dict(
+        attention=c.attention,
+        ffn=c.ffn,
+        decoder=c.decoder,
+        embedding=embedding,
+        total=c.decoder + embedding + output,
+        tails=sum(sizes[1:]),
+    )
 
 # %% ../../nbs/study/01_published.ipynb #71e5798c
 def counts_off(r) -> Iterator[tuple]:  # of a row: what, stored, recomputed, why
     "Stored and logged counts of one architecture that its configuration does not give."
     a, rule = r.architecture, archive_rule(r.architecture, r.config)
-    rules = {"the archive's rule for embeddings": rule, "Transformer-XL's formula": archive_rule(replace(a, backbone="transformer-xl"), r.config)}
+    rules = {
+        "the archive's rule for embeddings": rule,
+        "Transformer-XL's formula": archive_rule(replace(a, backbone="transformer-xl"), r.config),
+    }
     for part in PARTS:
         stored, ours = getattr(r, f"stored_{part}_params"), getattr(r, f"{part}_params")
-        if stored != ours: yield part, stored, ours, next((why for why, by in rules.items() if by[part] == stored), "unexplained")
-    gaps = {2*a.d_model*a.n_layer: "without u and v", 2*a.d_model*(a.n_layer - 1): "u and v once for all layers", rule["tails"]: "all but the first output projection tied"}
+        if stored != ours:
+            yield part, stored, ours, next((why for why, by in rules.items() if by[part] == stored), "unexplained")
+    gaps = {
+        2 * a.d_model * a.n_layer: "without u and v",
+        2 * a.d_model * (a.n_layer - 1): "u and v once for all layers",
+        rule["tails"]: "all but the first output projection tied",
+    }
     for part, field in dict(decoder="n_nonemb_param", total="n_all_param").items():
         told = r.config.get(field, rule[part])
-        if told != rule[part]: yield f"logged {part}", told, rule[part], gaps.get(rule[part] - told, "unexplained")
+        if told != rule[part]:
+            yield f"logged {part}", told, rule[part], gaps.get(rule[part] - told, "unexplained")
+
 
 def disagreements(
     frame: pd.DataFrame,  # of `published`
@@ -202,8 +301,18 @@ def disagreements(
     off = []
     for r, here in zip(frame.itertuples(), setting):
         found = list(counts_off(r))
-        if pd.isna(r.perplexity): found.append(("perplexity", None, None, "none was published"))
-        if r.test_perplexity == r.perplexity: found.append(("test perplexity", r.test_perplexity, None, "the validation perplexity again"))
-        if here != usual[r.experiment]: found.append(("setting", None, None, "{:,} tokens and length {}, the others {:,} and {}".format(*here, *usual[r.experiment])))
+        if pd.isna(r.perplexity):
+            found.append(("perplexity", None, None, "none was published"))
+        if r.test_perplexity == r.perplexity:
+            found.append(("test perplexity", r.test_perplexity, None, "the validation perplexity again"))
+        if here != usual[r.experiment]:
+            found.append(
+                (
+                    "setting",
+                    None,
+                    None,
+                    "{:,} tokens and length {}, the others {:,} and {}".format(*here, *usual[r.experiment]),
+                )
+            )
         off += [(r.experiment, r.name, *f) for f in found]
     return pd.DataFrame(off, columns=["experiment", "name", "what", "stored", "recomputed", "why"])

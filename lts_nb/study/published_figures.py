@@ -18,17 +18,19 @@ from .ranking import agreement, curve
 STATISTICS = ("rho", "tau", "rho_top10", "cr10", "rho_total")
 ENDS = ("", "_low", "_high")
 
+
 def trained(
     frame: pd.DataFrame,  # of `published`
 ) -> list:  # `(experiment, its rows with a perplexity)`
     "The experiments of a frame, in its order."
     return list(frame[frame.perplexity.notna()].groupby("experiment", sort=False))
 
+
 def published_table(
-    frame: pd.DataFrame,              # of `published`
+    frame: pd.DataFrame,  # of `published`
     decoder: str = "decoder_params",  # column that is the score; "stored_decoder_params" for the paper's own counts
-    total: str = "total_params",      # column to set against it; "stored_total_params" for the paper's own
-    seed: int = 0,                    # of the bootstrap
+    total: str = "total_params",  # column to set against it; "stored_total_params" for the paper's own
+    seed: int = 0,  # of the bootstrap
     resamples: int = 1000,
 ) -> pd.DataFrame:  # `experiment, n`, and each of `STATISTICS` with its 95 % interval as `_low` and `_high`
     "How decoder parameters rank the architectures of each experiment by perplexity, and ρ of total parameters."
@@ -36,29 +38,36 @@ def published_table(
     for experiment, g in trained(frame):
         by_decoder, by_total = (agreement(g[column], g.perplexity, seed, resamples) for column in (decoder, total))
         by_decoder |= {f"rho_total{end}": by_total[f"rho{end}"] for end in ENDS}
-        rows.append(dict(experiment=experiment, n=len(g)) | {s + end: by_decoder[s + end] for s in STATISTICS for end in ENDS})
+        rows.append(
+            dict(experiment=experiment, n=len(g)) | {s + end: by_decoder[s + end] for s in STATISTICS for end in ENDS}
+        )
     return pd.DataFrame(rows, columns=["experiment", "n", *(s + end for s in STATISTICS for end in ENDS)])
 
 # %% ../../nbs/study/02_published_figures.ipynb #21df11e1
 def panels(n: int, across: int, size: tuple) -> tuple:
     "A figure of `n` panels, `across` in a row, of `size` inches each."
     down = -(-n // across)
-    fig, axes = plt.subplots(down, across, figsize=(size[0]*across, size[1]*down), squeeze=False, layout="constrained")
-    for ax in axes.flat[n:]: ax.remove()
-    plt.close(fig)        # returned, not shown a second time by the notebook
+    fig, axes = plt.subplots(
+        down, across, figsize=(size[0] * across, size[1] * down), squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat[n:]:
+        ax.remove()
+    plt.close(fig)  # returned, not shown a second time by the notebook
     return fig, list(axes.flat[:n])
 
+
 def plot_ranks(
-    frame: pd.DataFrame,            # of `published`
+    frame: pd.DataFrame,  # of `published`
     score: str = "decoder_params",  # column that ranks
 ) -> Figure:
     "The rank that a score gives against the true rank, 1 the best, one panel an experiment."
     groups = trained(frame)
     fig, axes = panels(len(groups), 3, (2.7, 2.6))
     for ax, (experiment, g) in zip(axes, groups):
-        ax.plot([1, len(g)], [1, len(g)], c="gray", lw=.8)
+        ax.plot([1, len(g)], [1, len(g)], c="gray", lw=0.8)
         ax.scatter(g.perplexity.rank(), g[score].rank(ascending=False), s=6)
-        ax.set(xlabel="rank by perplexity", ylabel=f"rank by {score}"); ax.set_title(f"{experiment}: ρ {agreement(g[score], g.perplexity, resamples=1)['rho']:.3f}", fontsize=8)
+        ax.set(xlabel="rank by perplexity", ylabel=f"rank by {score}")
+        ax.set_title(f"{experiment}: ρ {agreement(g[score], g.perplexity, resamples=1)['rho']:.3f}", fontsize=8)
     return fig
 
 # %% ../../nbs/study/02_published_figures.ipynb #65be17a9
@@ -70,10 +79,22 @@ def plot_tops(
     for colour, (experiment, g) in zip(plt.cm.tab10.colors, trained(frame)):
         for column, line in dict(decoder_params="-", total_params="--").items():
             c = curve(g[column], g.perplexity)
-            for ax, y in zip(axes, ("rho", "cr")): ax.plot(100*c.top, c[y], f"o{line}", ms=3, lw=1.2, color=colour, label=experiment if line == "-" else None)
-    axes[1].plot([10, 100], [.1, 1], ":", c="gray", label="chance")
-    for ax, label in zip(axes, ("Spearman's ρ within the top", "common ratio")): ax.set(xlabel="top [%]", ylabel=label); ax.grid(alpha=.25)
-    fig.legend(*axes[1].get_legend_handles_labels(), title="— decoder parameters, - - total", loc="outside lower center", ncols=2, fontsize=8, title_fontsize=8)
+            for ax, y in zip(axes, ("rho", "cr")):
+                ax.plot(
+                    100 * c.top, c[y], f"o{line}", ms=3, lw=1.2, color=colour, label=experiment if line == "-" else None
+                )
+    axes[1].plot([10, 100], [0.1, 1], ":", c="gray", label="chance")
+    for ax, label in zip(axes, ("Spearman's ρ within the top", "common ratio")):
+        ax.set(xlabel="top [%]", ylabel=label)
+        ax.grid(alpha=0.25)
+    fig.legend(
+        *axes[1].get_legend_handles_labels(),
+        title="— decoder parameters, - - total",
+        loc="outside lower center",
+        ncols=2,
+        fontsize=8,
+        title_fontsize=8,
+    )
     return fig
 
 # %% ../../nbs/study/02_published_figures.ipynb #705917cc
@@ -83,12 +104,18 @@ def plot_divisors(
     "Perplexity against decoder parameters, coloured by the divisor k of the embedding, where an experiment varies it."
     divisors = {experiment: g.config.map(lambda c: c["div_val"]) for experiment, g in trained(frame)}
     groups = [(experiment, g) for experiment, g in trained(frame) if divisors[experiment].nunique() > 1]
-    if not groups: raise ValueError("frame: no experiment in it has more than one div_val")
+    if not groups:
+        raise ValueError("frame: no experiment in it has more than one div_val")
     fig, axes = panels(len(groups), 2, (4, 2.8))
     for ax, (experiment, g) in zip(axes, groups):
-        for k, of_k in g.groupby(divisors[experiment]): ax.scatter(of_k.decoder_params/1e6, of_k.perplexity, s=8, label=f"k = {k}")
-        ax.set(xlabel="decoder parameters [M]", ylabel="validation perplexity", xscale="log"); ax.set_title(experiment, fontsize=9); ax.legend(fontsize=7)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter("{x:g}"); ax.minorticks_off()
+        for k, of_k in g.groupby(divisors[experiment]):
+            ax.scatter(of_k.decoder_params / 1e6, of_k.perplexity, s=8, label=f"k = {k}")
+        ax.set(xlabel="decoder parameters [M]", ylabel="validation perplexity", xscale="log")
+        ax.set_title(experiment, fontsize=9)
+        ax.legend(fontsize=7)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
     return fig
 
 # %% ../../nbs/study/02_published_figures.ipynb #0771f88b
@@ -97,12 +124,17 @@ def plot_frontiers(
 ) -> Figure:
     "Perplexity of searched architectures against latency and allocated memory, one column a device."
     searched = frame[frame.device.notna() & frame.perplexity.notna()]
-    if searched.empty: raise ValueError("frame: no architecture in it was measured on a device")
+    if searched.empty:
+        raise ValueError("frame: no architecture in it was measured on a device")
     devices = searched.device.unique()
-    fig, axes = panels(2*len(devices), len(devices), (3, 2.5))
-    for i, (column, label, unit) in enumerate((("latency_s", "latency [ms]", 1e3), ("allocated_bytes", "allocated in all [MB]", 1e-6))):
-        for ax, device in zip(axes[i*len(devices):], devices):
-            for backbone, g in searched[searched.device == device].groupby("backbone"): ax.scatter(g[column]*unit, g.perplexity, s=9, label=backbone)
-            ax.set(xlabel=label, ylabel="validation perplexity"); ax.set_title(device, fontsize=9)
+    fig, axes = panels(2 * len(devices), len(devices), (3, 2.5))
+    for i, (column, label, unit) in enumerate(
+        (("latency_s", "latency [ms]", 1e3), ("allocated_bytes", "allocated in all [MB]", 1e-6))
+    ):
+        for ax, device in zip(axes[i * len(devices) :], devices):
+            for backbone, g in searched[searched.device == device].groupby("backbone"):
+                ax.scatter(g[column] * unit, g.perplexity, s=9, label=backbone)
+            ax.set(xlabel=label, ylabel="validation perplexity")
+            ax.set_title(device, fontsize=9)
     axes[0].legend(fontsize=8)
     return fig

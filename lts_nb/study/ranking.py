@@ -13,32 +13,44 @@ from scipy import stats
 
 # %% ../../nbs/study/00_ranking.ipynb #a748645e
 def places(
-    scores: list,       # one or more lists of `n` numbers
-    loss,               # `n` numbers
-    drop: bool = False, # leave out architectures that a score does not rank, instead of refusing them
-) -> tuple:  # places by each score, places by loss (`(n,)` integers, higher is better, 1 the least), how many were left out
+    scores: list,  # one or more lists of `n` numbers
+    loss,  # `n` numbers
+    drop: bool = False,  # leave out architectures that a score does not rank, instead of refusing them
+) -> (
+    tuple
+):  # places by each score, places by loss (`(n,)` integers, higher is better, 1 the least), how many were left out
     "What all statistics here see of scores and losses. Raises `ValueError` for scores that are NaN or infinite unless `drop`."
     *scores, loss = (np.asarray(v, float) for v in (*scores, loss))
     for s in scores:
-        if s.ndim != 1 or s.shape != loss.shape: raise ValueError(f"score has shape {s.shape} and loss {loss.shape}: must be two lists of one length")
-    if np.isneginf(loss).any(): raise ValueError("loss=-inf: must be a number, or NaN or inf where training diverged")
+        if s.ndim != 1 or s.shape != loss.shape:
+            raise ValueError(f"score has shape {s.shape} and loss {loss.shape}: must be two lists of one length")
+    if np.isneginf(loss).any():
+        raise ValueError("loss=-inf: must be a number, or NaN or inf where training diverged")
     known = np.isfinite(scores).all(0)
-    if not drop and not known.all(): raise ValueError(f"score: {(~known).sum()} of {len(known)} are NaN or infinite and have no rank; drop=True leaves them out")
-    if known.sum() < 2: raise ValueError(f"score ranks {known.sum()} architectures: must be at least 2")
+    if not drop and not known.all():
+        raise ValueError(
+            f"score: {(~known).sum()} of {len(known)} are NaN or infinite and have no rank; drop=True leaves them out"
+        )
+    if known.sum() < 2:
+        raise ValueError(f"score ranks {known.sum()} architectures: must be at least 2")
     dense = [stats.rankdata(v[known], "dense").astype(int) for v in (*scores, np.where(np.isnan(loss), -np.inf, -loss))]
     return dense[:-1], dense[-1], int((~known).sum())
 
 # %% ../../nbs/study/00_ranking.ipynb #3d4c2bec
 def rho(
-    a, b,  # `(..., n)`, higher is better
+    a,
+    b,  # `(..., n)`, higher is better
 ) -> np.ndarray:  # `(...)`, from -1 to 1; NaN where one side is constant
     "Spearman's rank correlation along the last axis."
-    a, b = (stats.rankdata(v, axis=-1) - (v.shape[-1] + 1)/2 for v in (a, b))       # ranks always have this mean
-    with np.errstate(invalid="ignore"): return (a*b).sum(-1) / np.sqrt((a*a).sum(-1) * (b*b).sum(-1))
+    a, b = (stats.rankdata(v, axis=-1) - (v.shape[-1] + 1) / 2 for v in (a, b))  # ranks always have this mean
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+
 
 def spearman(
-    score, loss,        # `n` numbers each
-    drop: bool = False, # leave out scores that are NaN or infinite
+    score,
+    loss,  # `n` numbers each
+    drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # +1: the score orders as the loss does; NaN if one of them is constant
     "Spearman's ρ of a score with the negated loss. Raises `ValueError` as `places` does."
     (a,), b, _ = places([score], loss, drop)
@@ -46,18 +58,22 @@ def spearman(
 
 # %% ../../nbs/study/00_ranking.ipynb #edf23728
 def tau(
-    a, b,           # `(n,)`, higher is better
-    weight=None,    # `(..., n)`: copies of each architecture, one each if None
+    a,
+    b,  # `(n,)`, higher is better
+    weight=None,  # `(..., n)`: copies of each architecture, one each if None
 ) -> np.ndarray:  # `(...)`, from -1 to 1; NaN where one side is constant
     "Kendall's τ_b; memory and time grow with n²."
     w = np.ones(len(a)) if weight is None else np.asarray(weight, float)
     a, b = (np.sign(np.subtract.outer(v, v)).astype(float) for v in (a, b))
     pairs = lambda s: ((w @ s) * w).sum(-1)
-    with np.errstate(invalid="ignore"): return pairs(a*b) / np.sqrt(pairs(a*a) * pairs(b*b))
+    with np.errstate(invalid="ignore"):
+        return pairs(a * b) / np.sqrt(pairs(a * a) * pairs(b * b))
+
 
 def kendall(
-    score, loss,        # `n` numbers each
-    drop: bool = False, # leave out scores that are NaN or infinite
+    score,
+    loss,  # `n` numbers each
+    drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # +1: every pair is ordered as the loss orders it; NaN if one of them is constant
     "Kendall's τ_b of a score with the negated loss. Raises `ValueError` as `places` does."
     (a,), b, _ = places([score], loss, drop)
@@ -65,29 +81,34 @@ def kendall(
 
 # %% ../../nbs/study/00_ranking.ipynb #6ee18d00
 def members(
-    n: int,      # architectures
+    n: int,  # architectures
     top: float,  # fraction, above 0 and up to 1
 ) -> int:
     "How many are the top fraction: int(top·n), safe from rounding. Raises `ValueError` if that is none."
-    if not 0 < top <= 1 or (k := int(top*n + 1e-9)) < 1: raise ValueError(f"top={top}: must be a fraction up to 1 that is at least one of {n}")
+    if not 0 < top <= 1 or (k := int(top * n + 1e-9)) < 1:
+        raise ValueError(f"top={top}: must be a fraction up to 1 that is at least one of {n}")
     return k
 
+
 def chance(
-    v,      # `(..., n)`, higher is better
-    k: int, # size of the top
+    v,  # `(..., n)`, higher is better
+    k: int,  # size of the top
 ) -> np.ndarray:  # `(..., n)`
     "Probability that each is among the `k` highest when ties are broken at random."
     low, high = (stats.rankdata(v, side, axis=-1) for side in ("min", "max"))
     return np.clip((k - v.shape[-1] + high) / (high - low + 1), 0, 1)
 
+
 def shared(a, b, k: int):
     "Expected share of the `k` best by `b` that are among the `k` best by `a`."
     return (chance(a, k) * chance(b, k)).sum(-1) / k
 
+
 def common_ratio(
-    score, loss,        # `n` numbers each
-    top: float = .1,    # fraction, above 0 and up to 1
-    drop: bool = False, # leave out scores that are NaN or infinite
+    score,
+    loss,  # `n` numbers each
+    top: float = 0.1,  # fraction, above 0 and up to 1
+    drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # from 0 to 1; `top` is what a random score gets
     "Share of the int(top·n) best that the score also puts there, ties broken at random: the expected value. Raises `ValueError`."
     (a,), b, _ = places([score], loss, drop)
@@ -97,22 +118,26 @@ def common_ratio(
 def redrawn(
     n: int,
     resamples: int,
-    seed,            # int or `numpy.random.Generator`
+    seed,  # int or `numpy.random.Generator`
 ) -> tuple:  # copies of each architecture, and the same as indices: `(resamples, n)` integers both
     "Bootstrap samples of `n` architectures. Raises `ValueError`."
-    if resamples < 1: raise ValueError(f"resamples={resamples}: must be at least 1")
-    copies = np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), resamples)
+    if resamples < 1:
+        raise ValueError(f"resamples={resamples}: must be at least 1")
+    copies = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
     return copies, np.repeat(np.tile(np.arange(n), resamples), copies.ravel()).reshape(resamples, n)
+
 
 def in_order(v, index):
     "Places `v` of a resample, with copies of one architecture put in order if it ties with no other."
-    return v[index] + (np.bincount(v) == 1)[v[index]] * np.linspace(0, .5, index.shape[-1])
+    return v[index] + (np.bincount(v) == 1)[v[index]] * np.linspace(0, 0.5, index.shape[-1])
+
 
 def interval(draws, level: float) -> tuple:
     "The central share `level` of what resampling gave, NaN left out."
-    if not 0 < level < 1: raise ValueError(f"level={level}: must be between 0 and 1")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}: must be between 0 and 1")
     draws = draws[~np.isnan(draws)]
-    return tuple(np.quantile(draws, [(1 - level)/2, (1 + level)/2])) if len(draws) else (np.nan, np.nan)
+    return tuple(np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])) if len(draws) else (np.nan, np.nan)
 
 # %% ../../nbs/study/00_ranking.ipynb #605af52a
 def rho_within(a, b, k: int):
@@ -120,41 +145,63 @@ def rho_within(a, b, k: int):
     best = np.argsort(-b, axis=-1, kind="stable")[..., :k]
     return rho(*(np.take_along_axis(v, best, -1) for v in (a, b))) if k > 1 else np.full(b.shape[:-1], np.nan)
 
+
 def agreement(
-    score, loss,        # `n` numbers each
-    seed=0,             # int or `numpy.random.Generator`, of the bootstrap
+    score,
+    loss,  # `n` numbers each
+    seed=0,  # int or `numpy.random.Generator`, of the bootstrap
     resamples: int = 1000,
-    level: float = .95, # of the intervals
-    drop: bool = False, # leave out scores that are NaN or infinite
+    level: float = 0.95,  # of the intervals
+    drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> dict:  # `n`, `dropped`, and `rho`, `tau`, `rho_top10`, `cr10`, `cr50`, each with `_low` and `_high`
     "How a score agrees with a loss, with percentile intervals from resampling architectures. Raises `ValueError` as `places` does."
     (a,), b, dropped = places([score], loss, drop)
     n = len(a)
     copies, index = redrawn(n, resamples, seed)
-    A, B, U, V, k = a[index], b[index], in_order(a, index), in_order(b, index), int(.1*n + 1e-9)
+    A, B, U, V, k = a[index], b[index], in_order(a, index), in_order(b, index), int(0.1 * n + 1e-9)
     cr = lambda k: (shared(a, b, k), shared(U, V, k)) if k else (np.nan, np.array([np.nan]))
-    found = dict(rho=(rho(a, b), rho(A, B)), tau=(tau(a, b), tau(a, b, copies)), rho_top10=(rho_within(a, b, k), rho_within(A, B, k)), cr10=cr(k), cr50=cr(n // 2))
+    found = dict(
+        rho=(rho(a, b), rho(A, B)),
+        tau=(tau(a, b), tau(a, b, copies)),
+        rho_top10=(rho_within(a, b, k), rho_within(A, B, k)),
+        cr10=cr(k),
+        cr50=cr(n // 2),
+    )
     ends = ("", "_low", "_high")
-    return dict(n=n, dropped=dropped) | {f"{name}{end}": float(v) for name, (point, draws) in found.items() for end, v in zip(ends, (point, *interval(draws, level)))}
+    return dict(n=n, dropped=dropped) | {
+        f"{name}{end}": float(v)
+        for name, (point, draws) in found.items()
+        for end, v in zip(ends, (point, *interval(draws, level)))
+    }
 
 # %% ../../nbs/study/00_ranking.ipynb #209ebfde
 def curve(
-    score, loss,         # `n` numbers each
-    tops: tuple = (.1, .2, .3, .4, .5, .6, .7, .8, .9, 1.),  # fractions
+    score,
+    loss,  # `n` numbers each
+    tops: tuple = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),  # fractions
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> pd.DataFrame:  # `top`, `n` (how many that is), `rho` among them, `cr`
     "ρ among the truly best fraction, and the common ratio, for each fraction. Raises `ValueError`."
     (a,), b, _ = places([score], loss, drop)
     sizes = [members(len(a), t) for t in tops]
-    return pd.DataFrame(dict(top=tops, n=sizes, rho=[float(rho_within(a, b, k)) for k in sizes], cr=[float(shared(a, b, k)) for k in sizes]))
+    return pd.DataFrame(
+        dict(
+            top=tops,
+            n=sizes,
+            rho=[float(rho_within(a, b, k)) for k in sizes],
+            cr=[float(shared(a, b, k)) for k in sizes],
+        )
+    )
 
 # %% ../../nbs/study/00_ranking.ipynb #926a9064
 def compare(
-    score_a, score_b, loss,  # `n` numbers each
-    seed=0,                  # int or `numpy.random.Generator`
+    score_a,
+    score_b,
+    loss,  # `n` numbers each
+    seed=0,  # int or `numpy.random.Generator`
     resamples: int = 1000,
-    level: float = .95,      # of the interval
-    drop: bool = False,      # leave out architectures that either score does not rank
+    level: float = 0.95,  # of the interval
+    drop: bool = False,  # leave out architectures that either score does not rank
 ) -> dict:  # `n`, `dropped`, `rho_a`, `rho_b`, `difference` (a - b) with `_low` and `_high`, `a_better`: share of resamples, equal ones half
     "Difference of two scores' ρ, resampled in pairs. Raises `ValueError` as `places` does."
     (a, b), c, dropped = places([score_a, score_b], loss, drop)
@@ -162,14 +209,28 @@ def compare(
     draws = rho(a[index], c[index]) - rho(b[index], c[index])
     low, high = interval(draws, level)
     decided = draws[~np.isnan(draws)]
-    return dict(n=len(c), dropped=dropped, rho_a=float(rho(a, c)), rho_b=float(rho(b, c)), difference=float(rho(a, c) - rho(b, c)), difference_low=float(low), difference_high=float(high),
-                a_better=float((np.sign(decided) + 1).mean()/2) if len(decided) else np.nan)
+    return dict(
+        n=len(c),
+        dropped=dropped,
+        rho_a=float(rho(a, c)),
+        rho_b=float(rho(b, c)),
+        difference=float(rho(a, c) - rho(b, c)),
+        difference_low=float(low),
+        difference_high=float(high),
+        a_better=float((np.sign(decided) + 1).mean() / 2) if len(decided) else np.nan,
+    )
 
 # %% ../../nbs/study/00_ranking.ipynb #070b0c10
 def readable(
     table: pd.DataFrame,  # with columns `s`, `s_low` and `s_high`
-    statistics: tuple,    # the names `s`
+    statistics: tuple,  # the names `s`
 ) -> pd.DataFrame:  # the same, each `s` as text with its interval in brackets, without the other two
     "A table for the screen."
-    texts = {s: [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in zip(*(table[s + end] for end in ("", "_low", "_high")))] for s in statistics}
+    texts = {
+        s: [
+            f"{v:.3f} [{low:.3f}, {high:.3f}]"
+            for v, low, high in zip(*(table[s + end] for end in ("", "_low", "_high")))
+        ]
+        for s in statistics
+    }
     return table.assign(**texts).drop(columns=[s + end for s in statistics for end in ("_low", "_high")])

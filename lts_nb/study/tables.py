@@ -23,9 +23,10 @@ def first_seeds(
     "One trial an architecture and budget: seed 0, without those that failed."
     return t[(t.seed == 0) & t.error.isna()]
 
+
 def settled(
-    t: pd.DataFrame,           # of `trials`, several budgets
-    threshold: float = .95,    # of ρ
+    t: pd.DataFrame,  # of `trials`, several budgets
+    threshold: float = 0.95,  # of ρ
 ) -> pd.DataFrame:  # a row a backbone and pair of neighbouring budgets: `backbone, n, tokens, before, rho, settled`
     "Whether the ranking of one budget is that of the next."
     out = []
@@ -38,17 +39,19 @@ def settled(
 
 # %% ../../nbs/study/03_tables.ipynb #1c848930
 def early(
-    t: pd.DataFrame,   # of `trials`; `curve` is `[tokens, training loss]` pairs
+    t: pd.DataFrame,  # of `trials`; `curve` is `[tokens, training loss]` pairs
     points: int = 12,  # evenly over the logarithm of tokens
 ) -> pd.DataFrame:  # `backbone, n, tokens, rho`
     "ρ of training losses on the way with validation losses at the end, the largest budget's."
     out, t = [], first_seeds(t)
     for backbone, g in t[(t.tokens == t.tokens.max()) & t.loss.notna()].groupby("backbone", sort=False):
-        if len(g) < 3: continue
+        if len(g) < 3:
+            continue
         ends = np.geomspace(g.tokens.iloc[0] / 64, g.tokens.iloc[0], points)
         for low, high in zip(ends, ends[1:]):
             losses = [np.mean([y for x, y in curve if low < x <= high] or [np.nan]) for curve in g.curve]
-            if np.isfinite(losses).all(): out.append(dict(backbone=backbone, n=len(g), tokens=high, rho=spearman(-np.asarray(losses), g.loss)))
+            if np.isfinite(losses).all():
+                out.append(dict(backbone=backbone, n=len(g), tokens=high, rho=spearman(-np.asarray(losses), g.loss)))
     return pd.DataFrame(out, columns=["backbone", "n", "tokens", "rho"])
 
 # %% ../../nbs/study/03_tables.ipynb #2e8c5f68
@@ -60,15 +63,25 @@ def noise(
     for (backbone, tokens), g in t[t.error.isna() & t.loss.notna()].groupby(["backbone", "tokens"], sort=False):
         of = g.groupby("id").loss
         many, spare = of.transform("size") > 1, of.size().sub(1).sum()
-        if spare: out.append(dict(backbone=backbone, tokens=tokens, sd=float(np.sqrt(((g.loss - of.transform("mean"))**2).sum() / spare)), architectures=g.id[many].nunique(), trainings=int(many.sum())))
+        if spare:
+            out.append(
+                dict(
+                    backbone=backbone,
+                    tokens=tokens,
+                    sd=float(np.sqrt(((g.loss - of.transform("mean")) ** 2).sum() / spare)),
+                    architectures=g.id[many].nunique(),
+                    trainings=int(many.sum()),
+                )
+            )
     return pd.DataFrame(out, columns=["backbone", "tokens", "sd", "architectures", "trainings"])
+
 
 def ceiling(
     loss: np.ndarray,  # `(n,)` nats
-    sd: float,         # of the noise
+    sd: float,  # of the noise
     seed: int = 0,
     draws: int = 1000,
-    level: float = .95,
+    level: float = 0.95,
 ) -> tuple[float, float, float]:  # ρ, and between which values the middle `level` of draws lies
     "The ρ that a perfect score would reach."
     loss = np.asarray(loss, float)
@@ -78,10 +91,10 @@ def ceiling(
 
 # %% ../../nbs/study/03_tables.ipynb #c2e64a39
 def agreements(
-    t: pd.DataFrame,       # `id, loss`, and whatever `by` names
+    t: pd.DataFrame,  # `id, loss`, and whatever `by` names
     scores: pd.DataFrame,  # a column a score, higher is better; its index the same `id`s
     by: tuple = ("backbone", "tokens"),  # columns that tell sets apart; ranks are compared within a set only
-    seed: int = 0,         # of the bootstrap
+    seed: int = 0,  # of the bootstrap
     resamples: int = 1000,
 ) -> pd.DataFrame:  # a row a set and score: what `by` names, `score`, and what `agreement` gives
     "How every score agrees with the loss in every set, with 95 % intervals."
@@ -89,13 +102,18 @@ def agreements(
     for key, g in t.groupby(list(by), sort=False):
         for name in scores:
             values = scores[name].reindex(g.id).to_numpy(float)
-            if np.isfinite(values).sum() > 2: out.append(dict(zip(by, key)) | dict(score=name) | agreement(values, g.loss.to_numpy(float), seed, resamples, drop=True))
+            if np.isfinite(values).sum() > 2:
+                out.append(
+                    dict(zip(by, key))
+                    | dict(score=name)
+                    | agreement(values, g.loss.to_numpy(float), seed, resamples, drop=True)
+                )
     return pd.DataFrame(out)
 
 # %% ../../nbs/study/03_tables.ipynb #f1472324
 def blind_spots(
     t: pd.DataFrame,  # of `trials`, one budget; groups of equal architectures are named by their size
-    sd: float,        # noise, nats
+    sd: float,  # noise, nats
 ) -> pd.DataFrame:  # a row a group: `backbone, decoder_params, n, best, worst` (nats), `spread` (nats), `beyond_noise` (its share in variance), `slope` (nats for twice the depth), `best_shape, worst_shape`
     "How far losses lie apart at equal decoder parameters."
     out, t = [], first_seeds(t)
@@ -103,53 +121,93 @@ def blind_spots(
         best, worst = g.loc[g.loss.idxmin()], g.loc[g.loss.idxmax()]
         shape = lambda r: f"{r.n_layer} × {r.d_model:g}"
         slope = np.polyfit(np.log2(g.n_layer.astype(float)), g.loss, 1)[0] if g.n_layer.nunique() > 1 else np.nan
-        out.append(dict(backbone=backbone, decoder_params=int(g.decoder_params.median()), n=len(g), best=best.loss, worst=worst.loss, spread=worst.loss - best.loss, beyond_noise=max(1 - sd**2 / g.loss.var(), 0) if len(g) > 1 else np.nan,
-                        slope=slope, best_shape=shape(best), worst_shape=shape(worst)))
+        out.append(
+            dict(
+                backbone=backbone,
+                decoder_params=int(g.decoder_params.median()),
+                n=len(g),
+                best=best.loss,
+                worst=worst.loss,
+                spread=worst.loss - best.loss,
+                beyond_noise=max(1 - sd**2 / g.loss.var(), 0) if len(g) > 1 else np.nan,
+                slope=slope,
+                best_shape=shape(best),
+                worst_shape=shape(worst),
+            )
+        )
     return pd.DataFrame(out).sort_values(["backbone", "decoder_params"], ignore_index=True) if out else pd.DataFrame()
 
 # %% ../../nbs/study/03_tables.ipynb #41603940
 def law_of(
-    t: pd.DataFrame,              # of `trials`
+    t: pd.DataFrame,  # of `trials`
     backbone: str | None = None,  # whose; needed where there are several
 ) -> LossLaw:
     "The loss law of the largest budget. Raises `ValueError` if the trials are of several backbones, corpora or recipes, or too few."
     g = first_seeds(t)
-    if backbone is not None: g = g[g.backbone == backbone]
+    if backbone is not None:
+        g = g[g.backbone == backbone]
     for column in ("backbone", "corpus", "recipe"):
-        if g[column].nunique() > 1: raise ValueError(f"{column}: {', '.join(map(str, g[column].unique()))}: a law is of one; choose with backbone=, or keep studies in folders of their own")
+        if g[column].nunique() > 1:
+            raise ValueError(
+                f"{column}: {', '.join(map(str, g[column].unique()))}: a law is of one; choose with backbone=, or keep studies in folders of their own"
+            )
     g = g[(g.tokens == g.tokens.max()) & g.loss.notna()]
     return fit_law(g.n_layer, g.d_model, g.decoder_params, g.loss)
 
 # %% ../../nbs/study/03_tables.ipynb #64ccd179
 def judge_law(
-    t: pd.DataFrame,    # of `trials`, of one corpus and recipe
+    t: pd.DataFrame,  # of `trials`, of one corpus and recipe
     handful: int = 12,  # trainings to fit on, at least 8
-    draws: int = 20,    # random handfuls
+    draws: int = 20,  # random handfuls
     seed: int = 0,
 ) -> pd.DataFrame:  # a row a backbone and way to choose: `backbone, fitted_on, judged`, `cost` (share of all training seconds), `law`, `params` (ρ with the loss), `gain` with `_low` and `_high`, `error` (root mean square, nats), `held` (share inside intervals of 90 %)
     "How a loss law ranks and predicts what it has not seen. Backbones with fewer than ten trainings to judge on are left out."
     out, g = [], first_seeds(t)
     for backbone, g in g[(g.tokens == g.tokens.max()) & g.loss.notna()].groupby("backbone", sort=False):
-        if len(g) < handful + 10: continue
+        if len(g) < handful + 10:
+            continue
+
         def once(order, resamples=1):
             some, rest = g.iloc[order[:handful]], g.iloc[order[handful:]]
             shape = lambda f: (f.n_layer, f.d_model, f.decoder_params)
             law = fit_law(*shape(some), some.loss)
             said, (low, high) = law.predict(*shape(rest)), law.interval(*shape(rest))
             ranks = compare(-said, rest.decoder_params, rest.loss, seed, resamples)
-            return dict(cost=some.seconds.sum() / g.seconds.sum(), law=ranks["rho_a"], params=ranks["rho_b"], gain=ranks["difference"], gain_low=ranks["difference_low"], gain_high=ranks["difference_high"],
-                        error=np.sqrt(((said - rest.loss)**2).mean()), held=((low <= rest.loss) & (rest.loss <= high)).mean())
+            return dict(
+                cost=some.seconds.sum() / g.seconds.sum(),
+                law=ranks["rho_a"],
+                params=ranks["rho_b"],
+                gain=ranks["difference"],
+                gain_low=ranks["difference_low"],
+                gain_high=ranks["difference_high"],
+                error=np.sqrt(((said - rest.loss) ** 2).mean()),
+                held=((low <= rest.loss) & (rest.loss <= high)).mean(),
+            )
+
         rng = np.random.default_rng(seed)
         many = pd.DataFrame([once(rng.permutation(len(g))) for _ in range(draws)])
-        many = many.mean().to_dict() | dict(zip(("gain_low", "gain_high"), interval(many.gain.to_numpy(), .95)))
-        out += [dict(backbone=backbone, fitted_on=how, judged=len(g) - handful) | found for how, found in ((f"the smallest {handful}", once(np.argsort(g.decoder_params.to_numpy()), 1000)), (f"{handful} at random", many))]
+        many = many.mean().to_dict() | dict(zip(("gain_low", "gain_high"), interval(many.gain.to_numpy(), 0.95)))
+        out += [
+            dict(backbone=backbone, fitted_on=how, judged=len(g) - handful) | found
+            for how, found in (
+                (f"the smallest {handful}", once(np.argsort(g.decoder_params.to_numpy()), 1000)),
+                (f"{handful} at random", many),
+            )
+        ]
     return pd.DataFrame(out)
 
 # %% ../../nbs/study/03_tables.ipynb #dbffba79
 def _short_training(a, seed, tokens, corpus):
     from lts_nb.training.corpus import tokenize
     from lts_nb.training.training import Recipe, train
-    return -train(a, tokenize(corpus, a.vocab_size), Recipe(tokens=(tokens,), seq_len=min(a.max_len, 128), valid_tokens=32_768), seed + 1)["losses"][0]    # another seed than the trial's
+
+    return -train(
+        a,
+        tokenize(corpus, a.vocab_size),
+        Recipe(tokens=(tokens,), seq_len=min(a.max_len, 128), valid_tokens=32_768),
+        seed + 1,
+    )["losses"][0]  # another seed than the trial's
+
 
 def short_training(
     tokens: int = 200_000,
@@ -158,11 +216,17 @@ def short_training(
     "The proxy that trains a little: minus the loss after so many tokens, decay included."
     from lts_nb.space.counts import flops
     from lts_nb.study.proxies.scores import Proxy
-    return Proxy(f"training {tokens:,} tokens", partial(_short_training, tokens=tokens, corpus=corpus), "architecture", lambda a, _: 3 * tokens / min(a.max_len, 128) * flops(a, 1, min(a.max_len, 128), logits="all"))
+
+    return Proxy(
+        f"training {tokens:,} tokens",
+        partial(_short_training, tokens=tokens, corpus=corpus),
+        "architecture",
+        lambda a, _: 3 * tokens / min(a.max_len, 128) * flops(a, 1, min(a.max_len, 128), logits="all"),
+    )
 
 # %% ../../nbs/study/03_tables.ipynb #8298077e
 def plot_losses(
-    t: pd.DataFrame,     # of `trials`
+    t: pd.DataFrame,  # of `trials`
     score: str = "decoder_params",  # a column
     label: str = "decoder parameters",
     by: tuple = ("backbone", "tokens"),
@@ -170,17 +234,21 @@ def plot_losses(
     "Loss against a score, coloured by depth, one panel a set."
     import matplotlib.pyplot as plt
     from matplotlib.ticker import EngFormatter, LogLocator
+
     sets = list(first_seeds(t).groupby(list(by), sort=True))
-    fig, axes = plt.subplots(1, len(sets), figsize=(3.3*len(sets) + .6, 3), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(1, len(sets), figsize=(3.3 * len(sets) + 0.6, 3), squeeze=False, layout="constrained")
     for ax, (key, g) in zip(axes[0], sets):
         dots = ax.scatter(g[score], g.loss, s=16, c=g.n_layer, cmap="viridis")
-        told = [f"{k/1e6:g} M tokens" if n == "tokens" else str(k) for n, k in zip(by, key)]
+        told = [f"{k / 1e6:g} M tokens" if n == "tokens" else str(k) for n, k in zip(by, key)]
         ax.set(xscale="log", xlabel=label, ylabel="validation loss (nats a token)")
-        ax.xaxis.set_major_locator(LogLocator(10, (1, 2, 5))); ax.xaxis.set_major_formatter(EngFormatter(sep="")); ax.xaxis.set_minor_formatter("")
+        ax.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.xaxis.set_minor_formatter("")
         ax.set_title(f"{', '.join(told)}: ρ {spearman(g[score], g.loss):.3f}", fontsize=9)
     fig.colorbar(dots, ax=axes[0, -1], label="layers")
     plt.close(fig)
     return fig
+
 
 def plot_agreements(
     table: pd.DataFrame,  # of `agreements`, one set
@@ -190,10 +258,21 @@ def plot_agreements(
 ) -> Figure:
     "Every score's agreement with its interval, the best on top."
     import matplotlib.pyplot as plt
+
     t = table.sort_values(statistic, ignore_index=True)
-    fig, ax = plt.subplots(figsize=(6, .24*len(t) + .9), layout="constrained")
-    ax.errorbar(t[statistic], t.index, xerr=np.abs(t[[f"{statistic}_low", f"{statistic}_high"]].to_numpy().T - t[statistic].to_numpy()), fmt="o", ms=4, lw=1)
-    if top is not None: ax.axvline(top, c="gray", ls=":", label="a perfect score"); ax.legend(fontsize=8, loc="lower right")
-    ax.axvline(0, c="k", lw=.6); ax.set(yticks=t.index, yticklabels=t.score, xlabel=label)
+    fig, ax = plt.subplots(figsize=(6, 0.24 * len(t) + 0.9), layout="constrained")
+    ax.errorbar(
+        t[statistic],
+        t.index,
+        xerr=np.abs(t[[f"{statistic}_low", f"{statistic}_high"]].to_numpy().T - t[statistic].to_numpy()),
+        fmt="o",
+        ms=4,
+        lw=1,
+    )
+    if top is not None:
+        ax.axvline(top, c="gray", ls=":", label="a perfect score")
+        ax.legend(fontsize=8, loc="lower right")
+    ax.axvline(0, c="k", lw=0.6)
+    ax.set(yticks=t.index, yticklabels=t.score, xlabel=label)
     plt.close(fig)
     return fig

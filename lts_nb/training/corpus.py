@@ -19,41 +19,52 @@ import numpy as np
 @dataclass(frozen=True, repr=False)
 class Corpus:
     "Documents for training and for validation; `split` makes one."
+
     name: str
     train: Iterable  # texts: a tuple, or a `Stream` of them
-    valid: tuple     # texts
-    sha256: str      # of the documents and of how they were split
+    valid: tuple  # texts
+    sha256: str  # of the documents and of how they were split
 
     def __repr__(self):
-        size = lambda texts: f"{len(texts):,} documents, {sum(len(t.encode()) for t in texts)/1e6:.1f} MB" if isinstance(texts, tuple) else "a stream"
+        size = lambda texts: (
+            f"{len(texts):,} documents, {sum(len(t.encode()) for t in texts) / 1e6:.1f} MB"
+            if isinstance(texts, tuple)
+            else "a stream"
+        )
         return f"Corpus {self.name} {self.sha256[:12]}: {size(self.train)} to train on, {size(self.valid)} to validate with"
 
 # %% ../../nbs/training/00_corpus.ipynb #fb4e0735
 def split(
     name: str,
     documents: Iterable[str],
-    share: float = .02,  # of the documents that validate, from 0 to 1
+    share: float = 0.02,  # of the documents that validate, from 0 to 1
 ) -> Corpus:
     "Drop duplicates and empty texts, then let each document's hash say where it goes; of two or more, that with the least hash validates. Raises `ValueError` if a side stays empty."
     texts = {hashlib.sha256(t.encode()).hexdigest(): t for t in documents if t.strip()}
     order = sorted(texts)
     held = lambda digest: int(digest[:8], 16) < share * 2**32 or digest == order[0] != order[-1]
     sides = [tuple(texts[h] for h in order if held(h) == kept) for kept in (False, True)]
-    if not all(sides): raise ValueError(f"corpus={name!r}: has {len(texts):,} different document{'s' * (len(texts) != 1)} that {'are' if len(texts) != 1 else 'is'} not empty, which leaves none to {'validate with' if sides[0] else 'train on'}")
+    if not all(sides):
+        raise ValueError(
+            f"corpus={name!r}: has {len(texts):,} different document{'s' * (len(texts) != 1)} that {'are' if len(texts) != 1 else 'is'} not empty, which leaves none to {'validate with' if sides[0] else 'train on'}"
+        )
     return Corpus(name, *sides, hashlib.sha256(f"{share:g} {' '.join(order)}".encode()).hexdigest())
 
 # %% ../../nbs/training/00_corpus.ipynb #b950090b
 def stdlib(
-    share: float = .02,  # of the documents that validate
+    share: float = 0.02,  # of the documents that validate
 ) -> Corpus:
     "Python's standard library as this Python has it."
     root, documents = Path(sysconfig.get_path("stdlib")), []
     for place, below, files in os.walk(root):
-        below[:] = set(below) - {"site-packages", "dist-packages", "__pycache__"}      # which may be far larger
+        below[:] = set(below) - {"site-packages", "dist-packages", "__pycache__"}  # which may be far larger
         for name in files:
-            if not name.endswith(".py"): continue
-            try: documents.append(Path(place, name).read_text(encoding="utf-8"))
-            except (UnicodeDecodeError, OSError): pass
+            if not name.endswith(".py"):
+                continue
+            try:
+                documents.append(Path(place, name).read_text(encoding="utf-8"))
+            except (UnicodeDecodeError, OSError):
+                pass
     return split("stdlib", documents, share)
 
 # %% ../../nbs/training/00_corpus.ipynb #41768f45
@@ -65,38 +76,49 @@ def pieces(
     out, start = [], 0
     while start < len(text):
         end = text.find("\n", start + size - 1)
-        out.append(text[start:(end := len(text) if end < 0 else end + 1)])
+        out.append(text[start : (end := len(text) if end < 0 else end + 1)])
         start = end
     return out
+
 
 def read_text(file: Path) -> str:
     "A text file's content. Raises `ValueError` if it is not UTF-8 text."
     content = file.read_bytes()
-    if b"\0" in content: raise ValueError(f"corpus={str(file)!r}: is binary, not text")
-    try: return content.decode().replace("\r\n", "\n")
-    except UnicodeDecodeError as e: raise ValueError(f"corpus={str(file)!r}: is not UTF-8 text (byte {e.start:,})") from None
+    if b"\0" in content:
+        raise ValueError(f"corpus={str(file)!r}: is binary, not text")
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as e:
+        raise ValueError(f"corpus={str(file)!r}: is not UTF-8 text (byte {e.start:,})") from None
+
 
 def folder(
     path: str | Path,
     pattern: str = "*.txt",  # of the files, in every folder below
-    share: float = .02,      # of the documents that validate
+    share: float = 0.02,  # of the documents that validate
 ) -> Corpus:
     "The text files of a folder, a document each; a single one is cut into documents at line ends. Raises `ValueError` naming a file that is not UTF-8 text."
     path, documents = Path(path), []
-    if not path.exists(): raise ValueError(f"corpus={str(path)!r}: is neither a folder nor a file")
+    if not path.exists():
+        raise ValueError(f"corpus={str(path)!r}: is neither a folder nor a file")
     for file in sorted(p for p in path.rglob(pattern) if p.is_file()) if path.is_dir() else [path]:
         documents.append(read_text(file))
-    if not documents: raise ValueError(f"corpus={str(path)!r}: no file in it is named {pattern}")
+    if not documents:
+        raise ValueError(f"corpus={str(path)!r}: no file in it is named {pattern}")
     texts = [t for t in dict.fromkeys(documents) if t.strip()]
-    if len(texts) == 1: documents = pieces(texts[0])
+    if len(texts) == 1:
+        documents = pieces(texts[0])
     return split(path.resolve().name, documents, share)
 
 # %% ../../nbs/training/00_corpus.ipynb #f1c23ae4
 @dataclass(frozen=True)
 class Stream:
     "Texts that are never in memory together; they come anew whenever they are asked for."
+
     start: Callable  # gives an iterator of texts
-    def __iter__(self) -> Iterator[str]: return iter(self.start())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.start())
 
 # %% ../../nbs/training/00_corpus.ipynb #afcc96ba
 def joined(
@@ -108,75 +130,106 @@ def joined(
     for row in rows:
         line = not row or row.find("\n") == len(row) - 1
         if not line or len(text) >= size:
-            if text.strip(): yield text
+            if text.strip():
+                yield text
             text = ""
-        if line: text += row or "\n"
-        elif row.strip(): yield row
-    if text.strip(): yield text
+        if line:
+            text += row or "\n"
+        elif row.strip():
+            yield row
+    if text.strip():
+        yield text
 
 # %% ../../nbs/training/00_corpus.ipynb #12fe3ecb
 def hub(
-    name: str,             # "owner/name" or "owner/name/configuration"
+    name: str,  # "owner/name" or "owner/name/configuration"
     column: str = "text",  # where its text is
     stream: bool = False,  # read it document by document
 ) -> Corpus:
     "A data set of the Hugging Face hub. Raises `ValueError` if `datasets` is missing, it cannot be had, or it has no such column or split."
     named, where = f"corpus='{'stream' if stream else 'hub'}:{name}'", "/".join(name.split("/")[:2])
-    try: from datasets import load_dataset
-    except ImportError: raise ValueError(f"{named}: needs the package datasets (pip install datasets)") from None
-    try: sets = load_dataset(where, name[len(where) + 1:] or None, streaming=stream)
-    except (OSError, ValueError) as e: raise ValueError(f"{named}: cannot be had ({' '.join(str(e).split())[:200]}); must be owner/name or owner/name/configuration, and needs the internet{', at every call' if stream else ' once'}") from None
-    if "train" not in sets or not stream and "validation" not in sets: raise ValueError(f"{named}: has no split {'validation' if 'train' in sets else 'train'!r}; it has {', '.join(sets)}")
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise ValueError(f"{named}: needs the package datasets (pip install datasets)") from None
+    try:
+        sets = load_dataset(where, name[len(where) + 1 :] or None, streaming=stream)
+    except (OSError, ValueError) as e:
+        raise ValueError(
+            f"{named}: cannot be had ({' '.join(str(e).split())[:200]}); must be owner/name or owner/name/configuration, and needs the internet{', at every call' if stream else ' once'}"
+        ) from None
+    if "train" not in sets or not stream and "validation" not in sets:
+        raise ValueError(
+            f"{named}: has no split {'validation' if 'train' in sets else 'train'!r}; it has {', '.join(sets)}"
+        )
     sides = {side: sets[side] for side in ("train", "validation") if side in sets}
-    if "validation" not in sides: sides = dict(train=sets["train"].skip(1000), validation=sets["train"].take(1000))
+    if "validation" not in sides:
+        sides = dict(train=sets["train"].skip(1000), validation=sets["train"].take(1000))
     for data in sides.values():
-        if column not in (data.column_names or [column]): raise ValueError(f"{named}: column={column!r}: must be one of {', '.join(data.column_names)}")
+        if column not in (data.column_names or [column]):
+            raise ValueError(f"{named}: column={column!r}: must be one of {', '.join(data.column_names)}")
     train, valid = (Stream(lambda data=data: joined(row[column] for row in data)) for data in sides.values())
     valid = tuple(valid)
-    if not stream: train = tuple(train)
-    if not valid: raise ValueError(f"{named}: has no document to validate with that is not empty")
-    digest = hashlib.sha256("\0".join(hashlib.sha256("\0".join(side).encode()).hexdigest() for side in (islice(train, 1000) if stream else train, valid)).encode()).hexdigest()
+    if not stream:
+        train = tuple(train)
+    if not valid:
+        raise ValueError(f"{named}: has no document to validate with that is not empty")
+    digest = hashlib.sha256(
+        "\0".join(
+            hashlib.sha256("\0".join(side).encode()).hexdigest()
+            for side in (islice(train, 1000) if stream else train, valid)
+        ).encode()
+    ).hexdigest()
     return Corpus(name, train, valid, digest)
 
 # %% ../../nbs/training/00_corpus.ipynb #79d027df
 def get_corpus(
-    corpus: str | Corpus,  # "stdlib", "hub:owner/name", "stream:owner/name", or the path of a folder of .txt files or of one file
+    corpus: str
+    | Corpus,  # "stdlib", "hub:owner/name", "stream:owner/name", or the path of a folder of .txt files or of one file
 ) -> Corpus:
     "A corpus however it was named."
-    if isinstance(corpus, Corpus): return corpus
-    if corpus == "stdlib": return stdlib()
+    if isinstance(corpus, Corpus):
+        return corpus
+    if corpus == "stdlib":
+        return stdlib()
     kind, _, name = corpus.partition(":")
     return hub(name, stream=kind == "stream") if kind in ("hub", "stream") and name else folder(corpus)
 
 # %% ../../nbs/training/00_corpus.ipynb #0288dbe0
 END = "<|endoftext|>"
 
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Tokens:
     "A corpus as token numbers."
-    train: np.ndarray    # `(n,)` uint16, or uint32 for a larger vocabulary; may lie on the disk
-    valid: np.ndarray    # `(m,)` of the same
-    valid_bytes: int     # of the text that became `valid`
-    vocab_size: int
-    sha256: str          # of the corpus
-    tokenizer: str       # of the `tokenizers` package, as JSON
-    end: str = END       # its token that ends a text
 
-    def bits_per_byte(self,
+    train: np.ndarray  # `(n,)` uint16, or uint32 for a larger vocabulary; may lie on the disk
+    valid: np.ndarray  # `(m,)` of the same
+    valid_bytes: int  # of the text that became `valid`
+    vocab_size: int
+    sha256: str  # of the corpus
+    tokenizer: str  # of the `tokenizers` package, as JSON
+    end: str = END  # its token that ends a text
+
+    def bits_per_byte(
+        self,
         loss: float,  # nats a token
     ) -> float:
         "The same loss, whatever the tokenizer."
         return loss / math.log(2) * len(self.valid) / self.valid_bytes
 
-    def __repr__(self): return f"Tokens: {len(self.train):,} to train on, {len(self.valid):,} to validate with, vocabulary {self.vocab_size:,}, {self.valid_bytes/len(self.valid):.2f} bytes a token"
+    def __repr__(self):
+        return f"Tokens: {len(self.train):,} to train on, {len(self.valid):,} to validate with, vocabulary {self.vocab_size:,}, {self.valid_bytes / len(self.valid):.2f} bytes a token"
 
 # %% ../../nbs/training/00_corpus.ipynb #0c1954c1
 def beginning(texts: Iterable[str], most: float) -> Iterator[str]:
     "The first texts, up to about so many characters."
     for t in texts:
-        if most <= 0: return
+        if most <= 0:
+            return
         yield t
         most -= len(t)
+
 
 def train_tokenizer(
     corpus: Corpus,
@@ -184,11 +237,24 @@ def train_tokenizer(
 ) -> str:  # JSON, as `tokenizers.Tokenizer.from_str` reads it
     "A byte-level byte-pair tokenizer of the training documents, the first 100 million characters. Raises `ValueError` where the text is too short for the vocabulary."
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    if not 257 <= vocab_size <= 65536: raise ValueError(f"vocab_size={vocab_size}: must be 257 to 65,536 to train a tokenizer")
+
+    if not 257 <= vocab_size <= 65536:
+        raise ValueError(f"vocab_size={vocab_size}: must be 257 to 65,536 to train a tokenizer")
     t = Tokenizer(models.BPE())
     t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    t.train_from_iterator(beginning(corpus.train, 1e8), trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-    if t.get_vocab_size() < vocab_size: raise ValueError(f"vocab_size={vocab_size}: the corpus {corpus.name} gives only {t.get_vocab_size()} different tokens")
+    t.train_from_iterator(
+        beginning(corpus.train, 1e8),
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    if t.get_vocab_size() < vocab_size:
+        raise ValueError(
+            f"vocab_size={vocab_size}: the corpus {corpus.name} gives only {t.get_vocab_size()} different tokens"
+        )
     return t.to_str()
 
 # %% ../../nbs/training/00_corpus.ipynb #468bcfbc
@@ -197,77 +263,124 @@ def take_tokenizer(
 ) -> tuple[str, str]:  # JSON; the token that ends a text
     "A tokenizer that is already there. Raises `ValueError` if there is none, or it has no end-of-text token."
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
-    try: t = PreTrainedTokenizerFast(tokenizer_file=str(place)) if Path(place).is_file() else AutoTokenizer.from_pretrained(str(place))
-    except Exception as e: raise ValueError(f"tokenizer={str(place)!r}: cannot be read ({' '.join(str(e).split())[:200]}); must be a folder or hub id with a fast tokenizer, or the path of a tokenizer.json") from None
-    if not getattr(t, "backend_tokenizer", None): raise ValueError(f"tokenizer={str(place)!r}: is no fast tokenizer")
+
+    try:
+        t = (
+            PreTrainedTokenizerFast(tokenizer_file=str(place))
+            if Path(place).is_file()
+            else AutoTokenizer.from_pretrained(str(place))
+        )
+    except Exception as e:
+        raise ValueError(
+            f"tokenizer={str(place)!r}: cannot be read ({' '.join(str(e).split())[:200]}); must be a folder or hub id with a fast tokenizer, or the path of a tokenizer.json"
+        ) from None
+    if not getattr(t, "backend_tokenizer", None):
+        raise ValueError(f"tokenizer={str(place)!r}: is no fast tokenizer")
     end = t.eos_token or (END if END in t.get_vocab() else None)
-    if end is None: raise ValueError(f"tokenizer={str(place)!r}: has no end-of-text token")
+    if end is None:
+        raise ValueError(f"tokenizer={str(place)!r}: has no end-of-text token")
     t = t.backend_tokenizer
-    t.no_truncation(); t.no_padding(); t.post_processor = None       # a text is read whole, and as it is written
+    t.no_truncation()
+    t.no_padding()
+    t.post_processor = None  # a text is read whole, and as it is written
     return t.to_str(), end
 
 # %% ../../nbs/training/00_corpus.ipynb #3d46caa6
 def as_tokenizer(
-    tokenizer: str,       # JSON
-    end: str | None,      # its token that ends a text; None if it has none
-    max_len: int,         # tokens that the model can read
+    tokenizer: str,  # JSON
+    end: str | None,  # its token that ends a text; None if it has none
+    max_len: int,  # tokens that the model can read
 ):  # a `PreTrainedTokenizerFast`
     "A tokenizer as transformers knows it. Raises `ValueError` if the text is none."
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-    try: t = Tokenizer.from_str(tokenizer)
-    except Exception as e: raise ValueError(f"tokenizer: is not the JSON of a tokenizer ({str(e)[:100]})") from None       # the package raises Exception itself
-    return PreTrainedTokenizerFast(tokenizer_object=t, model_max_length=max_len, padding_side="left", clean_up_tokenization_spaces=False, **dict.fromkeys(("bos_token", "eos_token", "pad_token"), end))
+
+    try:
+        t = Tokenizer.from_str(tokenizer)
+    except Exception as e:
+        raise ValueError(
+            f"tokenizer: is not the JSON of a tokenizer ({str(e)[:100]})"
+        ) from None  # the package raises Exception itself
+    return PreTrainedTokenizerFast(
+        tokenizer_object=t,
+        model_max_length=max_len,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        **dict.fromkeys(("bos_token", "eos_token", "pad_token"), end),
+    )
 
 # %% ../../nbs/training/00_corpus.ipynb #844354c6
 def encode(
-    tokenizer: str,        # JSON
+    tokenizer: str,  # JSON
     texts: Iterable[str],
-    end: str = END,        # token behind each
+    end: str = END,  # token behind each
 ) -> Iterator[np.ndarray]:  # uint32, a text each
     "Token numbers of texts."
     from tokenizers import Tokenizer
+
     t, texts = Tokenizer.from_str(tokenizer), iter(texts)
     last = t.token_to_id(end)
     while batch := list(islice(texts, 32)):
-        for e in t.encode_batch_fast(batch, add_special_tokens=False): yield np.array(e.ids + [last], np.uint32)
+        for e in t.encode_batch_fast(batch, add_special_tokens=False):
+            yield np.array(e.ids + [last], np.uint32)
+
 
 def tokenize(
     corpus: str | Corpus,
-    vocab_size: int,                  # of the tokenizer that is trained on it
+    vocab_size: int,  # of the tokenizer that is trained on it
     cache: str | Path | None = None,  # folder; the user's own cache by default
     tokenizer: str | Path | None = None,  # one to take instead; then its own vocabulary counts
-    most: int | None = None,          # at most so many tokens to train on; of a stream, no more is read
+    most: int | None = None,  # at most so many tokens to train on; of a stream, no more is read
 ) -> Tokens:
     "A corpus as tokens, from the cache or made now."
     import pooch
     from tokenizers import Tokenizer
+
     corpus = get_corpus(corpus)
     text, end = take_tokenizer(tokenizer) if tokenizer else (None, END)
     kind = vocab_size if text is None else hashlib.sha256(text.encode()).hexdigest()[:12]
-    place = Path(cache or pooch.os_cache("lts_nb"))/"tokens"/"-".join(map(str, [corpus.sha256[:24], kind, *([] if most is None else [most])]))
+    place = (
+        Path(cache or pooch.os_cache("lts_nb"))
+        / "tokens"
+        / "-".join(map(str, [corpus.sha256[:24], kind, *([] if most is None else [most])]))
+    )
     if not place.exists():
         text = text or train_tokenizer(corpus, vocab_size)
         size = Tokenizer.from_str(text).get_vocab_size()
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as made:
-            told = dict(vocab_size=size, valid_bytes=sum(len(t.encode()) for t in corpus.valid), tokenizer=text, end=end, dtype="uint16" if size <= 65536 else "uint32")
+            told = dict(
+                vocab_size=size,
+                valid_bytes=sum(len(t.encode()) for t in corpus.valid),
+                tokenizer=text,
+                end=end,
+                dtype="uint16" if size <= 65536 else "uint32",
+            )
             for side, limit in dict(train=most, valid=None).items():
                 told[side] = 0
                 with open(f"{made}/{side}.bin", "wb") as f:
                     for numbers in encode(text, getattr(corpus, side), end):
-                        numbers = numbers[:None if limit is None else limit - told[side]].astype(told["dtype"])
-                        f.write(numbers.tobytes()); told[side] += len(numbers)
-                        if told[side] == limit: break
+                        numbers = numbers[: None if limit is None else limit - told[side]].astype(told["dtype"])
+                        f.write(numbers.tobytes())
+                        told[side] += len(numbers)
+                        if told[side] == limit:
+                            break
             Path(f"{made}/tokens.json").write_text(json.dumps(told), encoding="utf-8")
             os.chmod(made, 0o755)
-            try: os.rename(made, place)
+            try:
+                os.rename(made, place)
             except OSError:
-                if not place.exists(): raise         # else another process was faster
-            else: os.mkdir(made)                     # for the context to remove
+                if not place.exists():
+                    raise  # else another process was faster
+            else:
+                os.mkdir(made)  # for the context to remove
     try:
-        told = json.loads((place/"tokens.json").read_text(encoding="utf-8"))
-        train, valid = (np.memmap(place/f"{side}.bin", told["dtype"], "r") for side in ("train", "valid"))
-        if (len(train), len(valid)) != (told["train"], told["valid"]): raise ValueError
-        return Tokens(train, valid, told["valid_bytes"], told["vocab_size"], corpus.sha256, told["tokenizer"], told["end"])
-    except (ValueError, OSError, KeyError, TypeError): raise ValueError(f"cache={str(place)!r}: is damaged; delete it") from None
+        told = json.loads((place / "tokens.json").read_text(encoding="utf-8"))
+        train, valid = (np.memmap(place / f"{side}.bin", told["dtype"], "r") for side in ("train", "valid"))
+        if (len(train), len(valid)) != (told["train"], told["valid"]):
+            raise ValueError
+        return Tokens(
+            train, valid, told["valid_bytes"], told["vocab_size"], corpus.sha256, told["tokenizer"], told["end"]
+        )
+    except (ValueError, OSError, KeyError, TypeError):
+        raise ValueError(f"cache={str(place)!r}: is damaged; delete it") from None

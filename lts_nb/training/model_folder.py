@@ -21,35 +21,42 @@ from .training_runs import Job, file_trial
 # %% ../../nbs/training/03_model_folder.ipynb #e998335a
 def recipe_for(
     a: Architecture,
-    name: str = "cosine",      # a key of `RECIPES`
+    name: str = "cosine",  # a key of `RECIPES`
     tokens: float | None = None,  # 20 for each decoder parameter by default; of "wikitext-103", its own
-    **changes,                 # fields of `Recipe`; None leaves one as it is
+    **changes,  # fields of `Recipe`; None leaves one as it is
 ):  # a `Recipe`
     "A recipe by name, made to fit an architecture: sequences as long as it can read. Raises `ValueError`."
     from lts_nb.training.training import RECIPES
-    if name not in RECIPES: raise ValueError(f"recipe={name!r}: must be one of {', '.join(RECIPES)}")
+
+    if name not in RECIPES:
+        raise ValueError(f"recipe={name!r}: must be one of {', '.join(RECIPES)}")
     r, changes = RECIPES[name], {k: v for k, v in changes.items() if v is not None}
-    if name == "cosine": changes = dict(seq_len=a.max_len, tokens=(20 * count(a).decoder,)) | changes
+    if name == "cosine":
+        changes = dict(seq_len=a.max_len, tokens=(20 * count(a).decoder,)) | changes
     return replace(r, **changes | ({} if tokens is None else dict(tokens=(int(tokens),))))
 
 # %% ../../nbs/training/03_model_folder.ipynb #06e3421f
 def save_model(
-    model,          # as `build` makes it
+    model,  # as `build` makes it
     a: Architecture,
     data: Tokens,
-    folder: Path,   # may hold other files
+    folder: Path,  # may hold other files
 ):
     "Save a model with its tokenizer and its architecture. Raises `OSError`, and leaves no half model, if there is no room."
     t = as_tokenizer(data.tokenizer, data.end, a.max_len)
     model.config.use_cache = True
-    for c in (model.config, model.generation_config): c.bos_token_id = c.eos_token_id = t.eos_token_id
-    part = folder/"model.part"
+    for c in (model.config, model.generation_config):
+        c.bos_token_id = c.eos_token_id = t.eos_token_id
+    part = folder / "model.part"
     shutil.rmtree(part, ignore_errors=True)
     try:
-        for one in (model, t): one.save_pretrained(part)
-        (part/"architecture.json").write_text(a.to_json(), encoding="utf-8")
-        for file in sorted(part.iterdir(), key=lambda f: f.name == "config.json"): os.replace(file, folder/file.name)
-    finally: shutil.rmtree(part, ignore_errors=True)
+        for one in (model, t):
+            one.save_pretrained(part)
+        (part / "architecture.json").write_text(a.to_json(), encoding="utf-8")
+        for file in sorted(part.iterdir(), key=lambda f: f.name == "config.json"):
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 # %% ../../nbs/training/03_model_folder.ipynb #b1a1e829
 def plot_curve(
@@ -57,46 +64,84 @@ def plot_curve(
 ) -> Figure:
     "Training loss over tokens, and the validation loss at the end."
     import matplotlib.pyplot as plt
+
     fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
     tokens, losses = zip(*training["curve"])
-    ax.plot([t/1e6 for t in tokens], losses, lw=1, label="training text")
-    ax.plot(training["tokens"]/1e6, training["loss"], "o", ms=5, label=f"validation text: {training['loss']:.3f}")
-    ax.set(xlabel="tokens [million]", ylabel="loss (nats a token)", title=f"{training['id'][:8]}, {training['corpus']}"); ax.legend()
+    ax.plot([t / 1e6 for t in tokens], losses, lw=1, label="training text")
+    ax.plot(training["tokens"] / 1e6, training["loss"], "o", ms=5, label=f"validation text: {training['loss']:.3f}")
+    ax.set(xlabel="tokens [million]", ylabel="loss (nats a token)", title=f"{training['id'][:8]}, {training['corpus']}")
+    ax.legend()
     plt.close(fig)
     return fig
 
 # %% ../../nbs/training/03_model_folder.ipynb #5ceb524b
 def train_model(
     a: Architecture,
-    folder: str | Path,                # new, or of this very training: then it is continued
-    corpus: str | Corpus = "stdlib",   # as of `get_corpus`
-    recipe=None,                       # `recipe_for(a)` by default
+    folder: str | Path,  # new, or of this very training: then it is continued
+    corpus: str | Corpus = "stdlib",  # as of `get_corpus`
+    recipe=None,  # `recipe_for(a)` by default
     seed: int = 0,
     tokenizer: str | Path | None = None,  # one to take, as of `take_tokenizer`; else one is trained on the corpus
-    vocab_size: int | None = None,     # of the one that is trained; the model's by default
-    parts: int = 1,                    # into which a step is cut, for less memory
-    store: Store | None = None,        # where the result is filed too, as a trial of the group "model"
+    vocab_size: int | None = None,  # of the one that is trained; the model's by default
+    parts: int = 1,  # into which a step is cut, for less memory
+    store: Store | None = None,  # where the result is filed too, as a trial of the group "model"
     compiled: bool = False,
-    saves: int = 20,                   # checkpoints on the way, the last two of which are kept until the end
+    saves: int = 20,  # checkpoints on the way, the last two of which are kept until the end
     say=print,
 ) -> dict:  # what `training.json` holds: `id, corpus, corpus_sha256, tokens, recipe, loss` (nats), `bits_per_byte, seconds, seed, machine, curve`; `loss` is NaN if it diverged, and then there is no model
     "Train an architecture into a folder that transformers opens. Raises `ValueError` for what does not fit, `OSError` if there is no room: what is there is continued by the next call."
     from lts_nb.profiler.timing import describe_machine
     from lts_nb.training.training import begin, check, train
+
     folder, recipe = Path(folder), recipe or recipe_for(a)
-    if len(recipe.tokens) > 1: recipe = replace(recipe, tokens=recipe.tokens[-1:])
+    if len(recipe.tokens) > 1:
+        recipe = replace(recipe, tokens=recipe.tokens[-1:])
     text = get_corpus(corpus)
-    data = tokenize(text, min(vocab_size or a.vocab_size, 65536), tokenizer=tokenizer, most=recipe.tokens[-1] + recipe.seq_len if isinstance(text.train, Stream) else None)
+    data = tokenize(
+        text,
+        min(vocab_size or a.vocab_size, 65536),
+        tokenizer=tokenizer,
+        most=recipe.tokens[-1] + recipe.seq_len if isinstance(text.train, Stream) else None,
+    )
     check(a, data, recipe)
-    told = dict(id=a.id, corpus=text.name, corpus_sha256=data.sha256, tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(), seed=seed, recipe=asdict(recipe) | dict(tokens=list(recipe.tokens)))
+    told = dict(
+        id=a.id,
+        corpus=text.name,
+        corpus_sha256=data.sha256,
+        tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(),
+        seed=seed,
+        recipe=asdict(recipe) | dict(tokens=list(recipe.tokens)),
+    )
     first = int(os.environ.get("RANK", 0)) == 0
     begin(folder, told, "out")
-    if (done := folder/"training.json").exists(): return json.loads(done.read_text(encoding="utf-8"))
-    found = train(a, data, recipe, seed, folder/"checkpoints", compiled, saves, say, parts, lambda model: save_model(model, a, data, folder))
-    training = told | dict(tokens=recipe.tokens[0], loss=found["losses"][0], bits_per_byte=found["bits_per_byte"][0], seconds=found["seconds"], machine=describe_machine(), curve=found["curve"])
+    if (done := folder / "training.json").exists():
+        return json.loads(done.read_text(encoding="utf-8"))
+    found = train(
+        a,
+        data,
+        recipe,
+        seed,
+        folder / "checkpoints",
+        compiled,
+        saves,
+        say,
+        parts,
+        lambda model: save_model(model, a, data, folder),
+    )
+    training = told | dict(
+        tokens=recipe.tokens[0],
+        loss=found["losses"][0],
+        bits_per_byte=found["bits_per_byte"][0],
+        seconds=found["seconds"],
+        machine=describe_machine(),
+        curve=found["curve"],
+    )
     if first:
-        if store is not None: file_trial(store, Job(a, seed, "model"), json.dumps(asdict(recipe)), data.sha256, found, None, training["machine"])
-        plot_curve(training).savefig(folder/"curve.png", dpi=120)
+        if store is not None:
+            file_trial(
+                store, Job(a, seed, "model"), json.dumps(asdict(recipe)), data.sha256, found, None, training["machine"]
+            )
+        plot_curve(training).savefig(folder / "curve.png", dpi=120)
         write(done, lambda p: p.write_text(json.dumps(training), encoding="utf-8"))
-        shutil.rmtree(folder/"checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return training

@@ -33,60 +33,120 @@ from ..profiler.store import write
 @dataclass(frozen=True)
 class Recipe:
     "How to train, the same for every architecture of a study. Raises `ValueError` naming the field."
+
     tokens: tuple = (4_000_000, 8_000_000)  # budgets, rising
-    batch_size: int = 16   # sequences a step
-    seq_len: int = 128     # tokens a sequence
-    lr: float = 4e-3       # learning rate of a matrix with 128 inputs in a model of two layers, and of everything that is no matrix
-    warmup: float = .02    # share of the smallest budget
-    decay: float = .2      # share of each budget
-    clip: float = 1.       # largest norm of a gradient
+    batch_size: int = 16  # sequences a step
+    seq_len: int = 128  # tokens a sequence
+    lr: float = (
+        4e-3  # learning rate of a matrix with 128 inputs in a model of two layers, and of everything that is no matrix
+    )
+    warmup: float = 0.02  # share of the smallest budget
+    decay: float = 0.2  # share of each budget
+    clip: float = 1.0  # largest norm of a gradient
     valid_tokens: int = 262_144  # at most so many are used to validate
-    dtype: str = "bfloat16"      # of the products, "float32", or "auto": bfloat16 where the machine computes in it
+    dtype: str = "bfloat16"  # of the products, "float32", or "auto": bfloat16 where the machine computes in it
     curve: str = "linear"  # of the decay, or "cosine"
-    floor: float = 0.      # share of the rate that is left at the end
-    optimizer: str = "adamw"     # or "lamb"
-    weight_decay: float = 0.     # of matrices
-    dropout: float = 0.
-    scaled: bool = True    # rates and initialisation by number of inputs and depth, as below; or `lr` for all, and the backbone's own initialisation
+    floor: float = 0.0  # share of the rate that is left at the end
+    optimizer: str = "adamw"  # or "lamb"
+    weight_decay: float = 0.0  # of matrices
+    dropout: float = 0.0
+    scaled: bool = True  # rates and initialisation by number of inputs and depth, as below; or `lr` for all, and the backbone's own initialisation
 
     def __post_init__(self):
-        object.__setattr__(self, "tokens", tuple(whole("tokens", t, 1, 10**15) for t in ([self.tokens] if isinstance(self.tokens, int) else self.tokens)))
-        for k in ("batch_size", "seq_len", "valid_tokens"): whole(k, getattr(self, k), 1, 10**9)
-        if not self.tokens or list(self.tokens) != sorted(set(self.tokens)): raise ValueError(f"tokens={list(self.tokens)}: must be budgets that rise")
+        object.__setattr__(
+            self,
+            "tokens",
+            tuple(
+                whole("tokens", t, 1, 10**15) for t in ([self.tokens] if isinstance(self.tokens, int) else self.tokens)
+            ),
+        )
+        for k in ("batch_size", "seq_len", "valid_tokens"):
+            whole(k, getattr(self, k), 1, 10**9)
+        if not self.tokens or list(self.tokens) != sorted(set(self.tokens)):
+            raise ValueError(f"tokens={list(self.tokens)}: must be budgets that rise")
         number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
         for k, high in (("lr", 10), ("warmup", 1), ("decay", 1), ("clip", 1e9)):
-            if not number(v := getattr(self, k)) or not 0 < v <= high: raise ValueError(f"{k}={v!r}: must be a number above 0 and at most {high:g}")
-        for k, high in (("floor", 1), ("weight_decay", 10), ("dropout", .9)):
-            if not number(v := getattr(self, k)) or not 0 <= v <= high: raise ValueError(f"{k}={v!r}: must be a number from 0 to {high:g}")
-        for k, known in (("dtype", ("bfloat16", "float32", "auto")), ("curve", ("linear", "cosine")), ("optimizer", ("adamw", "lamb")), ("scaled", (True, False))):
-            if getattr(self, k) not in known: raise ValueError(f"{k}={getattr(self, k)!r}: must be {' or '.join(map(str, known))}")
-        if self.steps(0) < 10: raise ValueError(f"tokens={self.tokens[0]:,}: must be at least ten steps of {self.batch_size} × {self.seq_len} tokens")
+            if not number(v := getattr(self, k)) or not 0 < v <= high:
+                raise ValueError(f"{k}={v!r}: must be a number above 0 and at most {high:g}")
+        for k, high in (("floor", 1), ("weight_decay", 10), ("dropout", 0.9)):
+            if not number(v := getattr(self, k)) or not 0 <= v <= high:
+                raise ValueError(f"{k}={v!r}: must be a number from 0 to {high:g}")
+        for k, known in (
+            ("dtype", ("bfloat16", "float32", "auto")),
+            ("curve", ("linear", "cosine")),
+            ("optimizer", ("adamw", "lamb")),
+            ("scaled", (True, False)),
+        ):
+            if getattr(self, k) not in known:
+                raise ValueError(f"{k}={getattr(self, k)!r}: must be {' or '.join(map(str, known))}")
+        if self.steps(0) < 10:
+            raise ValueError(
+                f"tokens={self.tokens[0]:,}: must be at least ten steps of {self.batch_size} × {self.seq_len} tokens"
+            )
 
-    def steps(self, k: int) -> int: return self.tokens[k] // (self.batch_size * self.seq_len)    # of budget k
-    def hold(self, k: int) -> int: return self.steps(k) - max(round(self.decay * self.steps(k)), 1)   # steps before its decay begins
+    def steps(self, k: int) -> int:
+        return self.tokens[k] // (self.batch_size * self.seq_len)  # of budget k
 
-    def rate(self,
+    def hold(self, k: int) -> int:
+        return self.steps(k) - max(round(self.decay * self.steps(k)), 1)  # steps before its decay begins
+
+    def rate(
+        self,
         step: int,
         k: int,  # number of the budget
     ) -> float:  # share of the full rate, from 0 to 1
         "The schedule: rises, holds, decays to `floor` at the end of a budget."
         rise, end = max(round(self.warmup * self.steps(0)), 1), self.steps(k)
         left = min(max((end - step) / (end - self.hold(k)), 0), 1)
-        return min((step + 1) / rise, self.floor + (1 - self.floor) * (left if self.curve == "linear" else math.sin(left * math.pi/2)**2))
+        return min(
+            (step + 1) / rise,
+            self.floor + (1 - self.floor) * (left if self.curve == "linear" else math.sin(left * math.pi / 2) ** 2),
+        )
 
 # %% ../../nbs/training/01_training.ipynb #2cad1c9e
-RECIPES = {"study": Recipe(), "cosine": Recipe((8_000_000,), decay=.98, curve="cosine", floor=.1, weight_decay=.1, dtype="auto"),
-           "wikitext-103": Recipe((40_000*256*192,), 256, 192, .01, 1_000/40_000, 39_000/40_000, .25, dtype="auto", curve="cosine", floor=.1, optimizer="lamb", dropout=.1, scaled=False)}
+RECIPES = {
+    "study": Recipe(),
+    "cosine": Recipe((8_000_000,), decay=0.98, curve="cosine", floor=0.1, weight_decay=0.1, dtype="auto"),
+    "wikitext-103": Recipe(
+        (40_000 * 256 * 192,),
+        256,
+        192,
+        0.01,
+        1_000 / 40_000,
+        39_000 / 40_000,
+        0.25,
+        dtype="auto",
+        curve="cosine",
+        floor=0.1,
+        optimizer="lamb",
+        dropout=0.1,
+        scaled=False,
+    ),
+}
 "Recipes by name: `study`, which gives several budgets; `cosine`, for a model to use; `wikitext-103`, the paper's.";
 
 # %% ../../nbs/training/01_training.ipynb #2cad2923
-RESIDUAL = {"c_proj", "o_proj", "out_proj", "fc2", "down_proj", "w2", "o", "down"}   # how the backbones name the last matrix of a residual branch
+RESIDUAL = {
+    "c_proj",
+    "o_proj",
+    "out_proj",
+    "fc2",
+    "down_proj",
+    "w2",
+    "o",
+    "down",
+}  # how the backbones name the last matrix of a residual branch
+
 
 def matrices(
     model: PreTrainedModel,
 ) -> dict:  # name: (module, number of inputs)
     "Everything that multiplies hidden states."
-    return {n: (m, m.weight.shape[0 if isinstance(m, Conv1D) else 1]) for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D))}
+    return {
+        n: (m, m.weight.shape[0 if isinstance(m, Conv1D) else 1])
+        for n, m in model.named_modules()
+        if isinstance(m, (nn.Linear, Conv1D))
+    }
 
 # %% ../../nbs/training/01_training.ipynb #69288b04
 def initialise(
@@ -98,129 +158,234 @@ def initialise(
     ends = sum(n.split(".")[-1] in RESIDUAL for n in found)
     with torch.no_grad():
         for n, (m, inputs) in found.items():
-            m.weight.normal_(0, inputs**-.5 * (ends**-.5 if n.split(".")[-1] in RESIDUAL else 1), generator=generator)
+            m.weight.normal_(0, inputs**-0.5 * (ends**-0.5 if n.split(".")[-1] in RESIDUAL else 1), generator=generator)
+
 
 def groups(
     model: PreTrainedModel,
-    lr: float,            # of 128 inputs, in two layers
-    decay: float = 0.,    # of weights, for matrices
+    lr: float,  # of 128 inputs, in two layers
+    decay: float = 0.0,  # of weights, for matrices
     scaled: bool = True,  # else `lr` for all
 ) -> list[dict]:  # for an optimizer
     "Parameters by learning rate: `lr · 128 / inputs` for matrices, within layers times √(2 / n_layer), `lr` for all else."
     found, by_rate, head = matrices(model), {}, model.get_output_embeddings()
-    inside = (2 * 2 / sum(n.split(".")[-1] in RESIDUAL for n in found))**.5
+    inside = (2 * 2 / sum(n.split(".")[-1] in RESIDUAL for n in found)) ** 0.5
     of_head = {id(m) for m in head.modules()}
-    for m, inputs in found.values(): by_rate.setdefault(lr * 128 / inputs * (1 if id(m) in of_head else inside) if scaled else lr, {})[id(m.weight)] = m.weight   # once where weights are shared
+    for m, inputs in found.values():
+        by_rate.setdefault(lr * 128 / inputs * (1 if id(m) in of_head else inside) if scaled else lr, {})[
+            id(m.weight)
+        ] = m.weight  # once where weights are shared
     told = {i for part in by_rate.values() for i in part}
     rest = [p for p in model.parameters() if id(p) not in told]
-    return [dict(params=rest, lr=lr, weight_decay=0.)] + [dict(params=list(by_rate[r].values()), lr=r, weight_decay=decay) for r in sorted(by_rate)]
+    return [dict(params=rest, lr=lr, weight_decay=0.0)] + [
+        dict(params=list(by_rate[r].values()), lr=r, weight_decay=decay) for r in sorted(by_rate)
+    ]
 
 # %% ../../nbs/training/01_training.ipynb #04ee8ac4
 def prepare(
     a: Architecture,
     seed: int,
-    scaled: bool = True,   # initialised by number of inputs and depth
-    dropout: float = 0.,
+    scaled: bool = True,  # initialised by number of inputs and depth
+    dropout: float = 0.0,
 ) -> PreTrainedModel:
     "A model initialised for training, its activation, and on a CPU its attention, in the forms that train fastest."
     model = build(a, seed)
-    if scaled: initialise(model, seed)
+    if scaled:
+        initialise(model, seed)
     model.config.use_cache = False
-    if not torch.cuda.is_available(): model.set_attn_implementation("eager")
+    if not torch.cuda.is_available():
+        model.set_attn_implementation("eager")
     for m in model.modules():
         for k in ("p", "dropout", "attention_dropout"):
-            if isinstance(getattr(m, k, None), float): setattr(m, k, dropout)
-        if isinstance(getattr(m, "act", None), NewGELUActivation): m.act = nn.GELU("tanh")
+            if isinstance(getattr(m, k, None), float):
+                setattr(m, k, dropout)
+        if isinstance(getattr(m, "act", None), NewGELUActivation):
+            m.act = nn.GELU("tanh")
     return model.train()
 
 # %% ../../nbs/training/01_training.ipynb #cc913d47
 class Windows(torch.utils.data.Dataset):
     "Consecutive stretches of tokens, as a model takes them."
-    def __init__(self, tokens: np.ndarray, seq_len: int): self.rows = tokens[:len(tokens) // seq_len * seq_len].reshape(-1, seq_len)
-    def __len__(self): return len(self.rows)
+
+    def __init__(self, tokens: np.ndarray, seq_len: int):
+        self.rows = tokens[: len(tokens) // seq_len * seq_len].reshape(-1, seq_len)
+
+    def __len__(self):
+        return len(self.rows)
+
     def __getitem__(self, i):
         row = torch.from_numpy(self.rows[i].astype(np.int64))
         return dict(input_ids=row, labels=row)
 
+
 def validation_loss(
     model: PreTrainedModel,
-    tokens: np.ndarray,   # `(n,)`
-    seq_len: int,         # of each stretch, whose first token is not predicted
+    tokens: np.ndarray,  # `(n,)`
+    seq_len: int,  # of each stretch, whose first token is not predicted
     most: int = 262_144,  # at most so many tokens, from the beginning
     batch_size: int = 32,
 ) -> float:  # nats a token, computed in float32
     "Mean loss over consecutive stretches."
     rows = Windows(tokens[:most], seq_len)
-    if not len(rows): raise ValueError(f"valid has {len(tokens):,} tokens: must be at least seq_len={seq_len}")
-    training, total = model.training, 0.
+    if not len(rows):
+        raise ValueError(f"valid has {len(tokens):,} tokens: must be at least seq_len={seq_len}")
+    training, total = model.training, 0.0
     model.eval()
     with torch.inference_mode():
         for i in range(0, len(rows), batch_size):
-            x = torch.from_numpy(rows.rows[i:i+batch_size].astype(np.int64)).to(model.device)
+            x = torch.from_numpy(rows.rows[i : i + batch_size].astype(np.int64)).to(model.device)
             total += model(x, labels=x, use_cache=False).loss.item() * len(x)
     model.train(training)
     return total / len(rows)
 
 # %% ../../nbs/training/01_training.ipynb #206cc699
 def climbed(
-    losses: list,        # in the order of training, nats
-    window: int = 5,     # losses that are averaged, against single bad batches
-    by: float = .2,      # nats
+    losses: list,  # in the order of training, nats
+    window: int = 5,  # losses that are averaged, against single bad batches
+    by: float = 0.2,  # nats
 ) -> bool:
     "Has the loss climbed above the least that it had reached?"
-    means = np.convolve(losses, np.full(window, 1/window), "valid") if len(losses) >= window else np.zeros(1)
+    means = np.convolve(losses, np.full(window, 1 / window), "valid") if len(losses) >= window else np.zeros(1)
     return bool(means[-1] > means.min() + by)
+
 
 class Watch(TrainerCallback):
     "Saves at one step, reports, warns of a loss that climbs, and ends a run that diverged."
-    def __init__(self, save_at: int = -1, per_step: int = 1, say=None, anew: bool = True, every: float = 10., clock=time.perf_counter):
-        self.save_at, self.per_step, self.say, self.anew, self.every, self.clock = save_at, per_step, say or (lambda text: None), anew, every, clock
+
+    def __init__(
+        self,
+        save_at: int = -1,
+        per_step: int = 1,
+        say=None,
+        anew: bool = True,
+        every: float = 10.0,
+        clock=time.perf_counter,
+    ):
+        self.save_at, self.per_step, self.say, self.anew, self.every, self.clock = (
+            save_at,
+            per_step,
+            say or (lambda text: None),
+            anew,
+            every,
+            clock,
+        )
         self.losses, self.warned = [], False
+
     def on_train_begin(self, args, state, control, **_):
         self.began = self.told = self.clock()
-        self.first, self.before = state.global_step, 0. if self.anew or not state.log_history else state.log_history[-1].get("seconds", 0.)
-    def seconds(self) -> float: return self.before + self.clock() - self.began     # of this budget, continuations together
+        self.first, self.before = (
+            state.global_step,
+            0.0 if self.anew or not state.log_history else state.log_history[-1].get("seconds", 0.0),
+        )
+
+    def seconds(self) -> float:
+        return self.before + self.clock() - self.began  # of this budget, continuations together
+
     def on_step_end(self, args, state, control, **_):
-        if state.global_step == self.save_at: control.should_save = True
+        if state.global_step == self.save_at:
+            control.should_save = True
+
     def on_log(self, args, state, control, logs, **_):
-        if "loss" not in logs or not state.is_world_process_zero and math.isfinite(logs["loss"]): return
+        if "loss" not in logs or not state.is_world_process_zero and math.isfinite(logs["loss"]):
+            return
         self.losses.append(logs["loss"])
         done, now = state.global_step, self.clock()
-        if not math.isfinite(logs["loss"]): control.should_training_stop = True; return self.say(f"diverged at step {done:,}: the loss is {logs['loss']}; a lower learning rate may help")
-        if climbed(self.losses) and not self.warned: self.warned = True; self.say(f"warning: at step {done:,} the loss has climbed from {min(self.losses):.3f} to {self.losses[-1]:.3f}; if it does not come back, stop and take a lower learning rate")
-        if now - self.told < self.every and done < state.max_steps: return
+        if not math.isfinite(logs["loss"]):
+            control.should_training_stop = True
+            return self.say(f"diverged at step {done:,}: the loss is {logs['loss']}; a lower learning rate may help")
+        if climbed(self.losses) and not self.warned:
+            self.warned = True
+            self.say(
+                f"warning: at step {done:,} the loss has climbed from {min(self.losses):.3f} to {self.losses[-1]:.3f}; if it does not come back, stop and take a lower learning rate"
+            )
+        if now - self.told < self.every and done < state.max_steps:
+            return
         speed, self.told = (done - self.first) / max(now - self.began, 1e-9), now
-        self.say(f"step {done:,} of {state.max_steps:,}: loss {logs['loss']:.3f}, {speed * self.per_step:,.0f} tokens/s, {(state.max_steps - done) / max(speed, 1e-9) / 60:,.1f} min left")
+        self.say(
+            f"step {done:,} of {state.max_steps:,}: loss {logs['loss']:.3f}, {speed * self.per_step:,.0f} tokens/s, {(state.max_steps - done) / max(speed, 1e-9) / 60:,.1f} min left"
+        )
 
 # %% ../../nbs/training/01_training.ipynb #2d781d97
 class Whole(Trainer):
     "A `Trainer` whose epochs consist of whole steps, and whose log knows the time."
-    def log(self, logs, *more): super().log(logs | dict(seconds=self.watch.seconds()), *more)
+
+    def log(self, logs, *more):
+        super().log(logs | dict(seconds=self.watch.seconds()), *more)
+
     def _get_train_sampler(self, dataset=None):
-        rows, step = len(self.train_dataset), self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        rows, step = (
+            len(self.train_dataset),
+            self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+        )
         return torch.utils.data.RandomSampler(self.train_dataset, num_samples=rows // step * step)
+
 
 def computes_in_bfloat16() -> bool:
     "Does this machine multiply in bfloat16, instead of imitating it?"
-    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile")) or bool(getattr(torch.cpu, "get_capabilities", dict)().get("bf16"))    # of x86, of ARM
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile")) or bool(
+        getattr(torch.cpu, "get_capabilities", dict)().get("bf16")
+    )  # of x86, of ARM
 
-def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path, saves: int, keep: int | None, parts: int, compiled: bool, watch: Watch) -> Trainer:
+
+def trainer(
+    model,
+    data: Tokens,
+    recipe: Recipe,
+    k: int,
+    seed: int,
+    folder: Path,
+    saves: int,
+    keep: int | None,
+    parts: int,
+    compiled: bool,
+    watch: Watch,
+) -> Trainer:
     "Hugging Face's `Trainer` for budget `k`."
     steps, processes = recipe.steps(k), int(os.environ.get("WORLD_SIZE", 1))
-    if recipe.batch_size % (parts * processes): raise ValueError(f"batch_size={recipe.batch_size}: must be a multiple of {parts} parts × {processes} processes")
+    if recipe.batch_size % (parts * processes):
+        raise ValueError(f"batch_size={recipe.batch_size}: must be a multiple of {parts} parts × {processes} processes")
     made = groups(model, recipe.lr, recipe.weight_decay, recipe.scaled)
     if recipe.optimizer == "lamb":
         from pytorch_optimizer import Lamb
-        optimizer = Lamb(made, lr=recipe.lr, adam_debias=True)      # without bias correction, as in the paper's training code
-    else: optimizer = torch.optim.AdamW(made, betas=(.9, .95), fused=True)
+
+        optimizer = Lamb(
+            made, lr=recipe.lr, adam_debias=True
+        )  # without bias correction, as in the paper's training code
+    else:
+        optimizer = torch.optim.AdamW(made, betas=(0.9, 0.95), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.rate(step, k))
     args = TrainingArguments(
-        str(folder), max_steps=steps, per_device_train_batch_size=recipe.batch_size // (parts * processes), gradient_accumulation_steps=parts, dataloader_drop_last=True, max_grad_norm=recipe.clip, seed=seed,
-        bf16=recipe.dtype == "bfloat16" or recipe.dtype == "auto" and computes_in_bfloat16(), use_cpu=not torch.cuda.is_available(), torch_compile=compiled, save_steps=max(steps // max(saves, 1), 1), save_strategy="steps" if saves else "no",
-        save_total_limit=keep, logging_steps=max(steps // 200, 1), logging_nan_inf_filter=False, report_to=[], disable_tqdm=True, remove_unused_columns=False, log_level="error", ddp_find_unused_parameters=False)
-    args._n_gpu = min(args.n_gpu, 1)     # several GPUs are several processes
-    t = Whole(model, args, train_dataset=Windows(data.train, recipe.seq_len), callbacks=[watch], optimizers=(optimizer, schedule))
+        str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch_size // (parts * processes),
+        gradient_accumulation_steps=parts,
+        dataloader_drop_last=True,
+        max_grad_norm=recipe.clip,
+        seed=seed,
+        bf16=recipe.dtype == "bfloat16" or recipe.dtype == "auto" and computes_in_bfloat16(),
+        use_cpu=not torch.cuda.is_available(),
+        torch_compile=compiled,
+        save_steps=max(steps // max(saves, 1), 1),
+        save_strategy="steps" if saves else "no",
+        save_total_limit=keep,
+        logging_steps=max(steps // 200, 1),
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        log_level="error",
+        ddp_find_unused_parameters=False,
+    )
+    args._n_gpu = min(args.n_gpu, 1)  # several GPUs are several processes
+    t = Whole(
+        model,
+        args,
+        train_dataset=Windows(data.train, recipe.seq_len),
+        callbacks=[watch],
+        optimizers=(optimizer, schedule),
+    )
     t.remove_callback(next(c for c in t.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"))
     t.watch = watch
     return t
@@ -229,18 +394,20 @@ def trainer(model, data: Tokens, recipe: Recipe, k: int, seed: int, folder: Path
 def fitting(
     model: PreTrainedModel,
     recipe: Recipe,
-    parts: int,      # with which a step did not fit
+    parts: int,  # with which a step did not fit
 ) -> str:
     "How many sequences at a time do fit."
     processes = int(os.environ.get("WORLD_SIZE", 1))
     for n in range(recipe.batch_size // (parts * processes) - 1, 0, -1):
-        if recipe.batch_size % (n * processes): continue
+        if recipe.batch_size % (n * processes):
+            continue
         try:
             x = torch.zeros(n, recipe.seq_len, dtype=torch.long, device=model.device)
             model(x, labels=x).loss.backward()
             return f"{n} sequences at a time do, which takes parts={recipe.batch_size // (n * processes)}"
         except RuntimeError as e:
-            if not out_of_memory(e): raise
+            if not out_of_memory(e):
+                raise
     return "not even one sequence at a time does"
 
 # %% ../../nbs/training/01_training.ipynb #c7f116ae
@@ -250,23 +417,37 @@ def begin(
     name: str = "folder",  # of the argument that gave it, for the error
 ):
     "Make a folder for a training, or check that it is this one that was begun there. Raises `ValueError`. Of several processes the first makes it."
-    path, told = folder/"begun.json", json.loads(json.dumps(told))
+    path, told = folder / "begun.json", json.loads(json.dumps(told))
     if not path.exists():
-        if int(os.environ.get("RANK", 0)): return
+        if int(os.environ.get("RANK", 0)):
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        if any(p.name != "begun.part.json" for p in folder.iterdir()): raise ValueError(f"{name}={str(folder)!r}: holds other things; must be a new name, an empty folder, or a training to continue")
+        if any(p.name != "begun.part.json" for p in folder.iterdir()):
+            raise ValueError(
+                f"{name}={str(folder)!r}: holds other things; must be a new name, an empty folder, or a training to continue"
+            )
         return write(path, lambda p: p.write_text(json.dumps(told), encoding="utf-8"))
-    try: before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError: before = {}
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        before = {}
     off = [k for k in told if before.get(k) != told[k]]
-    if off: raise ValueError(f"{name}={str(folder)!r}: was begun with {off[0]}={str(before.get(off[0]))!r}, and now it is {str(told[off[0]])!r}; take a new folder, or the same settings")
+    if off:
+        raise ValueError(
+            f"{name}={str(folder)!r}: was begun with {off[0]}={str(before.get(off[0]))!r}, and now it is {str(told[off[0]])!r}; take a new folder, or the same settings"
+        )
+
 
 @contextmanager
 def as_oserror(folder: Path):
     "Let what libraries raise where a file cannot be written, as on a full disk, be an `OSError`."
-    try: yield
+    try:
+        yield
     except (SafetensorError, RuntimeError) as e:
-        if isinstance(e, RuntimeError) and not any(said in str(e) for said in ("inline_container", "PytorchStreamWriter")): raise
+        if isinstance(e, RuntimeError) and not any(
+            said in str(e) for said in ("inline_container", "PytorchStreamWriter")
+        ):
+            raise
         raise OSError(f"{folder}: cannot be written ({str(e).splitlines()[0][:150]})") from None
 
 # %% ../../nbs/training/01_training.ipynb #90af635f
@@ -274,13 +455,13 @@ def train(
     a: Architecture,
     data: Tokens,
     recipe: Recipe = Recipe(),
-    seed: int = 0,                     # of weights and order
+    seed: int = 0,  # of weights and order
     folder: str | Path | None = None,  # for checkpoints, new or of this very training: then it is continued
-    compiled: bool = False,            # by torch.compile, which takes a C++ compiler, half a minute, and pays in minutes
-    saves: int = 4,                    # checkpoints of a budget beside the one that the next budget needs
-    say=None,                          # told now and then how it goes
-    parts: int = 1,                    # into which a step's sequences are cut, for less memory
-    into: Callable | None = None,      # called with the trained model, in the first process, unless it diverged
+    compiled: bool = False,  # by torch.compile, which takes a C++ compiler, half a minute, and pays in minutes
+    saves: int = 4,  # checkpoints of a budget beside the one that the next budget needs
+    say=None,  # told now and then how it goes
+    parts: int = 1,  # into which a step's sequences are cut, for less memory
+    into: Callable | None = None,  # called with the trained model, in the first process, unless it diverged
 ) -> dict:  # what the store keeps, see below
     """Train an architecture once and measure its loss at every budget; afterwards torch's and numpy's random states are as before.
 
@@ -289,61 +470,137 @@ def train(
     Raises `ValueError` if the model does not fit the data, a step the memory, or the folder is another training's, and `OSError` if it cannot be written: what is there is continued by the next call.
     """
     check(a, data, recipe)
-    if folder is None and int(os.environ.get("WORLD_SIZE", 1)) > 1: raise ValueError("folder=None: must be a folder that all processes see, where their checkpoints are shared")
-    told = dict(id=a.id, seed=seed, corpus=data.sha256, tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(), recipe=asdict(recipe))
-    if compiled: torch.compiler.reset()          # else the ninth model of a process would not be compiled any more
+    if folder is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError("folder=None: must be a folder that all processes see, where their checkpoints are shared")
+    told = dict(
+        id=a.id,
+        seed=seed,
+        corpus=data.sha256,
+        tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(),
+        recipe=asdict(recipe),
+    )
+    if compiled:
+        torch.compiler.reset()  # else the ninth model of a process would not be compiled any more
     kept = np.random.get_state(), random.getstate()
-    with torch.enable_grad(), torch.random.fork_rng(), tempfile.TemporaryDirectory() as temporary, as_oserror(place := Path(folder or temporary)):
+    with (
+        torch.enable_grad(),
+        torch.random.fork_rng(),
+        tempfile.TemporaryDirectory() as temporary,
+        as_oserror(place := Path(folder or temporary)),
+    ):
         begin(place, told)
-        one = partial(_budget, a, data, recipe, seed=seed, folder=place, compiled=compiled, saves=saves if folder else 0, say=say, parts=parts)
-        try: found = [one(k, into=into if k == len(recipe.tokens) - 1 else None) for k in range(len(recipe.tokens))]
-        finally: np.random.set_state(kept[0]); random.setstate(kept[1])
+        one = partial(
+            _budget,
+            a,
+            data,
+            recipe,
+            seed=seed,
+            folder=place,
+            compiled=compiled,
+            saves=saves if folder else 0,
+            say=say,
+            parts=parts,
+        )
+        try:
+            found = [one(k, into=into if k == len(recipe.tokens) - 1 else None) for k in range(len(recipe.tokens))]
+        finally:
+            np.random.set_state(kept[0])
+            random.setstate(kept[1])
     losses = [f["loss"] for f in found]
-    return dict(losses=losses, bits_per_byte=[data.bits_per_byte(x) for x in losses], curve=found[-1]["curve"], seconds=sum(f["seconds"] for f in found), tokens=list(recipe.tokens), corpus=data.sha256)
+    return dict(
+        losses=losses,
+        bits_per_byte=[data.bits_per_byte(x) for x in losses],
+        curve=found[-1]["curve"],
+        seconds=sum(f["seconds"] for f in found),
+        tokens=list(recipe.tokens),
+        corpus=data.sha256,
+    )
+
 
 def check(a: Architecture, data: Tokens, recipe: Recipe):
     "Raise `ValueError` unless the model can read the data with this recipe."
-    if a.vocab_size < data.vocab_size: raise ValueError(f"vocab_size={a.vocab_size}: must be at least the tokenizer's {data.vocab_size}")
-    if a.max_len < recipe.seq_len: raise ValueError(f"max_len={a.max_len}: must be at least seq_len={recipe.seq_len}")
-    if len(data.train) < recipe.batch_size * recipe.seq_len: raise ValueError(f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}")
-    if len(data.valid) < recipe.seq_len: raise ValueError(f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}")
+    if a.vocab_size < data.vocab_size:
+        raise ValueError(f"vocab_size={a.vocab_size}: must be at least the tokenizer's {data.vocab_size}")
+    if a.max_len < recipe.seq_len:
+        raise ValueError(f"max_len={a.max_len}: must be at least seq_len={recipe.seq_len}")
+    if len(data.train) < recipe.batch_size * recipe.seq_len:
+        raise ValueError(
+            f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}"
+        )
+    if len(data.valid) < recipe.seq_len:
+        raise ValueError(
+            f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}"
+        )
 
 # %% ../../nbs/training/01_training.ipynb #e3856dcd
 def _whole(checkpoint: Path) -> bool:
     "Was it written to its end?"
     try:
-        with safe_open(checkpoint/"model.safetensors", "pt"): pass
-        return zipfile.is_zipfile(checkpoint/"optimizer.pt") and bool(json.loads((checkpoint/"trainer_state.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, SafetensorError): return False
+        with safe_open(checkpoint / "model.safetensors", "pt"):
+            pass
+        return zipfile.is_zipfile(checkpoint / "optimizer.pt") and bool(
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        )
+    except (OSError, ValueError, SafetensorError):
+        return False
+
 
 def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into):
     "One budget of `train`: from its own last checkpoint, or from where the one before began to decay, or from the start."
-    place = folder/f"{k}"
-    if (done := place/"done.json").exists() and not into: return json.loads(done.read_text())
+    place = folder / f"{k}"
+    if (done := place / "done.json").exists() and not into:
+        return json.loads(done.read_text())
     own = sorted(place.glob("checkpoint-*"), key=lambda p: int(p.name[11:]))
-    before = [folder/f"{k-1}"/f"checkpoint-{recipe.hold(k-1)}"] if k else []
+    before = [folder / f"{k - 1}" / f"checkpoint-{recipe.hold(k - 1)}"] if k else []
     resume = next(filter(_whole, [*own[::-1], *before]), None)
-    model, last, per_step = prepare(a, seed, recipe.scaled, recipe.dropout), k + 1 == len(recipe.tokens), recipe.batch_size * recipe.seq_len
+    model, last, per_step = (
+        prepare(a, seed, recipe.scaled, recipe.dropout),
+        k + 1 == len(recipe.tokens),
+        recipe.batch_size * recipe.seq_len,
+    )
     watch = Watch(-1 if last else recipe.hold(k), per_step, say, not resume or resume in before)
-    t = trainer(model, data, recipe, k, seed, place, saves, 2 if last and len(recipe.tokens) == 1 else None, parts, compiled, watch)
+    t = trainer(
+        model,
+        data,
+        recipe,
+        k,
+        seed,
+        place,
+        saves,
+        2 if last and len(recipe.tokens) == 1 else None,
+        parts,
+        compiled,
+        watch,
+    )
     loss, full = float("nan"), False
     try:
-        if resume and resume.name == f"checkpoint-{recipe.steps(k)}":     # all steps were done; `Trainer` would do one more
-            load_model(model, resume/"model.safetensors"); t.state = TrainerState.load_from_json(str(resume/"trainer_state.json"))
-        else: t.train(resume_from_checkpoint=resume and str(resume))
-        plain = t.accelerator.unwrap_model(model, keep_fp32_wrapper=False)     # which computes in float32 again
+        if (
+            resume and resume.name == f"checkpoint-{recipe.steps(k)}"
+        ):  # all steps were done; `Trainer` would do one more
+            load_model(model, resume / "model.safetensors")
+            t.state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        else:
+            t.train(resume_from_checkpoint=resume and str(resume))
+        plain = t.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # which computes in float32 again
         curve = [[r["step"] * per_step, r["loss"]] for r in t.state.log_history if "loss" in r]
-        if math.isfinite(curve[-1][1]): loss = validation_loss(plain, data.valid, recipe.seq_len, recipe.valid_tokens, t.args.train_batch_size)
+        if math.isfinite(curve[-1][1]):
+            loss = validation_loss(plain, data.valid, recipe.seq_len, recipe.valid_tokens, t.args.train_batch_size)
     except RuntimeError as e:
-        if not out_of_memory(e): raise
+        if not out_of_memory(e):
+            raise
         full = True
-    if full:                                     # and no traceback holds the activations any more
-        model.zero_grad(); gc.collect(); torch.cuda.empty_cache()
-        raise ValueError(f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}")
-    t.accelerator.wait_for_everyone()            # before the first process tidies up
+    if full:  # and no traceback holds the activations any more
+        model.zero_grad()
+        gc.collect()
+        torch.cuda.empty_cache()
+        raise ValueError(
+            f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}"
+        )
+    t.accelerator.wait_for_everyone()  # before the first process tidies up
     found = dict(loss=loss, seconds=t.state.log_history[-1]["seconds"], curve=curve)
     if t.is_world_process_zero():
         place.mkdir(parents=True, exist_ok=True)
-        if into and math.isfinite(loss): into(plain)
+        if into and math.isfinite(loss):
+            into(plain)
         write(done, lambda path: path.write_text(json.dumps(found)))
     return found

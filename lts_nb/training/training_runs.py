@@ -31,10 +31,11 @@ def _drawn(space: SearchSpace, low: float, high: float, rng, n: int = 200_000) -
     keep = np.flatnonzero((N >= low) & (N <= high))
     return P[keep], N[keep]
 
+
 def spread(
     space: SearchSpace,
-    n: int,       # architectures
-    low: float,   # decoder parameters
+    n: int,  # architectures
+    low: float,  # decoder parameters
     high: float,
     seed: int | np.random.Generator = 0,
 ) -> list[Architecture]:  # by rising decoder parameters
@@ -44,7 +45,10 @@ def spread(
     edges = np.geomspace(low, high, n + 1)
     steps = [np.flatnonzero((N >= a) & (N <= b)) for a, b in zip(edges, edges[1:])]
     for a, b, at in zip(edges, edges[1:], steps):
-        if not len(at): raise ValueError(f"spread: no architecture drawn has {a:,.0f} to {b:,.0f} decoder parameters; take fewer or another range")
+        if not len(at):
+            raise ValueError(
+                f"spread: no architecture drawn has {a:,.0f} to {b:,.0f} decoder parameters; take fewer or another range"
+            )
     picks = []
     for at in steps:
         shapes, kind = np.unique(np.c_[P.n_layer, P.d_model][at], axis=0, return_inverse=True)
@@ -54,16 +58,23 @@ def spread(
 # %% ../../nbs/training/02_training_runs.ipynb #f21f80dc
 def equals(
     space: SearchSpace,
-    n: int,        # architectures
-    size: float,   # decoder parameters
+    n: int,  # architectures
+    size: float,  # decoder parameters
     seed: int | np.random.Generator = 0,
-    within: float = .01,  # largest relative difference
+    within: float = 0.01,  # largest relative difference
 ) -> list[Architecture]:  # from deep and narrow to shallow and wide
     "Architectures of equal decoder parameters and different topology: different depths and widths, evenly from the deepest to the widest. Raises `ValueError` where too few are found."
     P, _ = _drawn(space, size * (1 - within), size * (1 + within), np.random.default_rng(seed))
-    if len(P) < n: raise ValueError(f"equals: only {len(P)} architectures drawn have {size:,.0f} decoder parameters within {within:.0%}")
+    if len(P) < n:
+        raise ValueError(
+            f"equals: only {len(P)} architectures drawn have {size:,.0f} decoder parameters within {within:.0%}"
+        )
     shapes, first = np.unique(np.c_[P.n_layer, P.d_model], axis=0, return_index=True)
-    order = first[np.argsort(shapes[:, 1] / shapes[:, 0])] if len(shapes) >= n else np.argsort(P.d_model / P.n_layer, kind="stable")
+    order = (
+        first[np.argsort(shapes[:, 1] / shapes[:, 0])]
+        if len(shapes) >= n
+        else np.argsort(P.d_model / P.n_layer, kind="stable")
+    )
     return [P[int(i)] for i in order[np.linspace(0, len(order) - 1, n).round().astype(int)]]
 
 # %% ../../nbs/training/02_training_runs.ipynb #17c075b7
@@ -72,119 +83,170 @@ TRIAL = """create table if not exists trial (
     grp text not null, candidate text not null, body text, error text, environment text not null,
     primary key (architecture, recipe, corpus, seed)) without rowid"""
 
+
 @dataclass(frozen=True)
 class Job:
     "One training: an architecture, a seed, and the question it was drawn for."
+
     architecture: Architecture
     seed: int = 0
     group: str = ""
 
+
 def _done(store: Store, recipe: str, corpus: str) -> set:
     "`(id, seed)` of what was trained without an error."
     store._run(TRIAL)
-    return set(store._run("select architecture, seed from trial where recipe = ? and corpus = ? and error is null", (recipe, corpus)).fetchall())
+    return set(
+        store._run(
+            "select architecture, seed from trial where recipe = ? and corpus = ? and error is null", (recipe, corpus)
+        ).fetchall()
+    )
+
 
 def file_trial(
     store: Store,
     job: Job,
-    recipe: str,        # as JSON
-    corpus: str,        # its hash
+    recipe: str,  # as JSON
+    corpus: str,  # its hash
     body: dict | None,  # what `train` gave
     error: str | None,
     environment: dict,  # machine and software
 ):
     "File one training, in place of an earlier one of the same."
     store._run(TRIAL)
-    store._run("insert or replace into trial values (?, ?, ?, ?, ?, ?, ?, ?, ?)", (job.architecture.id, recipe, corpus, job.seed, job.group, job.architecture.to_json(), body and json.dumps(body), error, json.dumps(environment)))
+    store._run(
+        "insert or replace into trial values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            job.architecture.id,
+            recipe,
+            corpus,
+            job.seed,
+            job.group,
+            job.architecture.to_json(),
+            body and json.dumps(body),
+            error,
+            json.dumps(environment),
+        ),
+    )
 
 # %% ../../nbs/training/02_training_runs.ipynb #1fed6482
 def plan(
     space: SearchSpace,
-    n: int = 42,           # architectures evenly over the range
-    low: float = 40e3,     # decoder parameters
+    n: int = 42,  # architectures evenly over the range
+    low: float = 40e3,  # decoder parameters
     high: float = 800e3,
     sizes: tuple = (200e3, 350e3, 600e3),  # of equal architectures
-    alike: int = 6,        # architectures of each such size
-    repeated: int = 5,     # of the `n`, evenly over the range, that are trained with
-    seeds: int = 4,        # more seeds
-    seed: int = 0,         # of the draw
+    alike: int = 6,  # architectures of each such size
+    repeated: int = 5,  # of the `n`, evenly over the range, that are trained with
+    seeds: int = 4,  # more seeds
+    seed: int = 0,  # of the draw
 ) -> list[Job]:
     "What a study trains. Raises `ValueError` where the space has too few such architectures."
     rng = np.random.default_rng(seed)
     wide = spread(space, n, low, high, rng)
-    jobs = [Job(a, 0, "spread") for a in wide] + [Job(a, 0, f"{size:.0f}") for size in sizes for a in equals(space, alike, size, rng)]
-    if repeated > n: raise ValueError(f"repeated={repeated}: must be at most n={n}")
-    jobs += [Job(wide[int(i)], s, "seeds") for i in (np.arange(repeated) + .5) * n / max(repeated, 1) for s in range(1, seeds + 1)]
+    jobs = [Job(a, 0, "spread") for a in wide] + [
+        Job(a, 0, f"{size:.0f}") for size in sizes for a in equals(space, alike, size, rng)
+    ]
+    if repeated > n:
+        raise ValueError(f"repeated={repeated}: must be at most n={n}")
+    jobs += [
+        Job(wide[int(i)], s, "seeds")
+        for i in (np.arange(repeated) + 0.5) * n / max(repeated, 1)
+        for s in range(1, seeds + 1)
+    ]
     return [jobs[i] for i in rng.permutation(len(jobs))]
 
 # %% ../../nbs/training/02_training_runs.ipynb #e32f1487
 def run_job(
     job: Job,
-    recipe,               # of the training notebook
-    corpus: str,          # as `get_corpus` takes it
-    sha256: str,          # the hash that it must have
-    folder: str | None,   # for checkpoints
+    recipe,  # of the training notebook
+    corpus: str,  # as `get_corpus` takes it
+    sha256: str,  # the hash that it must have
+    folder: str | None,  # for checkpoints
     compiled: bool,
-) -> tuple[dict, dict]:   # what `train` gives; machine and software
+) -> tuple[dict, dict]:  # what `train` gives; machine and software
     "Train one architecture on one thread. Raises `ValueError` if the corpus is another one here."
     import torch, transformers
     from lts_nb.profiler.timing import describe_machine
     from lts_nb.training.training import train
+
     torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error(); transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     data = tokenize(corpus, job.architecture.vocab_size)
-    if data.sha256 != sha256: raise ValueError(f"corpus={corpus!r}: has the hash {data.sha256[:12]} on this machine, {sha256[:12]} where the study was started")
-    told = hashlib.sha256(f"{recipe} {sha256}".encode()).hexdigest()[:8]            # another recipe is another training
-    place = folder and str(Path(folder)/f"{job.architecture.id}-{job.seed}-{told}")
+    if data.sha256 != sha256:
+        raise ValueError(
+            f"corpus={corpus!r}: has the hash {data.sha256[:12]} on this machine, {sha256[:12]} where the study was started"
+        )
+    told = hashlib.sha256(f"{recipe} {sha256}".encode()).hexdigest()[:8]  # another recipe is another training
+    place = folder and str(Path(folder) / f"{job.architecture.id}-{job.seed}-{told}")
     return train(job.architecture, data, recipe, job.seed, place, compiled), describe_machine()
 
 # %% ../../nbs/training/02_training_runs.ipynb #07e1191b
 def _child(send, f, args):
     "The life of a worker process: prepare, call, send back."
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
-    for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"): os.environ[k] = "1"
+    for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[k] = "1"
     os.environ |= dict(TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
-    try: send.send((f(*args), None))
-    except Exception as e: send.send((None, f"{type(e).__name__}: {e}"))
+    try:
+        send.send((f(*args), None))
+    except Exception as e:
+        send.send((None, f"{type(e).__name__}: {e}"))
+
 
 class LocalExecutor(ThreadPoolExecutor):
     "Calls functions in processes of this machine, each call in its own. Left by an exception, it ends those that run."
-    def __init__(self,
+
+    def __init__(
+        self,
         workers: int | None = None,  # at once; one a core by default
     ):
-        super().__init__(workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+        super().__init__(
+            workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        )
         self.running = set()
 
-    def submit(self, f, /, *args): return super().submit(self._call, f, *args)
+    def submit(self, f, /, *args):
+        return super().submit(self._call, f, *args)
 
     def _call(self, f, *args):
         context = get_context("spawn")
         receive, send = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(send, f, args), daemon=True)
-        process.start(); send.close(); self.running.add(process)
-        try: value, error = receive.recv()
-        except EOFError: process.join(); value, error = None, f"its process ended with exit code {process.exitcode}"
-        finally: receive.close(); self.running.discard(process)
-        if error: raise RuntimeError(error)
+        process.start()
+        send.close()
+        self.running.add(process)
+        try:
+            value, error = receive.recv()
+        except EOFError:
+            process.join()
+            value, error = None, f"its process ended with exit code {process.exitcode}"
+        finally:
+            receive.close()
+            self.running.discard(process)
+        if error:
+            raise RuntimeError(error)
         return value
 
     def __exit__(self, kind, *_):
         self.shutdown(wait=False, cancel_futures=kind is not None)
         if kind is not None:
-            for p in list(self.running): p.terminate()
+            for p in list(self.running):
+                p.terminate()
         self.shutdown(wait=True)
 
 # %% ../../nbs/training/02_training_runs.ipynb #5f5bb8b5
 def run_trials(
     jobs: list[Job],
-    recipe,                 # of the training notebook
-    corpus: str,            # "stdlib", "hub:owner/name", or a folder
+    recipe,  # of the training notebook
+    corpus: str,  # "stdlib", "hub:owner/name", or a folder
     store: Store,
-    executor: Executor,                 # any; a `LocalExecutor` on this machine
-    folder: str | Path | None = None,   # for checkpoints, on the workers' machine
+    executor: Executor,  # any; a `LocalExecutor` on this machine
+    folder: str | Path | None = None,  # for checkpoints, on the workers' machine
     compiled: bool = False,
-    say: Callable | None = None,        # told of each that ends
-    run=run_job,                        # what a worker does
+    say: Callable | None = None,  # told of each that ends
+    run=run_job,  # what a worker does
 ):
     "Train what the store does not have yet, in the given order, and file each result as it comes."
     key, sha256 = json.dumps(asdict(recipe)), get_corpus(corpus).sha256
@@ -193,10 +255,16 @@ def run_trials(
     futures = {executor.submit(run, j, recipe, corpus, sha256, folder and str(folder), compiled): j for j in missing}
     for i, f in enumerate(as_completed(futures), 1):
         j, body, error, environment = futures[f], None, None, {}
-        try: body, environment = f.result()
-        except Exception as e: error = str(e) if isinstance(e, RuntimeError) else f"{type(e).__name__}: {e}"
+        try:
+            body, environment = f.result()
+        except Exception as e:
+            error = str(e) if isinstance(e, RuntimeError) else f"{type(e).__name__}: {e}"
         file_trial(store, j, key, sha256, body, error, environment)
-        if say: say(f"{i}/{len(missing)} {j.architecture.id} seed {j.seed}: " + (error or ", ".join(f"{x:.4f}" for x in body["losses"])))
+        if say:
+            say(
+                f"{i}/{len(missing)} {j.architecture.id} seed {j.seed}: "
+                + (error or ", ".join(f"{x:.4f}" for x in body["losses"]))
+            )
 
 # %% ../../nbs/training/02_training_runs.ipynb #8d241088
 def trials(
@@ -206,12 +274,39 @@ def trials(
 
     A failed trial has one row, its `tokens` 0 and its `loss` missing.
     """
-    if not store._run("select count(*) from sqlite_master where name = 'trial'").fetchone()[0]: return pd.DataFrame()
+    if not store._run("select count(*) from sqlite_master where name = 'trial'").fetchone()[0]:
+        return pd.DataFrame()
     out = []
-    for text, group, seed, corpus, recipe, body, error in store._run("select candidate, grp, seed, corpus, recipe, body, error from trial").fetchall():
-        a, body = Architecture.from_json(text), json.loads(body) if body else dict(tokens=[0], losses=[np.nan], bits_per_byte=[np.nan], curve=[], seconds=0.)
+    for text, group, seed, corpus, recipe, body, error in store._run(
+        "select candidate, grp, seed, corpus, recipe, body, error from trial"
+    ).fetchall():
+        a, body = (
+            Architecture.from_json(text),
+            json.loads(body)
+            if body
+            else dict(tokens=[0], losses=[np.nan], bits_per_byte=[np.nan], curve=[], seconds=0.0),
+        )
         c = count(a)
         for k, (tokens, loss, bits) in enumerate(zip(body["tokens"], body["losses"], body["bits_per_byte"])):
-            out.append(dict(id=a.id, architecture=a, backbone=a.backbone, group=group, seed=seed, corpus=corpus, recipe=recipe, tokens=tokens, loss=loss, bits_per_byte=bits, curve=body["curve"], seconds=body["seconds"],
-                            decoder_params=c.decoder, total_params=c.total, n_layer=a.n_layer, d_model=a.d_model, error=error))
+            out.append(
+                dict(
+                    id=a.id,
+                    architecture=a,
+                    backbone=a.backbone,
+                    group=group,
+                    seed=seed,
+                    corpus=corpus,
+                    recipe=recipe,
+                    tokens=tokens,
+                    loss=loss,
+                    bits_per_byte=bits,
+                    curve=body["curve"],
+                    seconds=body["seconds"],
+                    decoder_params=c.decoder,
+                    total_params=c.total,
+                    n_layer=a.n_layer,
+                    d_model=a.d_model,
+                    error=error,
+                )
+            )
     return pd.DataFrame(out)

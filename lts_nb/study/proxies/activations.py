@@ -20,16 +20,19 @@ def covariance_score(
     "−Σ [log(v+k) + 1/(v+k)] over the eigenvalues v of the correlations between rows."
     Z = X.double() - X.double().mean(1, keepdim=True)
     Z = Z / Z.norm(dim=1, keepdim=True)
-    if not Z.isfinite().all(): return torch.tensor(torch.nan)
+    if not Z.isfinite().all():
+        return torch.tensor(torch.nan)
     n, m = Z.shape
     v = torch.cat([torch.linalg.eigvalsh(Z @ Z.T if n <= m else Z.T @ Z), Z.new_zeros(max(n - m, 0))])
-    return -((v + k).log() + 1/(v + k)).sum()
+    return -((v + k).log() + 1 / (v + k)).sum()
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #d854b7c8
 def several(batch: torch.Tensor) -> torch.Tensor:
     "The batch. Raises `ValueError` if it holds less than two sequences."
-    if len(batch) < 2: raise ValueError(f"batch has {len(batch)} sequence: comparing sequences needs at least 2")
+    if len(batch) < 2:
+        raise ValueError(f"batch has {len(batch)} sequence: comparing sequences needs at least 2")
     return batch
+
 
 def jacobian_covariance(
     model: PreTrainedModel,
@@ -37,7 +40,7 @@ def jacobian_covariance(
 ) -> torch.Tensor:
     "The covariance score of ∂(Σ logits)/∂(token vectors), between sequences."
     vectors = model.get_input_embeddings()(several(batch)).detach().requires_grad_()
-    J, = torch.autograd.grad(model(inputs_embeds=vectors, use_cache=False).logits.sum(), vectors)
+    (J,) = torch.autograd.grad(model(inputs_embeds=vectors, use_cache=False).logits.sum(), vectors)
     return covariance_score(J.flatten(1))
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #75c88b61
@@ -48,12 +51,14 @@ def sign_kernel(
     codes = [c.double() for c in codes]
     return sum(c @ c.T + (1 - c) @ (1 - c).T for c in codes)
 
+
 def log_determinant(
     K: torch.Tensor,  # symmetric, positive semidefinite
 ) -> torch.Tensor:  # −∞ if K is singular but for rounding
     "Logarithm of the determinant."
     v = torch.linalg.eigvalsh(K.double())
     return v.log().sum() if v[0] > len(v) * torch.finfo(v.dtype).eps * v[-1] else torch.tensor(-torch.inf)
+
 
 def naswot(
     model: PreTrainedModel,
@@ -69,7 +74,8 @@ def hidden_covariance(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Mean over layers of the covariance score of their outputs, between channels over tokens."
-    with torch.no_grad(), recorded(layers(model)) as seen: model(batch, use_cache=False)
+    with torch.no_grad(), recorded(layers(model)) as seen:
+        model(batch, use_cache=False)
     return sum(covariance_score(h.flatten(0, 1).T) for h in seen) / len(seen)
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #489886e5
@@ -80,6 +86,7 @@ def peak(
     "Mean of the maxima along a dimension."
     return v.amax(dim).mean(dtype=torch.float64)
 
+
 def head_confidence(
     model: PreTrainedModel,
     batch: torch.Tensor,
@@ -87,29 +94,33 @@ def head_confidence(
     "Σ over layers and over query, key and value of the mean over sequences and channels of the largest value over tokens."
     return sum(peak(v, 1) for v in outputs(model, [p for p in parts(model) if p.role in HEADS], batch))
 
+
 def softmax_confidence(
     model: PreTrainedModel,  # without the fused attention kernel, which does not hand out probabilities
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Σ over layers of the mean over sequences, heads and queries of the largest attention probability. Raises `ValueError` if attention keeps them to itself."
-    with torch.no_grad(): given = model(batch, use_cache=False, output_attentions=True).attentions
-    if not given or any(p is None for p in given): raise ValueError("attention gave no probabilities: the model must run without the fused kernel")
+    with torch.no_grad():
+        given = model(batch, use_cache=False, output_attentions=True).attentions
+    if not given or any(p is None for p in given):
+        raise ValueError("attention gave no probabilities: the model must run without the fused kernel")
     return sum(peak(p, -1) for p in given)
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #99c683f0
 def principal_components(
-    X: torch.Tensor,   # `(observations, variables)`
-    eta: float = .99,  # share of the variance
+    X: torch.Tensor,  # `(observations, variables)`
+    eta: float = 0.99,  # share of the variance
 ) -> int:  # 0 if nothing varies
     "The least number of principal components that together reach a share of the variance."
     X = X.double() - X.double().mean(0)
     v = torch.linalg.eigvalsh(X @ X.T if len(X) <= X.shape[1] else X.T @ X).clamp_min(0).flip(0)
-    return min(int((v.cumsum(0) < eta*v.sum()).sum()) + bool(v.sum() > 0), len(v))
+    return min(int((v.cumsum(0) < eta * v.sum()).sum()) + bool(v.sum() > 0), len(v))
+
 
 def w_pca(
     model: PreTrainedModel,
     batch: torch.Tensor,
-    eta: float = .99,
+    eta: float = 0.99,
 ) -> float:
     "Parameters of the decoder layers times the mean over layers of the principal components before the activation function."
     first = outputs(model, [p for p in parts(model) if p.role == "first"], batch)

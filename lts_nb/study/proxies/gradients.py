@@ -11,14 +11,25 @@ __all__ = ['saliency', 'snip', 'gradient_norm', 'grad_norm', 'gradient_flow', 'g
 import torch
 from transformers import PreTrainedModel
 
-from .module_roles import ATTENTION, DECODER, HEADS, OTHER, flow, next_token_loss, pairs, parts, recorded
+from lts_nb.study.proxies.module_roles import (
+    ATTENTION,
+    DECODER,
+    HEADS,
+    OTHER,
+    flow,
+    next_token_loss,
+    pairs,
+    parts,
+    recorded,
+)
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #6cf0d083
 def saliency(
     found: list,  # of `(role, weight, gradient)`
 ) -> torch.Tensor:
     "Σ |w·g| over all entries."
-    return sum((W*G).abs().sum(dtype=torch.float64) for _, W, G in found)
+    return sum((W * G).abs().sum(dtype=torch.float64) for _, W, G in found)
+
 
 def snip(
     model: PreTrainedModel,
@@ -34,6 +45,7 @@ def gradient_norm(
     "Σ ‖G‖₂ over maps."
     return sum(G.norm(dtype=torch.float64) for _, _, G in found)
 
+
 def grad_norm(
     model: PreTrainedModel,
     batch: torch.Tensor,
@@ -48,8 +60,9 @@ def gradient_flow(
 ) -> torch.Tensor:
     "−Σ w·(Hg), by differentiating twice."
     g = torch.autograd.grad(objective, weights, create_graph=True, materialize_grads=True)
-    Hg = torch.autograd.grad(sum((v.detach()*v).sum() for v in g), weights, materialize_grads=True)
-    return -sum((w.detach()*h).sum(dtype=torch.float64) for w, h in zip(weights, Hg))
+    Hg = torch.autograd.grad(sum((v.detach() * v).sum() for v in g), weights, materialize_grads=True)
+    return -sum((w.detach() * h).sum(dtype=torch.float64) for w, h in zip(weights, Hg))
+
 
 def grasp(
     model: PreTrainedModel,  # without the fused attention kernel, which has no second derivatives
@@ -65,7 +78,8 @@ def channel_score(
     g: torch.Tensor,  # gradients with respect to them
 ) -> torch.Tensor:
     "½·mean of (a·g)² over all but the last dimension, summed over channels."
-    return (a*g).double().square().flatten(0, -2).mean(0).sum() / 2
+    return (a * g).double().square().flatten(0, -2).mean(0).sum() / 2
+
 
 def fisher(
     model: PreTrainedModel,
@@ -73,7 +87,8 @@ def fisher(
 ) -> torch.Tensor:
     "Fisher: ½·mean over tokens of (activation·gradient)², summed over the outputs of linear maps."
     modules = {id(p.module): p.module for p in parts(model) if p.role in DECODER and p.role != "position"}
-    with recorded(modules.values()) as seen: loss = next_token_loss(model, batch)
+    with recorded(modules.values()) as seen:
+        loss = next_token_loss(model, batch)
     return sum(channel_score(a.detach(), g) for a, g in zip(seen, torch.autograd.grad(loss, seen)))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #692473bf
@@ -92,6 +107,7 @@ def nuclear_norm(
     M = M.double()
     return torch.linalg.eigvalsh(M @ M.T if M.shape[0] <= M.shape[1] else M.T @ M).clamp_min(0).sqrt().sum()
 
+
 def diversity(
     found: list,  # of `(role, weight, gradient)`
 ) -> torch.Tensor:
@@ -104,6 +120,7 @@ def halves_score(
 ) -> torch.Tensor:
     "Diversity of attention plus saliency of everything else."
     return diversity(p for p in found if p[0] in ATTENTION) + saliency(p for p in found if p[0] not in ATTENTION)
+
 
 def dss(
     model: PreTrainedModel,
@@ -119,6 +136,7 @@ def synaptic_diversity(
 ) -> torch.Tensor:
     "Σ over attention of ‖W‖*·‖∂loss/∂W‖*."
     return diversity(pairs(model, next_token_loss(model, batch), ATTENTION))
+
 
 def synaptic_saliency(
     model: PreTrainedModel,

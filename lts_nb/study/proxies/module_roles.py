@@ -23,12 +23,13 @@ from ...models.build import MODELS, halves, seeded
 def borrowed(
     model: nn.Module,
     eager: bool = False,  # attention without the fused kernel
-    seed: int = 0,        # of random numbers inside
+    seed: int = 0,  # of random numbers inside
 ):  # a copy of the model
     "Lend a copy for the time of a `with` block; model and random states stay as they are, also if the block raises."
     with seeded(seed), torch.inference_mode(False), torch.enable_grad():
         twin = copy.deepcopy(model).eval().requires_grad_(True)
-        if eager and isinstance(twin, PreTrainedModel): twin.set_attn_implementation("eager")
+        if eager and isinstance(twin, PreTrainedModel):
+            twin.set_attn_implementation("eager")
         yield twin
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #03004fa4
@@ -38,20 +39,30 @@ ATTENTION = (*HEADS, "output", "position")
 OTHER = ("convolution", "first", "ffn")
 DECODER = ATTENTION + OTHER
 
+
 @dataclass(frozen=True, eq=False)
 class Map:
     "A linear map, or the part of one that plays a role of its own."
+
     layer: int | None  # None for the output layer
-    role: str          # one of `DECODER`, or "head"
+    role: str  # one of `DECODER`, or "head"
     module: nn.Module  # one of `LINEAR`
-    rows: slice        # its outputs
+    rows: slice  # its outputs
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
         "These rows `(out, in)` of the module's weight, or of anything shaped like it."
         return (values.T if isinstance(self.module, Conv1D) else values.flatten(1))[self.rows]
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #a88ec9ae
-ROLES = {"c_attn": HEADS, "qkv": HEADS, "q_proj": ("query",), "k_proj": ("key",), "v_proj": ("value",), "r": ("position",)}
+ROLES = {
+    "c_attn": HEADS,
+    "qkv": HEADS,
+    "q_proj": ("query",),
+    "k_proj": ("key",),
+    "v_proj": ("value",),
+    "r": ("position",),
+}
+
 
 def roles_in(
     layer: nn.Module,
@@ -59,19 +70,26 @@ def roles_in(
     "Tell the parts of a layer apart."
     found = []
     for name, module in layer.named_modules():
-        if not isinstance(module, LINEAR): continue
+        if not isinstance(module, LINEAR):
+            continue
         place, leaf = name.split(".")[0], name.split(".")[-1]
-        if place in ("attn", "self_attn"): roles = ROLES.get(leaf, ("output",))
-        elif place == "conv": roles = ("convolution",)
-        else: roles = ("ffn",) if any(r == ("first",) for _, r in found) else ("first",)
+        if place in ("attn", "self_attn"):
+            roles = ROLES.get(leaf, ("output",))
+        elif place == "conv":
+            roles = ("convolution",)
+        else:
+            roles = ("ffn",) if any(r == ("first",) for _, r in found) else ("first",)
         found.append((module, roles))
     return found
+
 
 def layers(model: PreTrainedModel) -> list:
     "The decoder layers. Raises `ValueError` for a model that is of none of the backbones."
     kind = model.config.model_type.removeprefix("lts_").replace("_", "-")
-    if kind not in MODELS: raise ValueError(f"model_type={model.config.model_type!r}: must be one of {', '.join(MODELS)}")
+    if kind not in MODELS:
+        raise ValueError(f"model_type={model.config.model_type!r}: must be one of {', '.join(MODELS)}")
     return halves(model)[:-1:2]
+
 
 def parts(
     model: PreTrainedModel,  # as `build` makes it, or the stock model of a backbone
@@ -81,8 +99,10 @@ def parts(
     for i, layer in enumerate(layers(model)):
         for module, roles in roles_in(layer):
             n = module.weight.shape[isinstance(module, Conv1D)] // len(roles)
-            maps += [Map(i, role, module, slice(j*n, (j + 1)*n)) for j, role in enumerate(roles)]
-    return maps + [Map(None, "head", h, slice(None)) for h in model.get_output_embeddings().modules() if isinstance(h, LINEAR)]
+            maps += [Map(i, role, module, slice(j * n, (j + 1) * n)) for j, role in enumerate(roles)]
+    return maps + [
+        Map(None, "head", h, slice(None)) for h in model.get_output_embeddings().modules() if isinstance(h, LINEAR)
+    ]
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #34728045
 @contextlib.contextmanager
@@ -91,22 +111,30 @@ def recorded(
 ):  # a list that fills with one tensor a call, in the order of the calls
     "Note what modules return while the `with` block runs."
     seen = []
+
     def note(module, args, out):
         seen.append(out[0] if isinstance(out, tuple) else out)
         return None if isinstance(out, tuple) else out.clone()
+
     hooks = [module.register_forward_hook(note) for module in modules]
-    try: yield seen
+    try:
+        yield seen
     finally:
-        for hook in hooks: hook.remove()
+        for hook in hooks:
+            hook.remove()
+
 
 def outputs(
     model: PreTrainedModel,
-    maps: list,           # of `Map`
+    maps: list,  # of `Map`
     batch: torch.Tensor,  # token numbers `(B, T)`
 ) -> list:  # `(B, T, out)` of each map
     "Run the model and return what these maps give."
-    with torch.no_grad(), recorded(unique := list({id(p.module): p.module for p in maps}.values())) as seen: model(batch, use_cache=False)
-    given = {id(m): v.reshape(*batch.shape, -1) for m, v in zip(unique, seen, strict=True)}     # OPT's feed-forward sees (B·T, d)
+    with torch.no_grad(), recorded(unique := list({id(p.module): p.module for p in maps}.values())) as seen:
+        model(batch, use_cache=False)
+    given = {
+        id(m): v.reshape(*batch.shape, -1) for m, v in zip(unique, seen, strict=True)
+    }  # OPT's feed-forward sees (B·T, d)
     return [given[id(p.module)][..., p.rows] for p in maps]
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #32b53cd6
@@ -118,13 +146,15 @@ def next_token_loss(
     logits = model(input_ids=batch, use_cache=False).logits[:, :-1]
     return F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
+
 def flow(
     model: PreTrainedModel,  # whose parameters are changed to their absolute values, in float64
-    length: int,             # tokens of the one sequence
+    length: int,  # tokens of the one sequence
 ) -> torch.Tensor:  # a number
     "Sum of the logits of an input of ones."
     with torch.no_grad():
-        for p in model.double().parameters(): p.abs_()
+        for p in model.double().parameters():
+            p.abs_()
     ones = torch.ones(1, length, model.config.hidden_size, dtype=torch.float64, device=model.device)
     return model(inputs_embeds=ones, use_cache=False).logits.sum()
 
@@ -132,10 +162,12 @@ def flow(
 def pairs(
     model: PreTrainedModel,
     objective: torch.Tensor,  # a number that the model computed
-    roles: tuple = DECODER,   # of the maps that count
+    roles: tuple = DECODER,  # of the maps that count
 ) -> list:  # `(role, weight, gradient)`, both `(out, in)`, in the order of the layers
     "Weights of the model's maps and the gradient of the objective with respect to each."
-    maps = list({(id(p.module.weight), p.rows.start): p for p in reversed(parts(model)) if p.role in roles}.values())[::-1]
+    maps = list({(id(p.module.weight), p.rows.start): p for p in reversed(parts(model)) if p.role in roles}.values())[
+        ::-1
+    ]
     weights = {id(p.module.weight): p.module.weight for p in maps}
     gradients = dict(zip(weights, torch.autograd.grad(objective, list(weights.values()), materialize_grads=True)))
     return [(p.role, p.of(p.module.weight.detach()), p.of(gradients[id(p.module.weight)])) for p in maps]

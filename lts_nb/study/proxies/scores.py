@@ -27,49 +27,65 @@ from .module_roles import borrowed
 @dataclass(frozen=True)
 class Proxy:
     "A score by name."
+
     name: str
     f: Callable
-    takes: str = "model"          # "population", "architecture" or "model"
+    takes: str = "model"  # "population", "architecture" or "model"
     passes: float | Callable = 0  # work in forward passes, or a function of `(architecture, batch)` that gives FLOPs
-    one: bool = False             # do the passes see one sequence instead of the batch?
-    eager: bool = False           # attention without the fused kernel?
+    one: bool = False  # do the passes see one sequence instead of the batch?
+    eager: bool = False  # attention without the fused kernel?
 
     def __post_init__(self):
-        if self.takes not in ("population", "architecture", "model"): raise ValueError(f"takes={self.takes!r}: must be 'population', 'architecture' or 'model'")
+        if self.takes not in ("population", "architecture", "model"):
+            raise ValueError(f"takes={self.takes!r}: must be 'population', 'architecture' or 'model'")
 
-    def flops(self,
+    def flops(
+        self,
         a: Architecture,
         batch: torch.Tensor | None = None,
     ) -> float:
         "Estimate: the closed form of a forward pass with all logits, times passes; NaN without a batch. Decompositions of matrices are not included."
-        if callable(self.passes): return float(self.passes(a, batch))
-        if not self.passes: return 0.
-        return math.nan if batch is None else float(self.passes * flops(a, 1 if self.one else len(batch), batch.shape[1], logits="all"))
+        if callable(self.passes):
+            return float(self.passes(a, batch))
+        if not self.passes:
+            return 0.0
+        return (
+            math.nan
+            if batch is None
+            else float(self.passes * flops(a, 1 if self.one else len(batch), batch.shape[1], logits="all"))
+        )
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #49ff9482
 PROXIES = {}
 "Name -> `Proxy`: every proxy that `score` knows."
 
+
 def proxy(
     name: str,
     replace: bool = False,  # may it take the place of one of that name?
-    **told,                 # further fields of `Proxy`
+    **told,  # further fields of `Proxy`
 ):
     "Decorator: register a function as a proxy. Raises `ValueError` if the name is taken."
-    if name in PROXIES and not replace: raise ValueError(f"name={name!r}: is taken; choose another, or replace=True")
+    if name in PROXIES and not replace:
+        raise ValueError(f"name={name!r}: is taken; choose another, or replace=True")
+
     def register(f):
         PROXIES[name] = Proxy(name, f, **told)
         return f
+
     return register
+
 
 def find(
     names: Iterable | str | None,  # names, or proxies themselves; None for all
 ) -> list:  # of `Proxy`
     "Look proxies up. Raises `ValueError` that lists what there is."
-    if names is None: return list(PROXIES.values())
+    if names is None:
+        return list(PROXIES.values())
     names = [names] if isinstance(names, (str, Proxy)) else list(names)
     for n in names:
-        if not isinstance(n, Proxy) and n not in PROXIES: raise ValueError(f"names={n!r}: must be among {', '.join(PROXIES)}")
+        if not isinstance(n, Proxy) and n not in PROXIES:
+            raise ValueError(f"names={n!r}: must be among {', '.join(PROXIES)}")
     return [n if isinstance(n, Proxy) else PROXIES[n] for n in names]
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #cfb2ad7c
@@ -78,15 +94,18 @@ def decoder_params(x: Architecture | Population):
     "Parameters without embeddings and output layer: LTS's proxy."
     return count(x).decoder
 
+
 @proxy("attention_params", takes="population")
 def attention_params(x: Architecture | Population):
     "Parameters of attention, or of what stands in its place."
     return count(x).attention
 
+
 @proxy("ffn_params", takes="population")
 def ffn_params(x: Architecture | Population):
     "Parameters of feed-forward layers."
     return count(x).ffn
+
 
 @proxy("total_params", takes="population")
 def total_params(x: Architecture | Population):
@@ -99,10 +118,12 @@ def forward_flops(x: Architecture | Population):
     "FLOPs of reading 192 tokens, with the last one's logits."
     return flops(x)
 
+
 @proxy("depth", takes="population")
 def depth(x: Architecture | Population):
     "Number of layers."
     return x.n_layer
+
 
 @proxy("width", takes="population")
 def width(x: Architecture | Population):
@@ -110,11 +131,23 @@ def width(x: Architecture | Population):
     return x.d_model
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #ce0ce52f
-for f, told in [(gradients.snip, dict(passes=3)), (gradients.grad_norm, dict(passes=3)), (gradients.grasp, dict(passes=9, eager=True)), (gradients.fisher, dict(passes=3)),
-                (gradients.synflow, dict(passes=3, one=True)), (gradients.dss, dict(passes=3, one=True)),
-                (gradients.synaptic_diversity, dict(passes=3)), (gradients.synaptic_saliency, dict(passes=3)), (gradients.head_importance, dict(passes=3)),
-                (activations.jacobian_covariance, dict(passes=3)), (activations.naswot, dict(passes=1)), (activations.hidden_covariance, dict(passes=1)),
-                (activations.head_confidence, dict(passes=1)), (activations.softmax_confidence, dict(passes=1, eager=True)), (activations.w_pca, dict(passes=1))]:
+for f, told in [
+    (gradients.snip, dict(passes=3)),
+    (gradients.grad_norm, dict(passes=3)),
+    (gradients.grasp, dict(passes=9, eager=True)),
+    (gradients.fisher, dict(passes=3)),
+    (gradients.synflow, dict(passes=3, one=True)),
+    (gradients.dss, dict(passes=3, one=True)),
+    (gradients.synaptic_diversity, dict(passes=3)),
+    (gradients.synaptic_saliency, dict(passes=3)),
+    (gradients.head_importance, dict(passes=3)),
+    (activations.jacobian_covariance, dict(passes=3)),
+    (activations.naswot, dict(passes=1)),
+    (activations.hidden_covariance, dict(passes=1)),
+    (activations.head_confidence, dict(passes=1)),
+    (activations.softmax_confidence, dict(passes=1, eager=True)),
+    (activations.w_pca, dict(passes=1)),
+]:
     proxy(f.__name__, **told)(f)
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #0b137c4e
@@ -127,47 +160,70 @@ def random_tokens(
     "Tokens drawn uniformly."
     return torch.randint(vocab_size, (batch_size, length), generator=torch.Generator().manual_seed(seed))
 
+
 def check_batch(
     batch,
     a: Architecture | None = None,
 ):
     "Raise `ValueError` if an architecture's model cannot read a batch."
-    if not isinstance(batch, torch.Tensor) or batch.is_floating_point() or batch.ndim != 2 or not len(batch) or batch.shape[1] < 2:
-        raise ValueError(f"batch={tuple(batch.shape) if isinstance(batch, torch.Tensor) else batch!r}: must be token numbers, an integer tensor (B, T) with T at least 2")
-    if a and batch.shape[1] > a.max_len: raise ValueError(f"batch has {batch.shape[1]} tokens a sequence: must be at most max_len={a.max_len}")
-    if batch.min() < 0 or a and batch.max() >= a.vocab_size: raise ValueError(f"batch holds token {batch.max() if batch.min() >= 0 else batch.min()}: must be from 0 to vocab_size - 1{f'={a.vocab_size - 1}' if a else ''}")
+    if (
+        not isinstance(batch, torch.Tensor)
+        or batch.is_floating_point()
+        or batch.ndim != 2
+        or not len(batch)
+        or batch.shape[1] < 2
+    ):
+        raise ValueError(
+            f"batch={tuple(batch.shape) if isinstance(batch, torch.Tensor) else batch!r}: must be token numbers, an integer tensor (B, T) with T at least 2"
+        )
+    if a and batch.shape[1] > a.max_len:
+        raise ValueError(f"batch has {batch.shape[1]} tokens a sequence: must be at most max_len={a.max_len}")
+    if batch.min() < 0 or a and batch.max() >= a.vocab_size:
+        raise ValueError(
+            f"batch holds token {batch.max() if batch.min() >= 0 else batch.min()}: must be from 0 to vocab_size - 1{f'={a.vocab_size - 1}' if a else ''}"
+        )
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #63b25434
 @dataclass(frozen=True)
 class Score:
     "What a proxy said."
-    value: float       # NaN where there is an error
-    seconds: float     # wall time
-    flops: float       # estimated
+
+    value: float  # NaN where there is an error
+    seconds: float  # wall time
+    flops: float  # estimated
     error: str | None  # what went wrong, or that the value was not finite
+
 
 def measured(
     p: Proxy,
     a: Architecture | None,
-    model: Callable,              # gives the model
+    model: Callable,  # gives the model
     batch: torch.Tensor | None,
     seed: int,
 ) -> Score:
     "Call one proxy; whatever it raises is recorded."
     value, error, work, start = math.nan, None, math.nan, time.perf_counter()
     try:
-        if a is None and p.takes != "model": raise ValueError("needs an Architecture, and the model is of none of the backbones")
-        if a is not None: work = p.flops(a, batch)
+        if a is None and p.takes != "model":
+            raise ValueError("needs an Architecture, and the model is of none of the backbones")
+        if a is not None:
+            work = p.flops(a, batch)
         if p.takes == "model":
             with borrowed(model(), p.eager, seed) as twin:
                 start = time.perf_counter()
                 value = p.f(twin, batch.to(next(twin.parameters()).device))
         else:
-            with seeded(seed): value = p.f(a) if p.takes == "population" else p.f(a, seed)
+            with seeded(seed):
+                value = p.f(a) if p.takes == "population" else p.f(a, seed)
         value = float(value.item() if hasattr(value, "item") else value)
-    except Exception as e: value, error = math.nan, f"{type(e).__name__}: {' '.join(str(e).split())}"
+    except Exception as e:
+        value, error = math.nan, f"{type(e).__name__}: {' '.join(str(e).split())}"
     seconds = time.perf_counter() - start
-    return Score(value, seconds, work, error) if error or math.isfinite(value) else Score(math.nan, seconds, work, f"not finite: {value}")
+    return (
+        Score(value, seconds, work, error)
+        if error or math.isfinite(value)
+        else Score(math.nan, seconds, work, f"not finite: {value}")
+    )
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #bc0868a6
 def score(
@@ -179,10 +235,14 @@ def score(
     "Score one architecture. Raises `ValueError` for an unknown proxy and a batch that does not fit; the model, if one is given, stays as it is."
     chosen, given = find(names), not isinstance(x, Architecture)
     a = architecture_of(x) if given else x
-    if any(p.takes == "model" for p in chosen): check_batch(batch, a)
+    if any(p.takes == "model" for p in chosen):
+        check_batch(batch, a)
+
     @functools.cache
     def model():
-        with seeded(seed): return x if given else build(a, seed)
+        with seeded(seed):
+            return x if given else build(a, seed)
+
     return {p.name: measured(p, a, model, batch, seed) for p in chosen}
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #96415a15
@@ -190,17 +250,21 @@ def rows(a: Architecture, seed: int, chosen: list, batch: torch.Tensor | None) -
     "The scores of one architecture as rows of `scores`."
     return [dict(id=a.id, seed=seed, proxy=name, **asdict(s)) for name, s in score(a, chosen, batch, seed).items()]
 
+
 def scores(
     architectures: Iterable,  # of `Architecture`; a `Population` is one
     names: Iterable | str | None = None,  # which proxies; all by default
-    batch: torch.Tensor | None = None,    # token numbers `(B, T)`, the same for all
+    batch: torch.Tensor | None = None,  # token numbers `(B, T)`, the same for all
     seeds: Iterable = (0,),
-    executor: Executor | None = None,     # where to run
+    executor: Executor | None = None,  # where to run
 ) -> pd.DataFrame:  # columns id, seed, proxy, value, seconds, flops, error
     "Score many architectures. Raises `ValueError` before it starts if the batch does not fit one of them."
     chosen, jobs = find(names), [(a, seed) for a in architectures for seed in seeds]
     if any(p.takes == "model" for p in chosen):
-        for a, _ in jobs: check_batch(batch, a)
+        for a, _ in jobs:
+            check_batch(batch, a)
     work = functools.partial(rows, chosen=chosen, batch=batch)
     found = (executor.map if executor else map)(work, *zip(*jobs)) if jobs else []
-    return pd.DataFrame([row for group in found for row in group], columns=["id", "seed", "proxy", "value", "seconds", "flops", "error"])
+    return pd.DataFrame(
+        [row for group in found for row in group], columns=["id", "seed", "proxy", "value", "seconds", "flops", "error"]
+    )
