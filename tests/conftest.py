@@ -1,6 +1,10 @@
 """What several tests need: a space small enough to search in seconds, and `lts` as a user runs it."""
 
-import contextlib, io, os, subprocess, sys
+import contextlib
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest

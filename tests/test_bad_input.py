@@ -1,17 +1,21 @@
 """Nonsense of every kind gives one clear line or a valid object, never another exception."""
 
-import json, shutil, string
+import json
+import shutil
+import string
 
 import pytest
 from conftest import SMALL, lts
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from lts_nb.space.architecture import Architecture
+from lts_nb.core.workload import Workload
 from lts_nb.profiler.profile import DeviceProfile
-from lts_nb.profiler.timing import Measurement, Workload
-from lts_nb.searches.search import SearchResult, check_limits, read_run, search
-from lts_nb.space.space import SearchSpace
 from lts_nb.profiler.store import Store
+from lts_nb.profiler.timing import Measurement
+from lts_nb.searches.search import SearchResult, check_limits, read_run, search
+from lts_nb.space.architecture import Architecture
+from lts_nb.space.space import SearchSpace
 
 numbers = st.one_of(
     st.integers(-10, 4000),

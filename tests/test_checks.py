@@ -1,11 +1,13 @@
 """Every check of tools/check.py finds the fault it is for, and passes a sound repository."""
 
-import itertools, json, shutil
+import itertools
+import json
+import shutil
 from pathlib import Path
 
+import check
 import pytest
-
-import check, readme
+import readme
 
 ROOT = Path(__file__).resolve().parents[1]
 IDS = map("c{}".format, itertools.count())

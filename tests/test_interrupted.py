@@ -1,6 +1,12 @@
 """A real search on this CPU, killed, interrupted and starved of disk, and continued."""
 
-import json, os, signal, sqlite3, subprocess, sys, time
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 
 import pytest
 from conftest import lts, start

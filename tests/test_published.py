@@ -42,6 +42,7 @@ def test_parameters(frame):
 def test_transformer_xl_models(frame):
     "Real models of ten Transformer-XLs have the published numbers of decoder parameters, and our total."
     import torch
+
     from lts_nb.models.transformer_xl import LtsTransformerXLConfig, LtsTransformerXLForCausalLM
 
     for r in frame[frame.backbone == "transformer-xl"][::60].itertuples():

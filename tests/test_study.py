@@ -1,12 +1,17 @@
 """A real study on this CPU: killed, continued, starved of disk, and asked for nonsense."""
 
-import json, os, signal, sqlite3, sys, time
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
 
 import pytest
 from conftest import lts, start
 
-from lts_nb.training.corpus import stdlib
 from lts_nb.space.space import SearchSpace
+from lts_nb.training.corpus import stdlib
 
 
 @pytest.fixture(scope="module")

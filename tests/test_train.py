@@ -1,6 +1,11 @@
 """A model trained on this CPU from the command line: killed, continued, shared by two processes, and given nonsense."""
 
-import json, os, signal, subprocess, sys, time
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from conftest import SMALL, lts, start

@@ -7,15 +7,16 @@ profile, and among everything that LTS measured. All run in interleaved rounds, 
 results.json. Ratios are what counts: the rounds share the machine's moods.
 """
 
-import json, sys
+import json
+import sys
 from pathlib import Path
 
-from lts_nb.profiler.profile import DeviceProfile
 from lts_nb.frontier.exact import exact_frontier
-from lts_nb.space.counts import count
+from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.profiler.targets import get_target
 from lts_nb.profiler.timing import Effort, describe_machine
 from lts_nb.searches.search import SearchResult
-from lts_nb.profiler.targets import get_target
+from lts_nb.space.counts import count
 
 ROUNDS, EFFORT = 6, Effort(warmup=1, repetitions=2, seconds=0.1)
 

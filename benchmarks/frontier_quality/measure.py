@@ -6,18 +6,20 @@ Every architecture in both runtimes in each of `ROUNDS` rounds, in reverse order
 within a round, which shares the machine's mood. One thread. Weights are random: their values cost nothing.
 """
 
-import json, tempfile
+import json
+import tempfile
 from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from lts_nb.space.architecture import Architecture
-from lts_nb.models.build import build
+from lts_nb.core.workload import Workload
 from lts_nb.evaluation.onnx import OnnxModel, to_onnx
-from lts_nb.profiler.timing import Effort, Workload, cpu_clock, describe_machine, reference_kernel, summarize, timed
+from lts_nb.models.build import build
 from lts_nb.profiler.targets import get_target
+from lts_nb.profiler.timing import Effort, cpu_clock, describe_machine, reference_kernel, summarize, timed
+from lts_nb.space.architecture import Architecture
 
 HERE, ROUNDS, EFFORT = Path(__file__).parent, 7, Effort(warmup=3, repetitions=3, seconds=0.1)
 READ, WRITE = Workload(prompt_len=128), Workload(prompt_len=64, new_tokens=64)  # 128 positions are what was trained

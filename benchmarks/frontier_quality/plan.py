@@ -23,14 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
-from lts_nb.space.counts import count
-from lts_nb.profiler.timing import Workload, describe_machine
-from lts_nb.searches.search import search
-from lts_nb.space.space import SearchSpace
+from lts_nb.profiler.profile import DeviceProfile
 from lts_nb.profiler.store import Store
 from lts_nb.profiler.targets import get_target
+from lts_nb.profiler.timing import describe_machine
+from lts_nb.searches.search import search
+from lts_nb.space.counts import count
+from lts_nb.space.space import SearchSpace
 
 HERE, DEPTHS, GPT2_DEPTHS, SEEDS, EVALUATIONS = Path(__file__).parent, (2, 3, 4, 5, 7), (2, 3, 4, 6), (0, 1, 2), 600
 SPACE, WORKLOAD = SearchSpace.preset("gpt2-study", d_model=[48, 64, 80, 96]), Workload(prompt_len=128)

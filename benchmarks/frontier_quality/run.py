@@ -3,11 +3,13 @@
 python benchmarks/frontier_quality/run.py [workers]     # into trained.sqlite; hours on two cores
 """
 
-import importlib.util, json, sys
+import importlib.util
+import json
+import sys
 from pathlib import Path
 
-from lts_nb.space.architecture import Architecture
 from lts_nb.profiler.store import Store
+from lts_nb.space.architecture import Architecture
 from lts_nb.training.training_runs import Job, LocalExecutor, run_trials
 
 HERE = Path(__file__).parent

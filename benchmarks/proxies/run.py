@@ -6,20 +6,21 @@ Published architectures are rebuilt with the study's vocabulary of 512 tokens, s
 own have up to 267,735. Forty of each random set, evenly over their decoder parameters.
 """
 
-import importlib.util, json
+import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lts_nb.space.architecture import Architecture
-from lts_nb.training.corpus import tokenize
+from lts_nb.core.files import replace_file
 from lts_nb.profiler.timing import describe_machine
+from lts_nb.space.architecture import Architecture
 from lts_nb.study.proxies.scores import PROXIES, scores
 from lts_nb.study.published import at_hand, published
-from lts_nb.profiler.store import write
 from lts_nb.study.tables import short_training
+from lts_nb.training.corpus import tokenize
 
 HERE, EACH = Path(__file__).parent, 40
 FILE = HERE / "scores.json"
@@ -65,5 +66,5 @@ if __name__ == "__main__":
             batch = valid[: B * T].reshape(B, T)
             rows = scores([a], [*PROXIES, *([short_training(200_000)] if name == "study" else [])], batch)
             found["rows"] += json.loads(rows.assign(set=name, id=id).to_json(orient="records"))
-            write(FILE, lambda path: path.write_text(json.dumps(found)))
+            replace_file(FILE, lambda path: path.write_text(json.dumps(found)))
             print(name, id, f"{rows.seconds.sum():.1f} s", rows.error.notna().sum(), "errors", flush=True)

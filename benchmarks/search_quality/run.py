@@ -6,7 +6,9 @@ Every method sees the same device profile as its oracle and may ask it 2,420 tim
 after each method and seed; what is already in it is not run again. Needs the extra `benchmarks` (pymoo).
 """
 
-import json, sys, time
+import json
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,13 +21,13 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
-from lts_nb.space.architecture import Population
-from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.core.workload import Workload
 from lts_nb.frontier.evolution import evolve, random_search
 from lts_nb.frontier.exact import candidates, exact_frontier
-from lts_nb.space.counts import count, peak_bytes
 from lts_nb.frontier.pareto import hypervolume, is_nondominated
-from lts_nb.profiler.timing import Workload
+from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.space.architecture import Population
+from lts_nb.space.counts import count, peak_bytes
 
 BUDGET, SEEDS, HERE = 2420, 5, Path(__file__).parent
 WORKLOADS = {"prefill": ("latency_s", Workload()), "decode": ("decode_s", Workload(prompt_len=184, new_tokens=8))}

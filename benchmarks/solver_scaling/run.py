@@ -4,7 +4,13 @@ Each case runs in a fresh process, one after another, on one core; tables are ne
 hardest kind, since almost every state is on the frontier. A case is the fastest of three runs (one beyond 20 s).
 """
 
-import json, os, platform, resource, subprocess, sys, time
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lts_nb.space.space import SearchSpace
 from lts_nb.profiler.store import Store
+from lts_nb.space.space import SearchSpace
 from lts_nb.training.training import Recipe
 from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
 

@@ -3,16 +3,17 @@
 python benchmarks/study/sweep.py        # into sweep.json, one training at a time; what is there is not trained again
 """
 
-import itertools, json
+import itertools
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from lts_nb.core.files import replace_file
+from lts_nb.profiler.timing import describe_machine
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.corpus import tokenize
-from lts_nb.profiler.timing import describe_machine
-from lts_nb.profiler.store import write
 from lts_nb.training.training import Recipe, train
 
 FILE = Path(__file__).with_name("sweep.json")
@@ -39,5 +40,5 @@ if __name__ == "__main__":
         found["rows"].append(
             dict(lr=lr, d_model=d, n_layer=L, d_inner=f, loss=made["losses"][0], seconds=made["seconds"])
         )
-        write(FILE, lambda path: path.write_text(json.dumps(found, indent=1)))
+        replace_file(FILE, lambda path: path.write_text(json.dumps(found, indent=1)))
         print(found["rows"][-1], flush=True)

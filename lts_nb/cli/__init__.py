@@ -9,11 +9,16 @@ __all__ = ['app', 'Json', 'Run', 'MaxLatency', 'MaxMemory', 'MinParams', 'Space'
            'eval_command', 'export_command', 'option_error', 'main']
 
 # %% ../../nbs/cli/00_cli.ipynb #b313ef6c
-import json, os, sys, tempfile
+import json
+import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+from ..core.errors import InputError
 
 # %% ../../nbs/cli/00_cli.ipynb #ba256eda
 app = typer.Typer(
@@ -116,9 +121,9 @@ def search_command(
     """Find the frontier of a space, and measure it.
 
     By default it is computed from a device profile, so nothing of the space is missed; methods lts and random sample it."""
-    from lts_nb.profiler.timing import Workload
-    from lts_nb.searches.search import search
+    from lts_nb.core.workload import Workload
     from lts_nb.profiler.targets import get_target
+    from lts_nb.searches.search import search
 
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
     options, work = (
@@ -153,7 +158,7 @@ def search_command(
         note(f"\nstopped; everything measured is kept. Continue with: lts search --out {out} --resume")
         raise typer.Exit(130)
     except OSError as e:
-        raise ValueError(
+        raise InputError(
             f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, continue with --resume when there is room"
         ) from None
     if json_:
@@ -165,14 +170,14 @@ def search_command(
 
 # %% ../../nbs/cli/00_cli.ipynb #4b80b73a
 def new_file(path: Path):
-    "Raise `ValueError` unless a file of this name can be made."
+    "Raise `InputError` unless a file of this name can be made."
     if path.exists():
-        raise ValueError(f"out={str(path)!r}: exists; choose a new name")
+        raise InputError(f"out={str(path)!r}: exists; choose a new name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as e:
-        raise ValueError(f"out={str(path)!r}: cannot be written ({e.strerror})") from None
+        raise InputError(f"out={str(path)!r}: cannot be written ({e.strerror})") from None
 
 
 @app.command("profile")
@@ -195,11 +200,12 @@ def profile_command(
 
     It then predicts and searches any workload from an eighth of the prompt up to the last token, here or elsewhere."""
     from tqdm.auto import tqdm
+
+    from lts_nb.core.workload import Workload
     from lts_nb.profiler.profile import DeviceProfile
-    from lts_nb.profiler.timing import Workload
-    from lts_nb.space.space import get_space
     from lts_nb.profiler.store import Store
     from lts_nb.profiler.targets import get_target
+    from lts_nb.space.space import get_space
 
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
     place, device, workload = (
@@ -210,7 +216,7 @@ def profile_command(
     workload.check(place.max_len)
     new_file(out)
     if 0 < held_out < 3:
-        raise ValueError(f"held_out={held_out}: must be 0 or at least 3")
+        raise InputError(f"held_out={held_out}: must be 0 or at least 3")
     try:
         with (
             Store(out.with_suffix(".sqlite")) as store,
@@ -224,7 +230,7 @@ def profile_command(
         )
         raise typer.Exit(130)
     except OSError as e:
-        raise ValueError(
+        raise InputError(
             f"out={str(out)!r}: {e.strerror or e}; everything measured so far is kept, call again when there is room"
         ) from None
     if json_:
@@ -276,8 +282,8 @@ def pick(
     """The best architecture within a budget.
 
     Without a budget: a balanced choice, the knee of the frontier."""
-    from lts_nb.show.explorer import in_words
     from lts_nb.searches.search import SearchResult
+    from lts_nb.show.explorer import in_words
 
     row = SearchResult.load(run).row(
         latency_s=max_latency_s,
@@ -308,9 +314,10 @@ def build(
 
     a = SearchResult.load(run).architecture(id)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out={str(out)!r}: exists; must be a new name or an empty folder")
+        raise InputError(f"out={str(out)!r}: exists; must be a new name or an empty folder")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
+
     from lts_nb.models.build import build as build_model
     from lts_nb.space.counts import count
 
@@ -318,7 +325,7 @@ def build(
     try:
         build_model(a, seed).save_pretrained(out)
     except OSError as e:
-        raise ValueError(f"out={str(out)!r}: {e.strerror or e}") from None
+        raise InputError(f"out={str(out)!r}: {e.strerror or e}") from None
     (out / "architecture.json").write_text(a.to_json(), encoding="utf-8")
     if json_:
         return typer.echo(json.dumps(dict(id=a.id, out=str(out), total_params=count(a).total)))
@@ -329,9 +336,9 @@ def build(
 # %% ../../nbs/cli/00_cli.ipynb #d9079ac7
 def published_study(archive: Path | None, out: Path, json_: bool):
     "Print the table of the published results and draw the paper's figures into a folder."
-    from lts_nb.study.tables import published_figures as replication
     from lts_nb.study.published import disagreements, published
     from lts_nb.study.ranking import readable
+    from lts_nb.study import published_figures as replication
 
     frame = published(archive)
     table, odd = replication.published_table(frame), disagreements(frame)
@@ -352,13 +359,14 @@ def published_study(archive: Path | None, out: Path, json_: bool):
 def report(store, json_: bool):
     "Say what the trials of a store show."
     import math
+
     from lts_nb.study.ranking import readable
     from lts_nb.study.tables import agreements, first_seeds, noise, settled
     from lts_nb.training.training_runs import trials
 
     t = trials(store)
     if t.empty:
-        raise ValueError("out: holds no trial yet; train some with --train")
+        raise InputError("out: holds no trial yet; train some with --train")
     good, shown = t[t.error.isna()], ("rho", "tau", "cr50")
     scores = good.drop_duplicates("id").set_index("id")[["decoder_params", "total_params", "n_layer", "d_model"]]
     tables = dict(
@@ -399,24 +407,24 @@ def report(store, json_: bool):
 
 def fitted(store, out: Path, backbone: str | None, json_: bool):
     "Fit a loss law on the trials of a store and write it."
+    from lts_nb.core.files import replace_file
     from lts_nb.study.tables import law_of
-    from lts_nb.profiler.store import write
     from lts_nb.training.training_runs import trials
 
     t = trials(store)
     if t.empty:
-        raise ValueError("out: holds no trial yet; train some with --train")
+        raise InputError("out: holds no trial yet; train some with --train")
     found = law_of(t, backbone)
-    write(out, lambda path: path.write_text(found.to_json(), encoding="utf-8"))
+    replace_file(out, lambda path: path.write_text(found.to_json(), encoding="utf-8"))
     typer.echo(found.to_json() if json_ else f"{found}\nnext: lts search --proxy {out}")
 
 # %% ../../nbs/cli/00_cli.ipynb #0610f781
 def listed(field: str, text: str) -> tuple:
-    "Whole numbers from a list with commas, such as 4e6,8e6. Raises `ValueError`."
+    "Whole numbers from a list with commas, such as 4e6,8e6. Raises `InputError`."
     try:
         return tuple(int(float(x)) for x in text.split(",") if x)
     except (ValueError, OverflowError):
-        raise ValueError(f"{field}={text!r}: must be numbers with commas between them, such as 4e6,8e6") from None
+        raise InputError(f"{field}={text!r}: must be numbers with commas between them, such as 4e6,8e6") from None
 
 
 @app.command("study")
@@ -468,13 +476,13 @@ def study_command(
 ):
     """How well scores rank trained architectures: published ones, or your own."""
     if published and train:
-        raise ValueError("--published --train: choose one")
+        raise InputError("--published --train: choose one")
     if published:
         return published_study(archive, out, json_)
     from lts_nb.profiler.store import Store
 
     if not train and not (out / "study.sqlite").exists():
-        raise ValueError(f"out={str(out)!r}: holds no study; say --published or --train")
+        raise InputError(f"out={str(out)!r}: holds no study; say --published or --train")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with Store(out / "study.sqlite") as store:
@@ -509,7 +517,7 @@ def study_command(
         note(f"\nstopped; what was trained is kept in {out / 'study.sqlite'}. Call the same command again to continue")
         raise typer.Exit(130)
     except OSError as e:
-        raise ValueError(
+        raise InputError(
             f"out={str(out)!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room"
         ) from None
 
@@ -571,19 +579,21 @@ def train_command(
 
     Without ids or a budget: the knee of the frontier."""
     from contextlib import nullcontext
-    from lts_nb.searches.search import SearchResult
+
     from lts_nb.profiler.store import Store
+    from lts_nb.searches.search import SearchResult
 
     result, limits = (
         SearchResult.load(run),
         dict(latency_s=max_latency_s, peak_bytes=megabytes(max_memory_mb), decoder_params=min_params),
     )
     if ids and any(v is not None for v in limits.values()):
-        raise ValueError(f"id={ids[0]!r}: give ids, or a budget, not both")
+        raise InputError(f"id={ids[0]!r}: give ids, or a budget, not both")
     chosen = [result.architecture(i) for i in ids] if ids else [result.pick(**limits)]
     if ids and len({a.id for a in chosen}) < len(ids):
-        raise ValueError(f"id={' '.join(ids)!r}: the same architecture twice")
+        raise InputError(f"id={' '.join(ids)!r}: the same architecture twice")
     import transformers
+
     from lts_nb.space.counts import count
     from lts_nb.training.model_folder import recipe_for, train_model
 
@@ -618,7 +628,7 @@ def train_command(
         note(f"\nstopped; call the same command again to continue from the last checkpoint")
         raise typer.Exit(130)
     except OSError as e:
-        raise ValueError(
+        raise InputError(
             f"out={str(out or run / 'models')!r}: {e.strerror or e}; what was trained so far is kept, call again when there is room"
         ) from None
     if not first:
@@ -674,6 +684,7 @@ def eval_command(
     Results are added to evaluation.json in the model's folder."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
+
     from lts_nb.evaluation.evaluation import evaluate, finite, report
 
     transformers.utils.logging.disable_progress_bar()
@@ -733,6 +744,7 @@ def export_command(
     The folder opens with transformers where lts_nb is not installed."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import transformers
+
     from lts_nb.evaluation.handover import export, measured, opened
 
     transformers.utils.logging.disable_progress_bar()

@@ -9,7 +9,22 @@ __all__ = ['GROUPS', 'STATISTICS', 'TASKS', 'reachable', 'offline', 'fitting', '
            'report', 'filed', 'finite', 'file_away', 'weights_of', 'evaluate']
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #3343ce6d
-import contextlib, copy, difflib, functools, hashlib, importlib.metadata, importlib.util, io, itertools, json, logging, math, os, re, sys, warnings
+import contextlib
+import copy
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import re
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,13 +35,13 @@ from scipy.stats import t as student
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from ..space.architecture import read_json, whole
+from ..core.errors import InputError, check_integer
+from ..core.files import read_json, replace_file
 from lts_nb.models.build import (
     out_of_memory,
     seeded,
 )  # which registers our models, too, so that their folders open without running the code in them
 from ..training.corpus import END, Corpus, get_corpus, read_text
-from ..profiler.store import write
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #f1307309
 def reachable() -> bool:
@@ -42,7 +57,6 @@ def reachable() -> bool:
 @contextlib.contextmanager
 def offline(yes: bool):
     "Within it, if `yes`, Hugging Face's libraries look only at what is on this machine."
-    import huggingface_hub.constants
 
     places = [sys.modules[m] for m in ("huggingface_hub.constants", "datasets.config") if m in sys.modules]
     kept = [p.HF_HUB_OFFLINE for p in places]
@@ -59,10 +73,10 @@ def fitting(
     model: PreTrainedModel,
     tokenizer,  # of transformers
 ) -> tuple:  # both
-    "Check that every token has a place in the model's vocabulary. Raises `ValueError`."
+    "Check that every token has a place in the model's vocabulary. Raises `InputError`."
     most, size = max(tokenizer.get_vocab().values(), default=-1) + 1, model.config.get_text_config().vocab_size
     if not 0 < most <= size:
-        raise ValueError(f"tokenizer: numbers tokens up to {most:,}: must be 1 to the model's vocabulary of {size:,}")
+        raise InputError(f"tokenizer: numbers tokens up to {most:,}: must be 1 to the model's vocabulary of {size:,}")
     return model, tokenizer
 
 
@@ -70,12 +84,12 @@ def open_model(
     place: str | Path,  # a folder, or an id of the Hugging Face hub
     trust_remote_code: bool = False,  # may Python code that lies there be run? Our own backbones never need it
 ) -> tuple:  # model in evaluation mode, float32, and tokenizer
-    "Open a trained model with its tokenizer. Raises `ValueError` if it is none, or they do not fit each other."
+    "Open a trained model with its tokenizer. Raises `InputError` if it is none, or they do not fit each other."
     place, folder = str(place), Path(place).is_dir()
     if folder and not (Path(place) / "config.json").exists():
-        raise ValueError(f"model={place!r}: is a folder without config.json: must be one of a trained model")
+        raise InputError(f"model={place!r}: is a folder without config.json: must be one of a trained model")
     if not folder and (Path(place).exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place)):
-        raise ValueError(f"model={place!r}: must be the folder of a trained model, or an id of the Hugging Face hub")
+        raise InputError(f"model={place!r}: must be the folder of a trained model, or an id of the Hugging Face hub")
     with offline(folder or not reachable()):
         for kind, load in (
             (
@@ -88,10 +102,10 @@ def open_model(
                 found = load(place, trust_remote_code=trust_remote_code)
             except Exception as e:  # what can be wrong with a folder has no end
                 if "trust_remote_code" in str(e):
-                    raise ValueError(
+                    raise InputError(
                         f"trust_remote_code={trust_remote_code}: the {kind} in {place!r} needs code of its own: must be True, if you trust it"
                     ) from None
-                raise ValueError(
+                raise InputError(
                     f"model={place!r}: has no {kind} that can be read ({(str(e).strip() or type(e).__name__).splitlines()[0]})"
                 ) from None
             if kind == "model":
@@ -116,7 +130,7 @@ def held_out(
 def read(
     corpus: str | Path | Corpus,  # a file, or what `get_corpus` takes
 ) -> tuple:  # its name, and a text or a tuple of documents
-    "The text that a model is evaluated on. Raises `ValueError` if a file is not UTF-8 text."
+    "The text that a model is evaluated on. Raises `InputError` if a file is not UTF-8 text."
     if isinstance(corpus, Corpus) or not Path(corpus).is_file():
         return (found := get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))).name, found.valid
     return Path(corpus).name, read_text(Path(corpus))
@@ -142,7 +156,7 @@ def to_tokens(
     tokenizer,
     text: str | Iterable[str],  # a text, or documents
 ) -> tuple:  # texts as a tuple; tokens `(n,)` int64; where each document begins among the tokens that are predicted
-    "Tokens of a text, ready to be predicted. Raises `ValueError` if it is no text, empty, or shorter than two tokens."
+    "Tokens of a text, ready to be predicted. Raises `InputError` if it is no text, empty, or shorter than two tokens."
     texts = (
         (text,)
         if isinstance(text, str)
@@ -152,16 +166,16 @@ def to_tokens(
     )
     for one in texts:
         if not isinstance(one, str):
-            raise ValueError(f"text: holds {type(one).__name__}: must be a text, or documents that are texts")
+            raise InputError(f"text: holds {type(one).__name__}: must be a text, or documents that are texts")
         if "\0" in one:
-            raise ValueError("text: is binary, not text")
+            raise InputError("text: is binary, not text")
     texts = tuple(one for one in texts if one.strip())
     if not texts:
-        raise ValueError("text: is empty")
+        raise InputError("text: is empty")
     front, end = marks(tokenizer)
     ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     if (n := sum(map(len, ids))) < 2:
-        raise ValueError(f"text: has {n} token: must have at least two")
+        raise InputError(f"text: has {n} token: must have at least two")
     parts = [list(one) + [end] * (end is not None and not isinstance(text, str)) for one in ids]
     starts = np.cumsum([0] + [len(p) for p in parts])[:-1]
     return (
@@ -188,13 +202,13 @@ def undisturbed(
 
 @contextlib.contextmanager
 def smaller(batch_size: int):
-    "Within it, what does not fit in memory is said to. Raises `ValueError`."
+    "Within it, what does not fit in memory is said to. Raises `InputError`."
     try:
         yield
     except RuntimeError as e:
         if not out_of_memory(e):
             raise
-        raise ValueError(
+        raise InputError(
             f"batch_size={batch_size}: does not fit in memory; must be smaller, or the window shorter"
         ) from None
 
@@ -265,14 +279,14 @@ def perplexity(
     line_ends: bool = False,  # do ends of lines count as words?
     say: Callable | None = None,  # told now and then how it goes
 ) -> dict:  # the `STATISTICS`, each with `_low` and `_high` (95 %), `nats_per_token_stderr` over so many `groups`, counts, window and stride
-    "Perplexity by a sliding window. Raises `ValueError` for what cannot be predicted."
+    "Perplexity by a sliding window. Raises `InputError` for what cannot be predicted."
     fitting(model, tokenizer)
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if window is None and not longest:
-        raise ValueError("window=None: must be given, since the model does not say how many tokens it can see")
-    window = min(longest, 2048) if window is None else whole("window", window, 1, longest or 2**24)
-    stride = max(window // 2, 1) if stride is None else whole("stride", stride, 1, window)
-    whole("batch_size", batch_size, 1, 2**20)
+        raise InputError("window=None: must be given, since the model does not say how many tokens it can see")
+    window = min(longest, 2048) if window is None else check_integer("window", window, 1, longest or 2**24)
+    stride = max(window // 2, 1) if stride is None else check_integer("stride", stride, 1, window)
+    check_integer("batch_size", batch_size, 1, 2**20)
     texts, tokens, starts = to_tokens(tokenizer, text)
     with smaller(batch_size):
         losses = token_losses(model, tokens, window, stride, batch_size, say)
@@ -393,18 +407,18 @@ def find_tasks(
     names: str | Iterable[str],  # of tasks, groups of tasks, or of presets in `TASKS`
     include: Path | None,  # folder with task definitions
 ) -> dict:  # name: lm-eval's `TaskManager` that knows it
-    "Look tasks up by name. Raises `ValueError` if lm-eval is missing, `include` is no folder or a name is unknown."
+    "Look tasks up by name. Raises `InputError` if lm-eval is missing, `include` is no folder or a name is unknown."
     try:
         from lm_eval.tasks import TaskManager
     except ImportError:
-        raise ValueError("tasks: need the package lm-eval (pip install 'lts_nb[eval]')") from None
+        raise InputError("tasks: need the package lm-eval (pip install 'lts_nb[eval]')") from None
     names = tuple(
         dict.fromkeys(itertools.chain(*(TASKS.get(n, (n,)) for n in ([names] if isinstance(names, str) else names))))
     )
     if not names:
-        raise ValueError(f"tasks=[]: must be names of tasks in lm-eval or of presets ({', '.join(TASKS)})")
+        raise InputError(f"tasks=[]: must be names of tasks in lm-eval or of presets ({', '.join(TASKS)})")
     if include and not include.is_dir():
-        raise ValueError(f"include={str(include)!r}: is not a folder")
+        raise InputError(f"include={str(include)!r}: is not a folder")
     with quiet():
         own = TaskManager(include_path=include, include_defaults=False) if include else None
     own_names = set(own.task_index) if own else set()
@@ -413,7 +427,7 @@ def find_tasks(
         if n in own_names | known:
             continue
         close = difflib.get_close_matches(n, sorted(own_names | known | set(TASKS)))
-        raise ValueError(
+        raise InputError(
             f"tasks={n!r}: must be a task of lm-eval{' or of include' if include else ''}, or a preset ({', '.join(TASKS)})"
             + (f"; close to it: {', '.join(close)}" if close else "")
         )
@@ -422,7 +436,7 @@ def find_tasks(
     found = {n: own if n in own_names else hub for n in names}
     for n, manager in found.items():
         if n not in manager.task_index:
-            raise ValueError(f"tasks={n!r}: must be a task of lm-eval, which names it but does not define it")
+            raise InputError(f"tasks={n!r}: must be a task of lm-eval, which names it but does not define it")
     return found
 
 
@@ -430,7 +444,7 @@ def load_tasks(
     names: str | Iterable[str],
     include: str | Path | None = None,
 ) -> dict:  # name: lm-eval's `Task` with its data, groups spelled out
-    "Tasks with their data, from this machine or the hub. Raises `ValueError` naming what is missing."
+    "Tasks with their data, from this machine or the hub. Raises `InputError` naming what is missing."
     include = Path(include).resolve() if include else None
     found, loaded, missing = find_tasks(names, include), {}, []
     definitions = {n: manager.task_index[n].cfg or {} for n, manager in found.items()}
@@ -446,7 +460,7 @@ def load_tasks(
             except Exception as e:  # definitions can hold code, and data anything
                 why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0]}"
                 if on_this_machine(d):
-                    raise ValueError(f"tasks={n!r}: its definition or data cannot be read ({why})") from None
+                    raise InputError(f"tasks={n!r}: its definition or data cannot be read ({why})") from None
                 missing.append(
                     (
                         n,
@@ -456,7 +470,7 @@ def load_tasks(
                     )
                 )
     if missing:
-        raise ValueError(
+        raise InputError(
             f"tasks: data are neither here nor within reach of {len(missing)} ({'; '.join(f'{n}: {data}' for n, data, _ in missing)}; {missing[0][2]}): call once where there is internet "
             "and copy that machine's folder HF_DATASETS_CACHE (in its home by default: .cache/huggingface/datasets) to this one's, or define tasks over local files and give their folder as include"
         )
@@ -474,19 +488,21 @@ def accuracy(
     seed: int = 0,  # of the examples; lm-eval's command line has 1234
     say: Callable | None = None,  # told before each task
 ) -> pd.DataFrame:  # a row each: task, shots, metric, value, stderr, n questions, and which share of questions (with an answer) did not fit the model and lost its beginning
-    "Few-shot accuracy by lm-eval. All tasks are loaded before the first runs. Raises `ValueError` if one cannot be."
+    "Few-shot accuracy by lm-eval. All tasks are loaded before the first runs. Raises `InputError` if one cannot be."
     fitting(model, tokenizer)
-    shots = tuple(dict.fromkeys(whole("shots", k, 0, 1000) for k in ([shots] if isinstance(shots, int) else shots)))
+    shots = tuple(
+        dict.fromkeys(check_integer("shots", k, 0, 1000) for k in ([shots] if isinstance(shots, int) else shots))
+    )
     if limit is not None:
-        whole("limit", limit, 1, 10**9)
-    whole("batch_size", batch_size, 1, 2**20)
-    whole("seed", seed, 0, 2**32 - 1)
+        check_integer("limit", limit, 1, 10**9)
+    check_integer("batch_size", batch_size, 1, 2**20)
+    check_integer("seed", seed, 0, 2**32 - 1)
     if (front := marks(tokenizer)[0]) is None:
-        raise ValueError("tokenizer: has no end-of-text token, which tasks put before a text without a beginning")
+        raise InputError("tokenizer: has no end-of-text token, which tasks put before a text without a beginning")
     with undisturbed(model, seed):
         loaded = load_tasks(tasks, include)
     if any(shots) and (fixed := [n for n, task in loaded.items() if task.get_config("num_fewshot") == 0]):
-        raise ValueError(f"shots={max(shots)}: must be 0 for {', '.join(fixed)}, whose definition allows no examples")
+        raise InputError(f"shots={max(shots)}: must be 0 for {', '.join(fixed)}, whose definition allows no examples")
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 
@@ -513,7 +529,7 @@ def accuracy(
                     lm, task_dict={"tasks": {name: task}}, limit=limit, bootstrap_iters=1000, log_samples=False
                 )
         except (AssertionError, ValueError) as e:
-            raise ValueError(
+            raise InputError(
                 f"tasks={name!r}: cannot be evaluated with shots={k} ({(str(e).splitlines() or ['an answer does not fit the model'])[0]})"
             ) from None
         metrics = found["results"][name]
@@ -585,7 +601,7 @@ def report(
 def filed(
     folder: Path,  # of a model
 ) -> dict:  # key: perplexity, and key: accuracy
-    "What `evaluation.json` in a model's folder holds. Raises `ValueError` if it is damaged."
+    "What `evaluation.json` in a model's folder holds. Raises `InputError` if it is damaged."
     file = folder / "evaluation.json"
     return dict(perplexity={}, accuracy={}) | (
         read_json(file.read_text(encoding="utf-8"), "evaluation", 1) if file.exists() else {}
@@ -603,8 +619,8 @@ def file_away(folder: Path, kind: str, entries: dict):
     "Add entries to a model's `evaluation.json`."
     known = filed(folder)
     known[kind] |= {key: finite(entry) for key, entry in entries.items()}
-    text = json.dumps({"format": "lts_nb.evaluation.evaluation", "version": 1} | known, indent=1, allow_nan=False)
-    write(folder / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    text = json.dumps({"format": "lts_nb.evaluation", "version": 1} | known, indent=1, allow_nan=False)
+    replace_file(folder / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def weights_of(place: str | Path, model: PreTrainedModel) -> str | None:
@@ -633,9 +649,9 @@ def evaluate(
     trust_remote_code: bool = False,
     say: Callable | None = None,  # told now and then how it goes
 ) -> dict:  # `perplexity` and `accuracy`, None where not asked for, and whether they could be `filed`
-    "Open a model, answer both questions, and file each answer in the model's folder as soon as it is there. Raises `ValueError`."
+    "Open a model, answer both questions, and file each answer in the model's folder as soon as it is there. Raises `InputError`."
     if corpus is None and tasks is None:
-        raise ValueError("corpus, tasks: at least one must be given")
+        raise InputError("corpus, tasks: at least one must be given")
     name, text = (None, None) if corpus is None else read(corpus)
     folder, done = Path(place), dict(perplexity=None, accuracy=None, filed=False)
     if folder.is_dir():

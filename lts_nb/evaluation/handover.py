@@ -8,7 +8,11 @@ __all__ = ['NAMES', 'COLOURS', 'CARD', 'TEXT', 'NUMBERS', 'ABOUT', 'KINDS', 'dia
            'known', 'measured', 'finished', 'as_json', 'weights', 'sample', 'graphs', 'export']
 
 # %% ../../nbs/evaluation/02_handover.ipynb #20790247
-import copy, json, os, sysconfig, tempfile
+import copy
+import json
+import os
+import sysconfig
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,14 +23,15 @@ from matplotlib.figure import Figure
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from .. import __version__
-from ..space.architecture import Architecture
-from ..models.build import architecture_of
-from ..training.corpus import END, as_tokenizer
+from ..core.errors import InputError
+from ..core.workload import Workload
 from .onnx import to_onnx
-from ..space.counts import count, kv_cache_bytes
-from ..profiler.timing import Workload
-from ..searches.search import SearchResult
+from ..models.build import architecture_of
 from ..profiler.targets import get_target
+from ..searches.search import SearchResult
+from ..space.architecture import Architecture
+from ..space.counts import count, kv_cache_bytes
+from ..training.corpus import END, as_tokenizer
 
 # %% ../../nbs/evaluation/02_handover.ipynb #4e891be8
 NAMES = {"gpt2": "GPT-2", "transformer-xl": "Transformer-XL", "opt": "OPT", "llama": "Llama", "lfm2": "LFM2"}
@@ -326,11 +331,11 @@ def card(
 def opened(
     model: PreTrainedModel | str | Path,
 ) -> tuple:  # the model, its architecture, its folder or None
-    "A model of one of the backbones. Raises `ValueError` for anything else."
+    "A model of one of the backbones. Raises `InputError` for anything else."
     folder = None if isinstance(model, PreTrainedModel) else Path(model)
     if folder:
         if not (folder / "config.json").is_file():
-            raise ValueError(f"model={str(folder)!r}: is no folder of a model; it has no config.json")
+            raise InputError(f"model={str(folder)!r}: is no folder of a model; it has no config.json")
         try:
             a = architecture_of(AutoConfig.from_pretrained(folder, trust_remote_code=False))
             if a:
@@ -338,7 +343,7 @@ def opened(
                     folder, use_safetensors=True, output_loading_info=True, trust_remote_code=False
                 )
         except Exception as e:
-            raise ValueError(
+            raise InputError(
                 f"model={str(folder)!r}: cannot be opened ({' '.join(str(e).split())[:300]})"
             ) from None  # transformers, safetensors and json raise what they like
         if a and (
@@ -348,12 +353,12 @@ def opened(
                 if told[k]
             ]
         ):
-            raise ValueError(
+            raise InputError(
                 f"model={str(folder)!r}: its weights are not those of its configuration ({', '.join(odd)})"
             )
     a = architecture_of(model) if isinstance(model, PreTrainedModel) else None
     if a is None:
-        raise ValueError(
+        raise InputError(
             f"model={str(folder or type(model).__name__)!r}: must be of one of the backbones {', '.join(NAMES)}"
         )
     return model, a, folder
@@ -364,7 +369,7 @@ def wrapped(
     a: Architecture,
     folder: Path | None,  # of the model, whose tokenizer.json is taken if none is given
 ) -> PreTrainedTokenizerFast | None:
-    "A tokenizer that transformers opens. Raises `ValueError` if the model is too small for it."
+    "A tokenizer that transformers opens. Raises `InputError` if the model is too small for it."
     if tokenizer is None and folder and (folder / "tokenizer.json").is_file():
         if (folder / "tokenizer_config.json").is_file():
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -373,7 +378,7 @@ def wrapped(
     if isinstance(tokenizer, str):
         tokenizer = as_tokenizer(tokenizer, END if f'"{END}"' in tokenizer else None, a.max_len)
     if tokenizer is not None and max(tokenizer.get_vocab().values()) >= a.vocab_size:
-        raise ValueError(
+        raise InputError(
             f"tokenizer: has tokens up to number {max(tokenizer.get_vocab().values()):,}: must be below the model's vocab_size={a.vocab_size:,}"
         )
     return tokenizer
@@ -386,18 +391,18 @@ def known(
     about: dict | None,
     folder: Path | None,  # where `training.json`, `measurements.json` and `evaluation.json` may lie
 ) -> dict:
-    "What the card can tell. Raises `ValueError` for anything else than `ABOUT` names."
+    "What the card can tell. Raises `InputError` for anything else than `ABOUT` names."
     about = dict(about or {})
     for k in about.keys() - ABOUT.keys():
-        raise ValueError(f"about={k!r}: must be among {', '.join(ABOUT)}")
+        raise InputError(f"about={k!r}: must be among {', '.join(ABOUT)}")
     for k in ABOUT:
         if about.get(k) is None and folder and (file := folder / f"{k}.json").is_file():
             try:
                 about[k] = json.loads(file.read_text(encoding="utf-8"))
             except ValueError:
-                raise ValueError(f"about: {str(file)!r} is damaged") from None
+                raise InputError(f"about: {str(file)!r} is damaged") from None
         if about.get(k) is not None and not isinstance(about[k], ABOUT[k]):
-            raise ValueError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
+            raise InputError(f"about[{k!r}]: must be a {ABOUT[k].__name__}")
     return {k: about[k] for k in ABOUT if about.get(k) is not None}
 
 # %% ../../nbs/evaluation/02_handover.ipynb #1f4db9c2
@@ -405,7 +410,7 @@ def measured(
     run: str | Path,  # folder of a search
     a: Architecture,
 ) -> list:  # one `dict` for the card's `measurements`; the machine is the one that measured
-    "What an architecture takes for a run's request on its target, as the run measured it, or measured now. Raises `ValueError` if it cannot be."
+    "What an architecture takes for a run's request on its target, as the run measured it, or measured now. Raises `InputError` if it cannot be."
     found = SearchResult.load(run)
     told, tables = found.run, (found.frontier, found.candidates) if found.run.get("measured", True) else ()
     m, machine = (
@@ -420,7 +425,7 @@ def measured(
         try:
             m = target.measure(a, work)
         except (RuntimeError, MemoryError) as e:
-            raise ValueError(
+            raise InputError(
                 f"run={str(run)!r}: its workload cannot be measured with {a.id} ({(str(e).splitlines() or [type(e).__name__])[0]})"
             ) from None
     target = " ".join(f"{k}={v}" if k != "name" else v for k, v in told["target"].items())
@@ -436,11 +441,11 @@ def measured(
 
 # %% ../../nbs/evaluation/02_handover.ipynb #41f44c9a
 def finished(folder: Path, content):
-    "Make a folder completely or not at all: `content(temporary_folder)`, then move it into place. Raises `ValueError` if it exists and is not empty, or cannot be written."
+    "Make a folder completely or not at all: `content(temporary_folder)`, then move it into place. Raises `InputError` if it exists and is not empty, or cannot be written."
     from safetensors import SafetensorError
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"folder={str(folder)!r}: exists; must be a new name or an empty folder")
+        raise InputError(f"folder={str(folder)!r}: exists; must be a new name or an empty folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -450,7 +455,7 @@ def finished(folder: Path, content):
                 folder.rmdir()
             os.replace(temporary, folder)
     except (OSError, SafetensorError) as e:
-        raise ValueError(
+        raise InputError(
             f"folder={str(folder)!r}: cannot be written ({getattr(e, 'strerror', None) or e}); nothing is left of it"
         ) from None
 
@@ -535,10 +540,10 @@ def export(
     | None = None,  # for the card: `training`, `measurements`, `evaluation`; the JSON files of the model's folder by default
     onnx: tuple = (),  # graphs to write, checked: "float32", "int8"
 ) -> Path:  # the folder
-    "Hand a model over. Raises `ValueError` if it is none of the backbones', something does not fit, or the folder cannot be written."
+    "Hand a model over. Raises `InputError` if it is none of the backbones', something does not fit, or the folder cannot be written."
     folder, kinds = Path(folder), tuple(dict.fromkeys(onnx))
     if isinstance(onnx, str) or set(kinds) - KINDS.keys():
-        raise ValueError(f"onnx={onnx!r}: must be a tuple of {', '.join(KINDS)}")
+        raise InputError(f"onnx={onnx!r}: must be a tuple of {', '.join(KINDS)}")
     model, a, source = opened(model)
     tokenizer, about = wrapped(tokenizer, a, source), known(about, source)
 

@@ -7,7 +7,11 @@ __all__ = ['OPSET', 'TOLERANCE', 'CASES', 'packages', 'silence', 'cache_inputs',
            'tidy', 'OnnxModel', 'differences', 'quantized', 'losses', 'compare', 'to_onnx']
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #9ab18eb9
-import contextlib, inspect, logging, tempfile, warnings
+import contextlib
+import inspect
+import logging
+import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +19,18 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..profiler.store import write
+from ..core.errors import InputError
+from ..core.files import replace_file
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #af75b043
 def packages() -> tuple:  # modules onnx and onnxruntime
-    "What this needs beyond lts_nb's own requirements. Raises `ValueError` saying how to get it."
+    "What this needs beyond lts_nb's own requirements. Raises `InputError` saying how to get it."
     try:
-        import onnx, onnxruntime, onnxscript
+        import onnx
+        import onnxruntime
+        import onnxscript
     except ImportError as e:
-        raise ValueError(f"onnx: needs the package {e.name}: pip install 'lts_nb[onnx]'") from None
+        raise InputError(f"onnx: needs the package {e.name}: pip install 'lts_nb[onnx]'") from None
     return onnx, onnxruntime
 
 
@@ -42,7 +49,7 @@ def silence():
 def cache_inputs(
     model: PreTrainedModel,
 ) -> dict:  # input name -> shape without the batch; -1 for the length of the past
-    "The cache of a causal language model as named tensors. Raises `ValueError` if a layer keeps anything else."
+    "The cache of a causal language model as named tensors. Raises `InputError` if a layer keeps anything else."
     cache, found = getattr(model(torch.zeros(1, 2, dtype=torch.long), use_cache=True), "past_key_values", None), {}
     for i, layer in enumerate(getattr(cache, "layers", ())):
         keys, states = getattr(layer, "keys", None), getattr(layer, "conv_states", None)
@@ -54,11 +61,11 @@ def cache_inputs(
         elif states and len(states) == 1:
             found[f"past_conv.{i}"] = tuple(states[0].shape[1:])
         else:
-            raise ValueError(
+            raise InputError(
                 f"model: layer {i} keeps a {type(layer).__name__}: must be keys and values, or the state of one convolution"
             )
     if not found:
-        raise ValueError(f"model: {type(model).__name__} returns no KV cache")
+        raise InputError(f"model: {type(model).__name__} returns no KV cache")
     return found
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #40105af2
@@ -134,13 +141,13 @@ OPSET = 20  # of ONNX: ONNX Runtime 1.17 and later, in the browser too
 def traced(
     model: PreTrainedModel,
 ):  # onnx.ModelProto
-    "The graph of a model. Raises `ValueError` for one that is not float32 on the CPU, or larger than a file of this kind can be."
+    "The graph of a model. Raises `InputError` for one that is not float32 on the CPU, or larger than a file of this kind can be."
     packages()
     p = next(model.parameters())
     if p.dtype != torch.float32 or p.device.type != "cpu":
-        raise ValueError(f"model: is {p.dtype} on {p.device}: must be float32 on the CPU")
+        raise InputError(f"model: is {p.dtype} on {p.device}: must be float32 on the CPU")
     if 4 * model.num_parameters() > 1.9e9:
-        raise ValueError(
+        raise InputError(
             f"model: has {model.num_parameters():,} parameters: must fit into 2 GB, the limit of an ONNX file"
         )
     layout, free = cache_inputs(model), torch.export.Dim.DYNAMIC
@@ -190,7 +197,7 @@ def tidy(proto):
 
 # %% ../../nbs/evaluation/01_onnx.ipynb #53c4c99a
 class OnnxModel:
-    "A graph of `to_onnx` in ONNX Runtime. Raises `ValueError` for any other file."
+    "A graph of `to_onnx` in ONNX Runtime. Raises `InputError` for any other file."
 
     def __init__(
         self,
@@ -199,18 +206,18 @@ class OnnxModel:
     ):
         runtime, options = packages()[1], None
         if not Path(path).is_file():
-            raise ValueError(f"onnx={str(path)!r}: there is no such file")
+            raise InputError(f"onnx={str(path)!r}: there is no such file")
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
         try:
             self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as e:
-            raise ValueError(
+            raise InputError(
                 f"onnx={str(path)!r}: ONNX Runtime cannot open it ({str(e).splitlines()[0]})"
             ) from None  # its exceptions have no base of their own
         names, outputs = [i.name for i in self.session.get_inputs()], [o.name for o in self.session.get_outputs()]
         if names[:2] != ["input_ids", "attention_mask"] or outputs != ["logits", *map(present, names[2:])]:
-            raise ValueError(
+            raise InputError(
                 f"onnx={str(path)!r}: is no causal language model of to_onnx; its inputs are {', '.join(names)}"
             )
         self.layout = {i.name: i.shape[1:] for i in self.session.get_inputs()[2:]}
@@ -364,7 +371,7 @@ def to_onnx(
 ):  # what the check found: `file`, `bytes`, `opset`, `difference`, and `cases` or, in int8, what `compare` tells
     """Write a model as an ONNX graph with KV cache, after checking it in ONNX Runtime.
 
-    Raises `ValueError` if the graph computes anything else than the model, or a package is missing; `OSError` if
+    Raises `InputError` if the graph computes anything else than the model, or a package is missing; `OSError` if
     it cannot be written. Nothing is left then.
     """
     path, onnx, found = Path(path), packages()[0], {}
@@ -378,7 +385,7 @@ def to_onnx(
                 cases = differences(model, OnnxModel(exact))
                 found.update(difference=max(c["difference"] for c in cases), cases=cases)
                 if not found["difference"] <= TOLERANCE:
-                    raise ValueError(
+                    raise InputError(
                         f"onnx={str(path)!r}: the graph's logits differ from the model's by {found['difference']:.1e} of the largest: must be at most {TOLERANCE:.0e}, so it is not kept"
                     )
             if int8:
@@ -393,5 +400,5 @@ def to_onnx(
                 found.clear()
                 found.update(compare(model, OnnxModel(target), text))
 
-        write(path, content)
+        replace_file(path, content)
     return dict(file=path.name, bytes=path.stat().st_size, opset=OPSET) | found

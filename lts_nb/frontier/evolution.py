@@ -12,8 +12,9 @@ from typing import Callable
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..space.architecture import Population, whole
+from ..core.errors import InputError, check_integer
 from .pareto import is_nondominated
+from ..space.architecture import Population
 from ..space.space import SearchSpace
 
 # %% ../../nbs/frontier/02_evolution.ipynb #bc107159
@@ -57,7 +58,7 @@ def fresh(
     accept: Callable,  # Population -> booleans `(n,)`: which are worth evaluating
     rounds: int = 200,  # draws without success after which the space counts as exhausted
 ) -> Population:  # at most `n` rows, all new and accepted
-    "Draw until `n` candidates are new and acceptable. Raises `ValueError` if nothing was ever acceptable."
+    "Draw until `n` candidates are new and acceptable. Raises `InputError` if nothing was ever acceptable."
     rows, dry = [], 0
     while True:
         batch = draw(n)
@@ -70,7 +71,7 @@ def fresh(
         if len(rows) == n or dry == rounds:
             break
     if not rows and not seen:
-        raise ValueError(f"space: none of {n * rounds:,} random members is within the constraints; loosen them")
+        raise InputError(f"space: none of {n * rounds:,} random members is within the constraints; loosen them")
     return Population(np.array(rows, np.int32).reshape(-1, batch.matrix.shape[1]), batch.fixed)
 
 # %% ../../nbs/frontier/02_evolution.ipynb #1e5799b6
@@ -100,10 +101,10 @@ def evolve(
 ) -> History:
     """LTS's evolutionary search. Deterministic in `seed` given the same `evaluate`.
 
-    Raises `ValueError` if `population` is below 5 or no member of the space is accepted.
+    Raises `InputError` if `population` is below 5 or no member of the space is accepted.
     """
-    whole("population", population, 5, 10**6)
-    whole("iterations", iterations, 1, 10**6)
+    check_integer("population", population, 5, 10**6)
+    check_integer("iterations", iterations, 1, 10**6)
     rng, seen, accept = np.random.default_rng(seed), set(), accept or (lambda P: np.ones(len(P), bool))
     parents, mutants, crossovers = split(population)
     left = min(max_evaluations or 10**9, planned_evaluations(population, iterations))
@@ -148,7 +149,7 @@ def _record(history, new, F, generation):
     "`history` with a newly evaluated population appended."
     F = np.asarray(F, float)
     if F.ndim != 2 or len(F) != len(new):
-        raise ValueError(f"evaluate: returned shape {F.shape}, must be ({len(new)}, n_objectives)")
+        raise InputError(f"evaluate: returned shape {F.shape}, must be ({len(new)}, n_objectives)")
     made = np.full(len(new), generation)
     if history is None:
         return History(new, F, made)

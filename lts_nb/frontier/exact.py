@@ -10,7 +10,8 @@ __all__ = ['LATENCY', 'SUMS', 'OBJECTIVES', 'FIXED', 'WORKLOAD', 'Choices', 'Blo
            'candidates', 'prefer_alike', 'ExactFrontier', 'find_costs', 'pose', 'exact_frontier', 'as_rows']
 
 # %% ../../nbs/frontier/01_exact.ipynb #0ba89357
-import math, numbers
+import math
+import numbers
 from collections import namedtuple
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import partial
@@ -19,7 +20,9 @@ from typing import Any, Callable
 import moocore
 import numpy as np
 
-from ..space.architecture import SCALARS, Population, patch, whole
+from ..core.errors import InputError, check_integer
+from .pareto import epsilon_frontier, is_nondominated
+from ..space.architecture import SCALARS, Population, patch
 from lts_nb.space.counts import (
     activation_peak,
     cached_values,
@@ -35,7 +38,6 @@ from lts_nb.space.counts import (
     once_flops,
     wide,
 )
-from .pareto import epsilon_frontier, is_nondominated
 from ..space.space import SearchSpace, choices, mixer_code
 
 # %% ../../nbs/frontier/01_exact.ipynb #46a56ecc
@@ -79,14 +81,14 @@ def fitted(
     space: SearchSpace,  # a part of `cost.space`
     name: str,  # of the latency, to blame
 ) -> AdditiveCost:
-    "The tables of a smaller space. Raises `ValueError` naming what is missing or wrong."
+    "The tables of a smaller space. Raises `InputError` naming what is missing or wrong."
     once, layer, have = {}, {}, cost.space
     for d in space.d_model:
         if d not in cost.layer:
-            raise ValueError(f"{name}: d_model={d} is not among the measured widths {sorted(cost.layer)}")
+            raise InputError(f"{name}: d_model={d} is not among the measured widths {sorted(cost.layer)}")
         table, shape = np.asarray(cost.layer[d], float), (len(have.inners(d)), len(have.mixers(d)))
         if table.shape != shape:
-            raise ValueError(
+            raise InputError(
                 f"{name}: layer[{d}] has shape {table.shape}: must be {shape}, a row for each d_inner and a column for each n_head and n_kv_head"
             )
         for k, mine, theirs in (
@@ -94,10 +96,10 @@ def fitted(
             ("(n_head, n_kv_head)", space.mixers(d), have.mixers(d)),
         ):
             if new := set(mine) - set(theirs):
-                raise ValueError(f"{name}: {k}={min(new)} is not among the measured ones {list(theirs)} of d_model={d}")
+                raise InputError(f"{name}: {k}={min(new)} is not among the measured ones {list(theirs)} of d_model={d}")
         for e in space.embeddings(d):
             if (d, *e) not in cost.once:
-                raise ValueError(
+                raise InputError(
                     f"{name}: (vocab_size, d_embed, div_val)={e} is not among the measured ones of d_model={d}: {sorted(v for w, *v in cost.once if w == d)}"
                 )
             once[d, *e] = float(cost.once[d, *e])
@@ -106,7 +108,7 @@ def fitted(
         ]
         for what, x in ((f"layer[{d}]", layer[d]), *((f"once[{d}, {e}]", once[d, *e]) for e in space.embeddings(d))):
             if (bad := ~(np.isfinite(x) & (np.asarray(x) >= 0))).any():
-                raise ValueError(
+                raise InputError(
                     f"{name}: {what} holds {np.asarray(x)[bad].flat[0]:g}: must be seconds, finite and at least 0"
                 )
     return AdditiveCost(space, once, layer, cost.state)
@@ -144,34 +146,34 @@ WORKLOAD = dict(batch_size=1, prompt_len=192, new_tokens=0, logits="last")
 
 # %% ../../nbs/frontier/01_exact.ipynb #67d9dba7
 def check_objectives(objectives, limits: dict, quality: Callable | None):
-    "Raise `ValueError` for an objective or a limit that the solver does not know."
+    "Raise `InputError` for an objective or a limit that the solver does not know."
     known = OBJECTIVES + (("quality",) if quality else ())
     if not 1 < len(objectives) < 4 or len(set(objectives)) < len(objectives) or set(objectives) - set(known):
-        raise ValueError(f"objectives={tuple(objectives)!r}: must be two or three different ones of {', '.join(known)}")
+        raise InputError(f"objectives={tuple(objectives)!r}: must be two or three different ones of {', '.join(known)}")
     for name, v in limits.items():
         side, _, of = name.partition("_")
         if side not in ("min", "max") or of not in known:
-            raise ValueError(
+            raise InputError(
                 f"{name}={v!r}: must be min_ or max_ of {', '.join(known)}, or one of {', '.join(FIXED)}, homogeneous"
             )
         if isinstance(v, bool) or not isinstance(v, numbers.Real) or not v > 0:
-            raise ValueError(f"{name}={v!r}: must be a number above 0")
+            raise InputError(f"{name}={v!r}: must be a number above 0")
 
 
 def as_workload(given: Any) -> dict:
     "A request as keywords: from None, a dict of some of `WORKLOAD`, or a dataclass with such fields."
     if not (given is None or isinstance(given, dict) or is_dataclass(given)):
-        raise ValueError(
+        raise InputError(
             f"workload={given!r}: must be a dict of some of {', '.join(WORKLOAD)}, or a dataclass with these fields"
         )
     told = {k: v for k, v in asdict(given).items() if k in WORKLOAD} if is_dataclass(given) else given or {}
     for k, v in told.items():
         if k not in WORKLOAD:
-            raise ValueError(f"workload: unknown field {k!r}; known are {', '.join(WORKLOAD)}")
+            raise InputError(f"workload: unknown field {k!r}; known are {', '.join(WORKLOAD)}")
         if k != "logits":
-            whole(k, v, int(k != "new_tokens"), 2**20)
+            check_integer(k, v, int(k != "new_tokens"), 2**20)
         elif v not in ("last", "all"):
-            raise ValueError(f"logits={v!r}: must be 'last' or 'all'")
+            raise InputError(f"logits={v!r}: must be 'last' or 'all'")
     return WORKLOAD | told
 
 
@@ -179,14 +181,14 @@ def restrict(
     space: SearchSpace,
     fixed: dict,  # one allowed value or a list of them, for some of `FIXED`
 ) -> SearchSpace:
-    "The part of a space with these choices. Raises `ValueError` if nothing is left."
+    "The part of a space with these choices. Raises `InputError` if nothing is left."
     left = {
         k: tuple(v for v in getattr(space, k) or () if v in choices(k, told, int(k != "d_embed")))
         for k, told in fixed.items()
     }
     for k, v in left.items():
         if not v:
-            raise ValueError(f"{k}={fixed[k]!r}: must be some of {list(getattr(space, k) or ())}")
+            raise InputError(f"{k}={fixed[k]!r}: must be some of {list(getattr(space, k) or ())}")
     for k, v in {**left}.items():  # what does not go with them
         if k == "d_inner":
             left["d_model"] = tuple(d for d in left.get("d_model", space.d_model) if v[-1] >= space.min_ratio * d)
@@ -197,11 +199,11 @@ def restrict(
         if k == "share":
             left["n_layer"] = tuple(L for L in left.get("n_layer", space.n_layer) if any(L % g == 0 for g in v))
     if not left.get("d_model", True):
-        raise ValueError(
+        raise InputError(
             f"{' and '.join(f'{k}={fixed[k]!r}' for k in fixed if k in ('d_model', 'd_inner', 'n_head'))}: no d_model goes with it (min_ratio={space.min_ratio:g})"
         )
     if not left.get("n_layer", True):
-        raise ValueError(f"share={fixed['share']!r}: divides no n_layer")
+        raise InputError(f"share={fixed['share']!r}: divides no n_layer")
     return replace(space, **left)
 
 # %% ../../nbs/frontier/01_exact.ipynb #00d4cf41
@@ -643,7 +645,7 @@ def compared(
 
 # %% ../../nbs/frontier/01_exact.ipynb #4fc2dedc
 def vector_blocks(problem: Problem, limit: int = 2_000_000):
-    "Of every state all unbeaten architectures. Raises `ValueError` beyond `limit` vectors of one width."
+    "Of every state all unbeaten architectures. Raises `InputError` beyond `limit` vectors of one width."
     space, w, signs, capped = problem.space, problem.workload, problem.signs, "peak_bytes" in problem.names
     for d, g in ((d, g) for d in space.d_model for g in space.share):
         if not (every := tuple(L for L in space.n_layer if L % g == 0)):
@@ -690,7 +692,7 @@ def vector_blocks(problem: Problem, limit: int = 2_000_000):
             try:
                 layers = vectors(c.add, (c.k << 43) + code, peak, L // g, floor, key, limit)
             except OverflowError:
-                raise ValueError(
+                raise InputError(
                     f"epsilon={problem.epsilon:g}: more than {limit:,} unbeaten vectors at d_model={d}; allow a larger epsilon (0.01 is 1 %) or fix some choices"
                 ) from None
             came = [x[2:] for x in layers]
@@ -711,7 +713,7 @@ def vector_blocks(problem: Problem, limit: int = 2_000_000):
                     }
                     for j, (n, x) in enumerate(seconds.items()):
                         if problem.epsilon and (x < X[:, j]).any():
-                            raise ValueError(
+                            raise InputError(
                                 f"epsilon={problem.epsilon:g}: must be 0 where a state takes {n} below the sum of its layers"
                             )
                     yield Block(L, d, e, g, N, used, seconds, X[:, -1], ok, trace)
@@ -825,11 +827,11 @@ class ExactFrontier:
         """How wrong the cost must be before a member is beaten by a state that is not on the frontier.
 
         The smallest factor by which an architecture of such a state, at least as good in every other objective, would have
-        to be faster than predicted to equal it. Solves the problem again, once for all of `which`. Raises `ValueError` without a latency.
+        to be faster than predicted to equal it. Solves the problem again, once for all of `which`. Raises `InputError` without a latency.
         """
         timed = [j for j, o in enumerate(self.objectives) if o in LATENCY]
         if not timed:
-            raise ValueError(f"objectives={self.objectives}: a margin needs one of {', '.join(LATENCY)}")
+            raise InputError(f"objectives={self.objectives}: a margin needs one of {', '.join(LATENCY)}")
         P, N, goal = (
             self.population,
             in_layers(self.population),
@@ -851,32 +853,32 @@ class ExactFrontier:
 
 # %% ../../nbs/frontier/01_exact.ipynb #7a90e409
 def find_costs(cost, names, space: SearchSpace, workload) -> dict:
-    "A table for each latency in `names`. Raises `ValueError` if there is none."
+    "A table for each latency in `names`. Raises `InputError` if there is none."
     if isinstance(cost, AdditiveCost):
         cost = {"latency_s": cost}
     elif names and hasattr(cost, "costs"):
         cost = cost.costs(names, space, workload)
     elif names and not isinstance(cost, dict):
-        raise ValueError(
+        raise InputError(
             f"cost={cost!r}: must be an AdditiveCost, a dict of them by latency, or have a method costs(names, space, workload)"
         )
     for k in names:
         if not isinstance(cost.get(k), AdditiveCost):
-            raise ValueError(f"{k}: no AdditiveCost for it; the cost has {', '.join(cost) or 'none'}")
+            raise InputError(f"{k}: no AdditiveCost for it; the cost has {', '.join(cost) or 'none'}")
     return {k: cost[k] for k in names}
 
 
 def pose(space, cost, objectives, constraints, workload, quality, epsilon) -> Problem:
-    "What `exact_frontier` was asked, checked. Raises `ValueError`."
+    "What `exact_frontier` was asked, checked. Raises `InputError`."
     if not isinstance(constraints, dict | None):
-        raise ValueError(f"constraints={constraints!r}: must be a dict")
+        raise InputError(f"constraints={constraints!r}: must be a dict")
     told = constraints or {}
     limits, alike = {k: v for k, v in told.items() if k not in (*FIXED, "homogeneous")}, told.get("homogeneous", False)
     check_objectives(objectives, limits, quality)
     if not isinstance(alike, bool):
-        raise ValueError(f"homogeneous={alike!r}: must be True or False")
+        raise InputError(f"homogeneous={alike!r}: must be True or False")
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real) or not 0 <= epsilon < 1:
-        raise ValueError(f"epsilon={epsilon!r}: must be a number from 0 to below 1")
+        raise InputError(f"epsilon={epsilon!r}: must be a number from 0 to below 1")
     part = restrict(space, {k: told[k] for k in FIXED if k in told})
     problem = Problem(
         part,
@@ -893,7 +895,7 @@ def pose(space, cost, objectives, constraints, workload, quality, epsilon) -> Pr
     )
     problem.costs = {k: fitted(c, part, k) for k, c in told.items()}
     if problem.bounded and "min_peak_bytes" in limits:
-        raise ValueError(
+        raise InputError(
             f"min_peak_bytes={limits['min_peak_bytes']}: cannot be honoured where layers differ in their KV cache and tokens are decoded; leave it out"
         )
     return problem
@@ -913,7 +915,7 @@ def exact_frontier(
     """The whole Pareto frontier of a space under an additive cost, one architecture for each of its points.
 
     With `epsilon` in use, every architecture that keeps the limits with a factor `1 + epsilon` to spare has a member
-    that is within this factor in every objective. Raises `ValueError` for what it cannot honour, or if no architecture keeps the limits.
+    that is within this factor in every objective. Raises `InputError` for what it cannot honour, or if no architecture keeps the limits.
     """
     problem, kept, F, states = pose(space, cost, objectives, constraints, workload, quality, epsilon), [], [], {}
     seen = problem.objectives + ("peak_bytes",) * (
@@ -925,7 +927,7 @@ def exact_frontier(
         kept.append((b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]])))
         F.append(X[on])
     if not any(map(len, F)):
-        raise ValueError(
+        raise InputError(
             f"constraints {', '.join(f'{k}={v}' for k, v in (constraints or {}).items())}: no architecture of this space keeps them"
         )
     on = np.split(

@@ -6,12 +6,14 @@
 __all__ = ['EXPONENTS', 'FORMS', 'LossLaw', 'fit_law']
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #31fcb472
-import itertools, json
+import itertools
+import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..space.architecture import read_json
+from ..core.errors import InputError
+from ..core.files import read_json
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #e6869392
 EXPONENTS = (0.125, 0.25, 0.5, 1.0, 2.0)
@@ -90,14 +92,14 @@ class LossLaw:
         )
 
     def to_json(self) -> str:
-        return json.dumps({"format": "lts_nb.frontier.loss_law", "version": 1} | asdict(self))
+        return json.dumps({"format": "lts_nb.loss_law", "version": 1} | asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "LossLaw":
-        "The law that `to_json` wrote. Raises `ValueError` for any other text, and for a law that predicts nothing."
+        "The law that `to_json` wrote. Raises `InputError` for any other text, and for a law that predicts nothing."
         found = read_json(text, "loss_law", 1)
         if set(found) != set(cls.__dataclass_fields__):
-            raise ValueError(
+            raise InputError(
                 f"loss law: fields {', '.join(sorted(found))}: must be {', '.join(cls.__dataclass_fields__)}"
             )
         try:
@@ -106,7 +108,7 @@ class LossLaw:
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
             said = [np.nan]
         if not np.isfinite(said).all():
-            raise ValueError("loss law: damaged, it predicts no loss")
+            raise InputError("loss law: damaged, it predicts no loss")
         return law
 
 # %% ../../nbs/frontier/03_loss_law.ipynb #9f90c12a
@@ -119,15 +121,15 @@ def fit_law(
     seed: int = 0,  # of the folds
     forms: tuple = FORMS,
 ) -> LossLaw:
-    "The form that predicts left-out trainings best, fitted on all. Raises `ValueError` with fewer than eight, or losses that are no numbers."
+    "The form that predicts left-out trainings best, fitted on all. Raises `InputError` with fewer than eight, or losses that are no numbers."
     shape, y = (
         dict(D=np.asarray(n_layer, float), W=np.asarray(d_model, float), N=np.asarray(decoder_params, float)),
         np.asarray(loss, float),
     )
     if len(y) < 8:
-        raise ValueError(f"loss has {len(y)} values: must have at least 8 to fit a law")
+        raise InputError(f"loss has {len(y)} values: must have at least 8 to fit a law")
     if not np.isfinite(y).all():
-        raise ValueError(
+        raise InputError(
             f"loss has {int((~np.isfinite(y)).sum())} values that are no numbers: leave diverged trainings out"
         )
     middle, fold = (

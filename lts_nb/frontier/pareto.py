@@ -10,6 +10,8 @@ __all__ = ['EPSILONS', 'dominates', 'is_nondominated', 'hypervolume', 'coverage'
 import moocore
 import numpy as np
 
+from ..core.errors import InputError
+
 # %% ../../nbs/frontier/00_pareto.ipynb #4aef6c2f
 def dominates(
     a: np.ndarray,  # objectives of one point, `(n_objectives,)`
@@ -23,10 +25,10 @@ def dominates(
 def is_nondominated(
     F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised
 ) -> np.ndarray:  # `(n_points,)` booleans: which points are on the frontier
-    "Mark the Pareto frontier of `F`; of identical points all are marked. Raises `ValueError` on NaN."
+    "Mark the Pareto frontier of `F`; of identical points all are marked. Raises `InputError` on NaN."
     F = np.atleast_2d(np.asarray(F, float))
     if np.isnan(F).any():
-        raise ValueError(f"F holds {int(np.isnan(F).sum())} NaN: an unmeasured objective has no place on a frontier")
+        raise InputError(f"F holds {int(np.isnan(F).sum())} NaN: an unmeasured objective has no place on a frontier")
     return moocore.is_nondominated(F, keep_weakly=True)
 
 # %% ../../nbs/frontier/00_pareto.ipynb #b853c44c
@@ -76,10 +78,10 @@ def epsilon_frontier(
 ):  # indices into `F`, ascending: a frontier in which every dropped member has a neighbour within `1 + epsilon`
     "Thin a frontier to what can be told apart."
     if not epsilon > 0:
-        raise ValueError(f"epsilon={epsilon}: must be > 0")
+        raise InputError(f"epsilon={epsilon}: must be > 0")
     F = np.atleast_2d(np.asarray(F, float))
     if ((F.min(0) <= 0) & (F.max(0) >= 0)).any():
-        raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
+        raise InputError("F: a column holds zero or both signs, so relative differences mean nothing in it")
     on = np.flatnonzero(is_nondominated(F))
     return on[one_each(cells(np.log(np.abs(F[on])), epsilon), None if first is None else np.asarray(first)[on])]
 
@@ -116,13 +118,13 @@ def thin(
 ) -> tuple[np.ndarray, float]:  # indices into `F`, ascending, and ε; the whole frontier and 0 if it is short enough
     "The `epsilon_frontier` of at most so many members with the smallest ε among 400 from 0.01 % to 1,000 %."
     if at_most < 1:
-        raise ValueError(f"at_most={at_most}: must be at least 1")
+        raise InputError(f"at_most={at_most}: must be at least 1")
     F = np.atleast_2d(np.asarray(F, float))
     on = np.flatnonzero(is_nondominated(F))
     if len(on) <= at_most:
         return on, 0.0
     if ((F.min(0) <= 0) & (F.max(0) >= 0)).any():
-        raise ValueError("F: a column holds zero or both signs, so relative differences mean nothing in it")
+        raise InputError("F: a column holds zero or both signs, so relative differences mean nothing in it")
     logs = np.log(np.abs(F[on]))
     some = logs[:: len(logs) // (50 * at_most) + 1]
     for epsilon in EPSILONS:

@@ -6,18 +6,20 @@
 __all__ = ['MODELS', 'LOCK', 'config_of', 'out_of_memory', 'seeded', 'build', 'architecture_of', 'halves']
 
 # %% ../../nbs/models/07_build.ipynb #bbc049d7
-import contextlib, random, threading
+import contextlib
+import random
+import threading
 
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from ..space.architecture import Architecture
 from .gpt2 import LtsGPT2Config, LtsGPT2ForCausalLM
 from .lfm2 import LtsLfm2Config, LtsLfm2ForCausalLM
 from .llama import LtsLlamaConfig, LtsLlamaForCausalLM
 from .opt import LtsOPTConfig, LtsOPTForCausalLM
 from .transformer_xl import LtsTransformerXLConfig, LtsTransformerXLForCausalLM
+from ..space.architecture import Architecture
 
 # %% ../../nbs/models/07_build.ipynb #238c1ea8
 MODELS = {

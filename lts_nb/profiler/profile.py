@@ -9,7 +9,8 @@ __all__ = ['STEPS', 'DEPTHS', 'FIRST', 'NEXT', 'HEAD', 'KINDS', 'KNOTS', 'CACHE'
            'check_fit', 'check_verdict', 'load', 'from_json']
 
 # %% ../../nbs/profiler/03_profile.ipynb #e7df3e1d
-import json, warnings
+import json
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -17,13 +18,16 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 
-from ..space.architecture import BACKBONES, Architecture, Population, patch, read_json, whole
+from ..core.errors import InputError, check_integer
+from ..core.files import read_json, replace_file
+from ..core.workload import Workload
 from ..frontier.exact import AdditiveCost
-from ..space.counts import count, flops, layer_counts, once_flops
-from .timing import Effort, Workload, last_level_cache
-from ..space.space import SearchSpace
-from .store import Store, ask, write
+from .store import Store, ask
 from .targets import describe
+from .timing import Effort, last_level_cache
+from ..space.architecture import BACKBONES, Architecture, Population, patch
+from ..space.counts import count, flops, layer_counts, once_flops
+from ..space.space import SearchSpace
 
 # %% ../../nbs/profiler/03_profile.ipynb #58a1a215
 STEPS = 8  # new tokens of a decoding sample
@@ -133,7 +137,7 @@ def take(
     store: Store,  # nothing in it is measured again
     done: Callable = lambda: None,  # called after each
 ) -> list:  # samples: dicts of `architecture`, `workload`, `reference_s`, `parts_s` (passes, parts)
-    "Measure what is not in the store yet. Raises `ValueError` if a block cannot be measured."
+    "Measure what is not in the store yet. Raises `InputError` if a block cannot be measured."
     environment = target.environment()
     wanted = 4 * (last_level_cache() or 4 * max(count(p.architecture).total for p in plan))
     spare = target.reserve([p.architecture for p in plan], wanted)
@@ -156,7 +160,7 @@ def take(
             place=p.place,
         )
         if m is None:
-            raise ValueError(
+            raise InputError(
                 f"block d_model={p.architecture.d_model} at prompt_len={p.workload.prompt_len}: could not be measured ({store.first_error()})"
             )
         out.append(
@@ -276,11 +280,11 @@ def tables(
     space: SearchSpace,
     kind: str,
 ) -> dict:  # `attention` d -> seconds for each of `space.mixers(d)`; `ffn` d -> for each of `space.inners(d)`; `once` d -> for each of `words`; `cache` seconds a byte at `CACHE`
-    "The table that the unknowns stand for. Raises `ValueError` naming a block that no probe had."
+    "The table that the unknowns stand for. Raises `InputError` naming a block that no probe had."
 
     def entry(*name):
         if name not in unknowns:
-            raise ValueError(f"block {name[0]} d_model={name[1]}, {name[2]}: was not measured")
+            raise InputError(f"block {name[0]} d_model={name[1]}, {name[2]}: was not measured")
         return unknowns[name]
 
     out = dict(attention={}, ffn={}, once={})
@@ -302,7 +306,7 @@ def fit(
     lengths: tuple,
     kind: str,  # of `KINDS`
 ) -> dict:  # `prefill`: a table for each length; `decode`: one for the shortest and one for the longest; `all`: d -> seconds of `once` for each vocabulary, for each length
-    "All tables of a profile. Raises `ValueError` naming a block that was not measured."
+    "All tables of a profile. Raises `InputError` naming a block that was not measured."
     slow = drift(np.array([s["reference_s"] for s in samples]), float(np.median([s["reference_s"] for s in samples])))
     rows = [
         (Architecture.from_json(json.dumps(s["architecture"])), s["workload"], np.array(s["parts_s"]) / k)
@@ -362,7 +366,7 @@ class DeviceProfile:
         seed: int = 0,
         done: Callable = lambda: None,  # called after each measurement, of which there are `planned`
     ) -> "DeviceProfile":
-        "Measure blocks, fit the tables and try them on whole architectures. Raises `ValueError` if something cannot be measured."
+        "Measure blocks, fit the tables and try them on whole architectures. Raises `InputError` if something cannot be measured."
         store, lengths = Store() if store is None else store, lengths_of(workload)
         samples = take(probes(space, lengths, workload.batch_size, seed), target, store, done)
         p = cls(
@@ -403,24 +407,24 @@ def between(x: float, knots: tuple) -> np.ndarray:
 
 @patch
 def cover(self: DeviceProfile, space: SearchSpace, workload: Workload):
-    "Raise `ValueError` if the profile cannot speak of this space or workload."
+    "Raise `InputError` if the profile cannot speak of this space or workload."
     mine, cure = self.space, "measure a profile for it with `lts profile`, or search with --method lts"
     if workload.batch_size != self.workload.batch_size:
-        raise ValueError(
+        raise InputError(
             f"batch_size={workload.batch_size}: this profile was measured with {self.workload.batch_size}; {cure}"
         )
     last = self.lengths[-1] + STEPS
     if not self.lengths[0] <= workload.prompt_len <= self.lengths[-1]:
-        raise ValueError(
+        raise InputError(
             f"prompt_len={workload.prompt_len}: this profile covers {self.lengths[0]} to {self.lengths[-1]}; {cure}"
         )
     if workload.prompt_len + workload.new_tokens > last:
-        raise ValueError(
+        raise InputError(
             f"prompt_len + new_tokens={workload.prompt_len + workload.new_tokens}: this profile covers contexts up to {last}; {cure}"
         )
     for k in ("backbone", "d_head", "cutoffs", "tie_embeddings"):
         if getattr(space, k) != getattr(mine, k):
-            raise ValueError(f"{k}={getattr(space, k)!r}: this profile is of {getattr(mine, k)!r}; {cure}")
+            raise InputError(f"{k}={getattr(space, k)!r}: this profile is of {getattr(mine, k)!r}; {cure}")
     shapes = lambda s, d: {(e if e < d else 0, k) for _, e, k in s.embeddings(d)}
     for field, wanted, have in [("d_model", space.d_model, mine.d_model)] + [
         (name, of(space, d), of(mine, d))
@@ -432,14 +436,14 @@ def cover(self: DeviceProfile, space: SearchSpace, workload: Workload):
         )
     ]:
         if lacking := set(wanted) - set(have):
-            raise ValueError(
+            raise InputError(
                 f"{field}: {min(lacking)} is not in this profile, which has {', '.join(map(str, have))}; {cure}"
             )
     for field, wanted, have in [("vocab_size", space.vocab_size, mine.vocab_size)] + [
         (f"d_inner at d_model={d}", space.inners(d), mine.inners(d)) for d in space.d_model
     ]:
         if wanted[0] < have[0] or wanted[-1] > have[-1]:
-            raise ValueError(
+            raise InputError(
                 f"{field}: {wanted[0]} to {wanted[-1]} goes beyond this profile's {have[0]} to {have[-1]}; {cure}"
             )
 
@@ -472,7 +476,7 @@ def cost(
     workload: Workload | None = None,  # the profile's own by default
     kind: str | None = None,  # of `KINDS`; the better one by default
 ) -> AdditiveCost:
-    "A latency of every architecture of a space as an additive cost. Raises `ValueError` if the profile does not cover it."
+    "A latency of every architecture of a space as an additive cost. Raises `InputError` if the profile does not cover it."
     space, workload = space or self.space, workload or self.workload
     self.cover(space, workload)
     parts, mine = self.blend(name, workload, kind or self.kind), self.space
@@ -518,13 +522,13 @@ def predict(
     workload: Workload | None = None,  # the profile's own by default
     kind: str | None = None,
 ) -> pd.DataFrame:  # `id` and seconds: `prefill_s`, `decode_s`, `latency_s`, and the 90 % interval of the latter, `low_s` and `high_s`, if validated
-    "Predicted latencies. Raises `ValueError` for architectures or workloads that the profile does not cover."
+    "Predicted latencies. Raises `InputError` for architectures or workloads that the profile does not cover."
     P = archs if isinstance(archs, Population) else Population.of(archs, self.space.max_layer)
     P = Population(
         P.matrix, self.space.fixed if P.fixed == replace(self.space.fixed, max_len=P.fixed.max_len) else P.fixed
     )  # positions cost nothing
     if not (ok := self.space.contains(P)).all():
-        raise ValueError(f"architecture {P[int(np.argmin(ok))]!r}: is not in this profile's space, {self.space}")
+        raise InputError(f"architecture {P[int(np.argmin(ok))]!r}: is not in this profile's space, {self.space}")
     out = pd.DataFrame(
         {"id": [a.id for a in archs]}
         | {n: self.cost(n, workload=workload, kind=kind).predict(P) for n in ("prefill_s", "decode_s", "latency_s")}
@@ -574,7 +578,7 @@ def validate(
     seed: int = 1,
     done: Callable = lambda: None,  # called after each of 4·n measurements
 ) -> DeviceProfile:  # itself
-    "Measure whole architectures, judge both kinds of table by them, and let the better one predict; nothing is judged by fewer than three. Raises `ValueError` if one cannot be measured."
+    "Measure whole architectures, judge both kinds of table by them, and let the better one predict; nothing is judged by fewer than three. Raises `InputError` if one cannot be measured."
     store, environment, asked = (
         Store() if store is None else store,
         target.environment(),
@@ -598,7 +602,7 @@ def validate(
             memory=False,
         )
         if m is None:
-            raise ValueError(f"held-out architecture {a.id}: could not be measured ({store.first_error()})")
+            raise InputError(f"held-out architecture {a.id}: could not be measured ({store.first_error()})")
         self.held_out.append(
             dict(
                 architecture=json.loads(a.to_json()),
@@ -671,18 +675,18 @@ def judge(self: DeviceProfile) -> DeviceProfile:  # itself
 
 # %% ../../nbs/profiler/03_profile.ipynb #00a2deaa
 def check_numbers(where: str, values, shape: tuple):
-    "Raise `ValueError` unless `values` are finite, not negative and of this shape."
+    "Raise `InputError` unless `values` are finite, not negative and of this shape."
     v = np.array(values, float) if isinstance(values, (list, tuple)) else np.full((), np.nan)
     if v.shape != shape:
-        raise ValueError(
+        raise InputError(
             f"{where}: has shape {v.shape}, must be {shape}; a block is missing, so measure the profile again"
         )
     if not np.isfinite(v).all() or (v < 0).any():
-        raise ValueError(f"{where}: holds NaN or a negative time; must be seconds, so measure the profile again")
+        raise InputError(f"{where}: holds NaN or a negative time; must be seconds, so measure the profile again")
 
 
 def check_fit(kind: str, fit: dict, space: SearchSpace, lengths: tuple) -> dict:
-    "A fit as `fit` returns it, from JSON. Raises `ValueError` naming what is missing or no time."
+    "A fit as `fit` returns it, from JSON. Raises `InputError` naming what is missing or no time."
     number = lambda by_width, where: {
         d: by_width[str(d)] if str(d) in by_width else _missing(f"{where} d_model={d}") for d in space.d_model
     }
@@ -709,7 +713,7 @@ def check_fit(kind: str, fit: dict, space: SearchSpace, lengths: tuple) -> dict:
 
 
 def check_verdict(verdict: dict | None, lengths: tuple):
-    "Raise `ValueError` unless this is what `judge` made, or None."
+    "Raise `InputError` unless this is what `judge` made, or None."
     if verdict is None:
         return
     for kind in KINDS:
@@ -738,7 +742,7 @@ def check_verdict(verdict: dict | None, lengths: tuple):
 
 
 def _missing(block):
-    raise ValueError(f"block {block}: is missing; measure the profile again")
+    raise InputError(f"block {block}: is missing; measure the profile again")
 
 # %% ../../nbs/profiler/03_profile.ipynb #07b2ea27
 @patch
@@ -763,47 +767,47 @@ def to_json(self: DeviceProfile) -> str:
 @patch
 def save(self: DeviceProfile, path: str | Path):
     "Write the profile, completely or not at all. Raises `OSError` if that fails."
-    write(Path(path), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
+    replace_file(Path(path), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
 
 
 def load(path: str | Path) -> DeviceProfile:
-    "Read a profile. Raises `ValueError` in one line for whatever is not a whole and plausible profile."
+    "Read a profile. Raises `InputError` in one line for whatever is not a whole and plausible profile."
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise ValueError(
+        raise InputError(
             f"profile={str(path)!r}: cannot be read ({getattr(e, 'strerror', None) or 'it is no text'})"
         ) from None
     try:
         return from_json(text)
     except ValueError as e:
-        raise ValueError(f"profile={str(path)!r}: {e}") from None
+        raise InputError(f"profile={str(path)!r}: {e}") from None
     except (KeyError, TypeError, AttributeError, IndexError) as e:
-        raise ValueError(
+        raise InputError(
             f"profile={str(path)!r}: is damaged ({type(e).__name__}: {e}); measure the profile again"
         ) from None
 
 
 def from_json(text: str) -> DeviceProfile:
-    "The profile that `to_json` wrote. Raises `ValueError`, or whatever a damaged structure causes."
+    "The profile that `to_json` wrote. Raises `InputError`, or whatever a damaged structure causes."
     p = read_json(text, "profile", 1)
     if p.pop("unit", None) != "s":
-        raise ValueError("unit: must be 's', seconds; measure the profile again")
+        raise InputError("unit: must be 's', seconds; measure the profile again")
     p["space"], p["workload"], p["lengths"] = (
         SearchSpace.from_json(json.dumps(p["space"])),
         Workload(**p["workload"]),
         tuple(p["lengths"]),
     )
     if not isinstance(p["fits"], dict) or set(p["fits"]) != set(KINDS) or p["kind"] not in KINDS:
-        raise ValueError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
+        raise InputError(f"kind={p['kind']!r}: must be one of {', '.join(KINDS)}, each with its tables")
     check_numbers("reference_s", [p["reference_s"]], (1,))
     for T in p["lengths"]:
-        whole("lengths", T, 1, 2**20)
+        check_integer("lengths", T, 1, 2**20)
     if len(p["lengths"]) < 2 or list(p["lengths"]) != sorted(set(p["lengths"])):
-        raise ValueError(f"lengths={list(p['lengths'])}: must be at least two, ascending")
+        raise InputError(f"lengths={list(p['lengths'])}: must be at least two, ascending")
     for field, names in (("machine", ("cpu",)), ("target", ("name", "threads", "dtype"))):
         if not isinstance(p[field], dict) or set(names) - set(p[field]):
-            raise ValueError(f"{field}={p[field]!r}: must tell {', '.join(names)}")
+            raise InputError(f"{field}={p[field]!r}: must tell {', '.join(names)}")
     check_verdict(p["verdict"], p["lengths"])
     for s in p["samples"]:
         for row in s["parts_s"]:

@@ -9,9 +9,11 @@ __all__ = ['TARGETS', 'TorchCPU', 'describe', 'get_target']
 import os
 from dataclasses import dataclass, field
 
-from ..space.architecture import Architecture, whole
+from ..core.errors import InputError, check_integer
+from ..core.workload import Workload
+from .timing import Effort, Measurement, WeightBuffer, describe_machine, measure, measure_parts
+from ..space.architecture import Architecture
 from ..space.counts import count
-from .timing import Effort, Measurement, WeightBuffer, Workload, describe_machine, measure, measure_parts
 
 # %% ../../nbs/profiler/01_targets.ipynb #59e944ea
 @dataclass
@@ -25,9 +27,9 @@ class TorchCPU:
     _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)  # an architecture and its model
 
     def __post_init__(self):
-        self.threads = whole("threads", self.threads, 1, os.cpu_count())
+        self.threads = check_integer("threads", self.threads, 1, os.cpu_count())
         if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype={self.dtype!r}: must be 'float32' or 'bfloat16'")
+            raise InputError(f"dtype={self.dtype!r}: must be 'float32' or 'bfloat16'")
 
     @property
     def key(self) -> str:
@@ -47,7 +49,7 @@ class TorchCPU:
         n_bytes = max(count(a).total for a in archs) * (4 if self.dtype == "float32" else 2) * 5 // 4 + 2**21
         free = describe_machine()["memory_bytes"]
         if free and n_bytes > free // 2:
-            raise ValueError(
+            raise InputError(
                 f"weights={n_bytes / 1e6:,.0f} MB: must be at most half of this machine's {free / 1e6:,.0f} MB of memory"
             )
         spare = min(spare, free // 2 - n_bytes) if free else spare
@@ -63,7 +65,7 @@ class TorchCPU:
         effort: Effort = Effort(),
         memory: bool = True,  # measure memory too
     ) -> Measurement:
-        "Latency and peak memory of an architecture. Raises `ValueError` if the workload or the memory does not fit."
+        "Latency and peak memory of an architecture. Raises `InputError` if the workload or the memory does not fit."
         workload.check(a.max_len)
         return measure(self._lend(a, 0.0), workload, self.threads, effort, memory)
 
@@ -74,7 +76,7 @@ class TorchCPU:
         effort: Effort = Effort(),
         place: float = 0.0,  # where in the buffer the weights lie, from 0 to 1; another place is other memory
     ) -> Measurement:  # as the profiler's `measure_parts`
-        "Time an architecture part by part. Raises `ValueError` like `measure`."
+        "Time an architecture part by part. Raises `InputError` like `measure`."
         from lts_nb.models.build import halves
 
         workload.check(a.max_len)
@@ -104,12 +106,12 @@ def get_target(
     name: str,  # a key of `TARGETS`
     **options,  # of that target, such as `threads` and `dtype`
 ) -> TorchCPU:
-    "A target by name. Raises `ValueError` if there is none of that name or it does not take an option."
+    "A target by name. Raises `InputError` if there is none of that name or it does not take an option."
     if name not in TARGETS:
-        raise ValueError(f"target={name!r}: must be one of {', '.join(TARGETS)}")
+        raise InputError(f"target={name!r}: must be one of {', '.join(TARGETS)}")
     try:
         return TARGETS[name](**options)
     except TypeError:
-        raise ValueError(
+        raise InputError(
             f"target {name!r}: unknown option among {', '.join(options)}; it takes threads and dtype"
         ) from None

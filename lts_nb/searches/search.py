@@ -11,7 +11,10 @@ __all__ = ['LIMITS', 'PROXIES', 'SEARCH', 'CONFIRM', 'ROUNDS', 'FRESH_SHARE', 'F
            'compute', 'tables', 'pairs', 'adopt', 'as_target', 'settings', 'begin', 'planned', 'search', 'gains']
 
 # %% ../../nbs/searches/00_search.ipynb #10c299c7
-import json, math, tempfile, zipfile
+import json
+import math
+import tempfile
+import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -21,32 +24,35 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .. import __version__
-from ..space.architecture import Architecture, Population, patch, read_json, whole
-from ..profiler.profile import DeviceProfile, assembled
+from ..core.errors import InputError, check_integer
+from ..core.files import read_json, replace_file
+from ..core.workload import Workload
 from ..frontier.evolution import evolve, frontier_of, planned_evaluations, random_search, split
 from ..frontier.exact import LATENCY, ExactFrontier, Problem, check_objectives, exact_frontier
-from ..show.explorer import Explorer, choose
 from ..frontier.loss_law import LossLaw
-from ..space.counts import count, flops, peak_bytes, wide
 from ..frontier.pareto import thin
-from ..show.plots import AXES, plot_frontier, shown
-from ..profiler.timing import Effort, Measurement, Workload, summarize
-from ..space.space import SearchSpace, get_space
-from ..profiler.store import Store, ask, write
+from ..profiler.profile import DeviceProfile, assembled
+from ..profiler.store import Store, ask
 from ..profiler.targets import describe, get_target
+from ..profiler.timing import Effort, Measurement, summarize
+from ..show.explorer import Explorer, choose
+from ..show.plots import AXES, plot_frontier, shown
+from ..space.architecture import Architecture, Population, patch
+from ..space.counts import count, flops, peak_bytes, wide
+from ..space.space import SearchSpace, get_space
 
 # %% ../../nbs/searches/00_search.ipynb #4b99927a
 LIMITS = ("max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params")
 
 
 def check_limits(limits: dict) -> dict:
-    "Positive numbers by name, those that are None left out. Raises `ValueError`."
+    "Positive numbers by name, those that are None left out. Raises `InputError`."
     limits = {k: v for k, v in limits.items() if v is not None}
     for k, v in limits.items():
         if k not in LIMITS:
-            raise ValueError(f"limits: unknown {k!r}; known are {', '.join(LIMITS)}")
+            raise InputError(f"limits: unknown {k!r}; known are {', '.join(LIMITS)}")
         if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < math.inf:
-            raise ValueError(f"{k}={v!r}: must be a number above 0")
+            raise InputError(f"{k}={v!r}: must be a number above 0")
     return limits
 
 
@@ -89,14 +95,14 @@ def extremes(space: SearchSpace) -> Population:
 
 
 def check_feasible(space: SearchSpace, accept: Callable, workload: Workload, limits: dict):
-    "Raise `ValueError` if no member passes the free checks, naming the ranges of the space."
+    "Raise `InputError` if no member passes the free checks, naming the ranges of the space."
     some = space.sample(2000, 0)
     ends = extremes(space)
     if accept(some).any() or accept(ends).any():
         return
     n, m = count(ends).decoder, peak_bytes(ends, **asdict(workload))
     told = ", ".join(f"{k}={v:g}" for k, v in limits.items() if k != "max_latency_s")
-    raise ValueError(
+    raise InputError(
         f"limits {told}: leave no architecture; in this space decoder_params go from {n.min():,} to {n.max():,} and peak_bytes from {m.min():,} to {m.max():,}"
     )
 
@@ -148,23 +154,23 @@ class Quality:
 def as_proxy(
     given,  # None, one of `PROXIES`, a `LossLaw`, or the path of its file
 ) -> str | dict | None:
-    "The same as `run.json` keeps it. Raises `ValueError`."
+    "The same as `run.json` keeps it. Raises `InputError`."
     if given is None or isinstance(given, str) and given in PROXIES:
         return given
     try:
         text = given.to_json() if hasattr(given, "to_json") else Path(given).read_text(encoding="utf-8")
     except (OSError, TypeError, ValueError) as e:
-        raise ValueError(
+        raise InputError(
             f"proxy={str(given)!r}: must be one of {', '.join(PROXIES)}, or the path of a loss law ({getattr(e, 'strerror', None) or 'this is no text file'})"
         ) from None
     try:
         return json.loads(LossLaw.from_json(text).to_json())
     except ValueError as e:
-        raise ValueError(f"proxy={str(given)!r}: {e}") from None
+        raise InputError(f"proxy={str(given)!r}: {e}") from None
 
 
 def quality_of(proxy: str | dict) -> Quality:
-    "What `as_proxy` gave, ready for use. Raises `ValueError`."
+    "What `as_proxy` gave, ready for use. Raises `InputError`."
     return (
         Quality(PROXIES[proxy])
         if isinstance(proxy, str) and proxy in PROXIES
@@ -173,9 +179,9 @@ def quality_of(proxy: str | dict) -> Quality:
 
 # %% ../../nbs/searches/00_search.ipynb #f2b85cc5
 def check_quality(quality: Quality, space: SearchSpace):
-    "Raise `ValueError` for a law that predicts no plausible loss somewhere at the ends of a space."
+    "Raise `InputError` for a law that predicts no plausible loss somewhere at the ends of a space."
     if quality.law and not 0 < (q := quality.of(extremes(space))).min() <= q.max() < 100:
-        raise ValueError(
+        raise InputError(
             f"proxy: the law predicts {q.min():.3g} to {q.max():.3g} nats in this space; must be above 0 and below 100"
         )
 
@@ -275,7 +281,7 @@ def to_csv(frame: pd.DataFrame, path: Path):
 
 
 def from_csv(path: Path, quality: str = "decoder_params") -> pd.DataFrame:
-    "Read what `to_csv` wrote, `quality` being one of its columns. Raises `ValueError` for anything else."
+    "Read what `to_csv` wrote, `quality` being one of its columns. Raises `InputError` for anything else."
     try:
         frame = pd.read_csv(
             path,
@@ -289,12 +295,12 @@ def from_csv(path: Path, quality: str = "decoder_params") -> pd.DataFrame:
             or frame[["id", "role", "backbone", *INTS, quality]].isna().any(axis=None)
             or set(FLOATS) - set(frame)
         ):
-            raise ValueError("incomplete")
+            raise InputError("incomplete")
         if [Architecture.from_json(a).id for a in frame.architecture] != list(frame.id):
-            raise ValueError("ids of other architectures")
+            raise InputError("ids of other architectures")
         return frame
     except (ValueError, KeyError, TypeError, OSError) as e:
-        raise ValueError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None
+        raise InputError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None
 
 # %% ../../nbs/searches/00_search.ipynb #c86f06e6
 @dataclass(eq=False, repr=False)
@@ -320,7 +326,7 @@ class SearchResult:
         self,
         id: str,  # its `id`, or the beginning of it
     ) -> Architecture:
-        "An architecture of this run by its id. Raises `ValueError` if none or several begin so."
+        "An architecture of this run by its id. Raises `InputError` if none or several begin so."
         found = self.candidates[self.candidates.id.str.startswith(str(id))].drop_duplicates("id")
         if (
             not len(found)
@@ -329,7 +335,7 @@ class SearchResult:
         ):
             return others[0]
         if len(found) != 1:
-            raise ValueError(
+            raise InputError(
                 f"id={id!r}: {'several architectures of this run begin so' if len(found) else 'no architecture of this run begins so'}; `lts show` lists them"
             )
         return Architecture.from_json(found.iloc[0].architecture)
@@ -365,7 +371,7 @@ class SearchResult:
         self,
         **limits,  # `latency_s=`, `peak_bytes=` at most; `decoder_params=` at least; by a loss law, `predicted_loss=` at most; none: the knee
     ) -> Architecture:
-        "The best member of the whole frontier within a budget. Raises `ValueError` naming the nearest if there is none."
+        "The best member of the whole frontier within a budget. Raises `InputError` naming the nearest if there is none."
         return Architecture.from_json(self.row(**limits).architecture)
 
     def others(self) -> tuple[pd.DataFrame, str]:
@@ -454,7 +460,7 @@ def _repr_html_(self: SearchResult):
 # %% ../../nbs/searches/00_search.ipynb #7027116d
 def write_run(folder: Path, run: dict):
     "Write `run.json`."
-    write(
+    replace_file(
         folder / "run.json",
         lambda p: p.write_text(json.dumps({"format": "lts_nb.run", "version": 1} | run, indent=1), encoding="utf-8"),
     )
@@ -463,15 +469,15 @@ def write_run(folder: Path, run: dict):
 def read_run(
     folder: str | Path,
 ) -> dict:
-    "`run.json` of a run folder. Raises `ValueError` if it is none, damaged or of a later version."
+    "`run.json` of a run folder. Raises `InputError` if it is none, damaged or of a later version."
     path = Path(folder) / "run.json"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise ValueError(f"run={str(folder)!r}: is not a run folder (it has no readable run.json)") from None
+        raise InputError(f"run={str(folder)!r}: is not a run folder (it has no readable run.json)") from None
     run = read_json(text, "run", 1)
     if missing := [k for k in ("space", "target", "workload", "method", "seed", "limits") if k not in run]:
-        raise ValueError(f"run={str(folder)!r}: run.json lacks {', '.join(missing)}")
+        raise InputError(f"run={str(folder)!r}: run.json lacks {', '.join(missing)}")
     return dict(proxy="decoder_params") | run
 
 # %% ../../nbs/searches/00_search.ipynb #9389de71
@@ -480,11 +486,11 @@ def save(self: SearchResult, folder: str | Path):
     "Write `run.json`, `candidates.csv`, `frontier.csv` and `frontier.png` into a folder. Raises `OSError` if it cannot be written."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "candidates.csv", lambda p: to_csv(self.candidates, p))
-    write(folder / "frontier.csv", lambda p: to_csv(self.frontier, p))
-    write(folder / "frontier.png", lambda p: self.plot().savefig(p, dpi=130))
+    replace_file(folder / "candidates.csv", lambda p: to_csv(self.candidates, p))
+    replace_file(folder / "frontier.csv", lambda p: to_csv(self.frontier, p))
+    replace_file(folder / "frontier.png", lambda p: self.plot().savefig(p, dpi=130))
     if self.whole:
-        write(
+        replace_file(
             folder / "exact.npz", lambda p: np.savez_compressed(p, matrix=self.whole.population.matrix, F=self.whole.F)
         )
     write_run(folder, self.run)
@@ -495,27 +501,27 @@ EXACT = ("decoder_params", "latency_s", "peak_bytes")
 
 
 def load_whole(path: Path, run: dict) -> ExactFrontier:
-    "The whole frontier of an exact run. Raises `ValueError` if the file is missing or damaged."
+    "The whole frontier of an exact run. Raises `InputError` if the file is missing or damaged."
     try:
         with np.load(path, allow_pickle=False) as f:
             matrix, F = f["matrix"], f["F"]
         goals = tuple(run.get("objectives", EXACT))
         if matrix.ndim != 2 or F.shape != (len(matrix), len(goals)) or not len(F) or not np.isfinite(F).all():
-            raise ValueError("incomplete")
+            raise InputError("incomplete")
         return ExactFrontier(
             Population(matrix, SearchSpace.from_json(json.dumps(run["space"])).fixed), F, goals, run["certificate"]
         )
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise ValueError(
+        raise InputError(
             f"{path.name}: is missing, cut short or not a frontier of lts_nb ({type(e).__name__})"
         ) from None
 
 
 def load(folder: str | Path) -> SearchResult:
-    "Open a run folder. Raises `ValueError` if it is none, unfinished or damaged."
+    "Open a run folder. Raises `InputError` if it is none, unfinished or damaged."
     run, folder = read_run(folder), Path(folder)
     if not (folder / "frontier.csv").exists():
-        raise ValueError(
+        raise InputError(
             f"run={str(folder)!r}: the search has not finished; continue it with `lts search --out {folder} --resume`"
         )
     frontier, candidates = (
@@ -534,30 +540,30 @@ def open_run(
     asked: dict,  # settings that the caller gave, by name; on resuming they must agree with the run's
     resume: bool,
 ) -> dict | None:  # the run to continue, None for a new one
-    "Look at the output folder before anything is done. Raises `ValueError` if it cannot take this search."
+    "Look at the output folder before anything is done. Raises `InputError` if it cannot take this search."
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ValueError(f"out={str(out)!r}: is a file; must be a folder, or a new name")
+        raise InputError(f"out={str(out)!r}: is a file; must be a folder, or a new name")
     if (out / "run.json").exists():
         run = read_run(out)
         if not resume:
-            raise ValueError(
+            raise InputError(
                 f"out={str(out)!r}: already holds a search; add --resume to continue it, or choose another folder"
             )
         for k, v in asked.items():
             told = repr if k != "proxy" else lambda v: str(quality_of(v))
             if run.get(k) not in (v, None):
-                raise ValueError(
+                raise InputError(
                     f"{k}={told(v)}: the search in {str(out)!r} was begun with {told(run.get(k))}; leave it out, or choose another folder"
                 )
         return run
     if out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"out={str(out)!r}: holds files but no search; choose an empty folder or a new name")
+        raise InputError(f"out={str(out)!r}: holds files but no search; choose an empty folder or a new name")
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     except OSError as e:
-        raise ValueError(f"out={str(out)!r}: cannot be written ({e.strerror})") from None
+        raise InputError(f"out={str(out)!r}: cannot be written ({e.strerror})") from None
 
 # %% ../../nbs/searches/00_search.ipynb #05fc3986
 @dataclass
@@ -628,7 +634,7 @@ def plan(
 
 # %% ../../nbs/searches/00_search.ipynb #cd890cab
 def check_latency(session: Session, accept: Callable):
-    "Raise `ValueError` if even the acceptable draw with the fewest FLOPs breaks the latency limit by more than a quarter."
+    "Raise `InputError` if even the acceptable draw with the fewest FLOPs breaks the latency limit by more than a quarter."
     limit = session.limits.get("max_latency_s", math.inf)
     P = session.space.sample(2000, 0)
     if limit == math.inf or not accept(P).any():
@@ -636,7 +642,7 @@ def check_latency(session: Session, accept: Callable):
     P = P[accept(P)]
     m, _ = session.look(P[int(flops(P, **asdict(session.workload)).argmin())], effort=SEARCH)
     if m and m.latency_s > 1.25 * limit:
-        raise ValueError(
+        raise InputError(
             f"max_latency_s={limit:g}: no architecture is likely to meet it; one of those with the least work takes {m.latency_s:.3g} s"
         )
 
@@ -691,7 +697,7 @@ def conclude(session: Session, history, plan: Plan, bar) -> tuple[pd.DataFrame, 
     archs, on = list(history.population), history.on_frontier()
     if not on.any():
         took = [m.latency_s for m, _ in map(session.look, archs) if m]
-        raise ValueError(
+        raise InputError(
             f"max_latency_s={session.limits['max_latency_s']:g}: none of {len(archs)} measured architectures meets it; the fastest takes {min(took):.3g} s"
             if took
             else f"target: all {len(archs)} measurements failed; the first: {session.store.first_error()}"
@@ -887,11 +893,11 @@ def pairs(
 
 # %% ../../nbs/searches/00_search.ipynb #1bcea7af
 def adopt(asked: dict, profile: DeviceProfile) -> dict:
-    "What the caller asked for, and what was left open as the profile has it. Raises `ValueError` where they disagree."
+    "What the caller asked for, and what was left open as the profile has it. Raises `InputError` where they disagree."
     if asked.get("method", "exact") != "exact":
-        raise ValueError(f"profile: is for method 'exact', not {asked['method']!r}")
+        raise InputError(f"profile: is for method 'exact', not {asked['method']!r}")
     if asked.get("target", profile.target) != profile.target:
-        raise ValueError(
+        raise InputError(
             f"target={asked['target']}: the profile was measured on {profile.target}; leave the target out, measure a profile on it with `lts profile`, or search with --method lts"
         )
     return (
@@ -911,7 +917,7 @@ def as_target(target):
 
 
 def settings(asked: dict) -> dict:
-    "Everything that determines a run: what was asked for, defaults for the rest. Raises `ValueError`."
+    "Everything that determines a run: what was asked for, defaults for the rest. Raises `InputError`."
     quality = quality_of(asked.get("proxy", "decoder_params"))
     goals = [quality.goal, *EXACT[1:]]
     run = (
@@ -930,39 +936,39 @@ def settings(asked: dict) -> dict:
         | asked
     )
     if run["method"] not in METHODS:
-        raise ValueError(f"method={run['method']!r}: must be one of {', '.join(METHODS)}")
+        raise InputError(f"method={run['method']!r}: must be one of {', '.join(METHODS)}")
     if run["method"] == "exact":
         for k in ("budget_s", "evaluations"):
             if run[k] is not None:
-                raise ValueError(
+                raise InputError(
                     f"{k}={run[k]!r}: is for the methods lts and random; the exact method measures a device profile once"
                 )
         if run["target"]["dtype"] != "float32":
-            raise ValueError(
+            raise InputError(
                 f"dtype={run['target']['dtype']!r}: must be 'float32' for method 'exact', which counts memory so; or search with method 'lts'"
             )
         check_objectives(run["objectives"], {}, quality if quality.goal == "quality" else None)
         if {quality.goal, quality.column} & set(run["objectives"]) != {quality.goal}:
-            raise ValueError(
+            raise InputError(
                 f"objectives={run['objectives']!r}: must include {quality.goal!r}, which {'stands for quality' if quality == Quality() else f'is {quality} here, and not name that again'}"
             )
     elif run["objectives"] != goals:
-        raise ValueError(
+        raise InputError(
             f"objectives={run['objectives']!r}: are for method 'exact'; {run['method']} has {', '.join(goals)}"
         )
     elif run["evaluations"] is None and run["budget_s"] is None:
         run["budget_s"] = 300.0
-    whole("seed", run["seed"], 0, 2**32 - 1)
+    check_integer("seed", run["seed"], 0, 2**32 - 1)
     if run["evaluations"] is not None:
-        whole("evaluations", run["evaluations"], 1, 10**6)
+        check_integer("evaluations", run["evaluations"], 1, 10**6)
     b = run["budget_s"]
     if b is not None and (isinstance(b, bool) or not isinstance(b, (int, float)) or not 0 < b <= 1e8):
-        raise ValueError(f"budget_s={b!r}: must be a number of seconds above 0 and at most 1e8")
+        raise InputError(f"budget_s={b!r}: must be a number of seconds above 0 and at most 1e8")
     return run
 
 # %% ../../nbs/searches/00_search.ipynb #926437a5
 def begin(run: dict, target, path) -> tuple[Session, Callable]:
-    "Open what a run needs, its space, target and store, after checking that they fit together. Raises `ValueError`."
+    "Open what a run needs, its space, target and store, after checking that they fit together. Raises `InputError`."
     space, workload = SearchSpace.from_json(json.dumps(run["space"])), Workload(**run["workload"])
     workload.check(space.max_len)
     accept = acceptable(run["limits"], workload, 2 if run["target"]["dtype"] == "bfloat16" else 4)
@@ -972,7 +978,7 @@ def begin(run: dict, target, path) -> tuple[Session, Callable]:
     environment = target.environment()
     then = run.get("machine", environment)
     if differs := [f"{k}={then.get(k)!r}, now {v!r}" for k, v in environment.items() if then.get(k) != v]:
-        raise ValueError(
+        raise InputError(
             f"machine: the run was measured with {'; '.join(differs)}; one frontier must not mix them, so begin a new run"
         )
     return Session(space, target, workload, Store(path), run["limits"], environment, quality), accept
@@ -1020,7 +1026,7 @@ def search(
 ) -> SearchResult:
     """Find the frontier of a space on a target, and measure it.
 
-    Raises `ValueError` naming the field for bad input, before anything is measured or written, and `OSError`
+    Raises `InputError` naming the field for bad input, before anything is measured or written, and `OSError`
     when the folder cannot be written. Interrupted at any point, `resume=True` continues from the store.
     """
     target = as_target(target)

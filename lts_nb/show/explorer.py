@@ -6,12 +6,14 @@
 __all__ = ['AT_LEAST', 'CLOCKS', 'SLIDERS', 'choose', 'in_words', 'slider', 'Explorer', 'png']
 
 # %% ../../nbs/show/01_explorer.ipynb #e5530a92
-import base64, io
+import base64
+import io
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
+from ..core.errors import InputError
 from ..frontier.pareto import excess, knee
 from .plots import AXES, plot_architecture, plot_frontier
 
@@ -27,15 +29,15 @@ def choose(
 ) -> int:  # position of the row to take
     """The member within the limits that has the best quality; without limits, the knee.
 
-    Raises `ValueError` for an unknown column, a limit that is no positive number, or a budget that nobody
+    Raises `InputError` for an unknown column, a limit that is no positive number, or a budget that nobody
     meets, naming the nearest member.
     """
     limits = {k: v for k, v in limits.items() if v is not None}
     for k, v in limits.items():
         if k not in AXES or k not in frontier:
-            raise ValueError(f"{k}={v!r}: must be a limit on one of {', '.join(c for c in AXES if c in frontier)}")
+            raise InputError(f"{k}={v!r}: must be a limit on one of {', '.join(c for c in AXES if c in frontier)}")
         if isinstance(v, bool) or not isinstance(v, (int, float, np.number)) or not v > 0:
-            raise ValueError(f"{k}={v!r}: must be a number above 0")
+            raise InputError(f"{k}={v!r}: must be a number above 0")
     usual, better = (quality, "latency_s", "peak_bytes"), -1 if quality in AT_LEAST else 1
     if not limits:
         return knee(
@@ -64,7 +66,7 @@ def choose(
         f"{AXES[k][0]} {'≥' if k in AT_LEAST else '≤'} {v * AXES[k][1]:.4g}" for k, v in limits.items()
     )
     has = " and ".join(f"{AXES[k][0]} {near[k] * AXES[k][1]:.4g}" for k in limits)
-    raise ValueError(
+    raise InputError(
         f"budget {asked}: no member of the frontier meets it; the nearest{', ' + near['id'][:8] + ',' if near['id'] else ''} has {has} ({100 * over.min():.1f} % off)"
     )
 

@@ -7,23 +7,16 @@ __all__ = ['LTS', 'MODERN', 'SHARED', 'STUDY', 'PRESETS', 'choices', 'backbone_o
            'get_space']
 
 # %% ../../nbs/space/01_space.ipynb #d0866ec0
-import json, math
+import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from lts_nb.space.architecture import (
-    BACKBONES,
-    Architecture,
-    Fixed,
-    Population,
-    from_fields,
-    patch,
-    per_layer,
-    read_json,
-    whole,
-)
+from ..core.errors import InputError
+from ..core.files import from_fields, read_json
+from .architecture import BACKBONES, Architecture, Fixed, Population, check_size, patch, per_layer
 
 # %% ../../nbs/space/01_space.ipynb #6f872ac7
 def choices(
@@ -31,11 +24,11 @@ def choices(
     values,  # one whole number or a list of them
     low: int = 1,  # smallest allowed
 ) -> tuple:  # sorted, without duplicates
-    "Check a list of choices. Raises `ValueError` naming the field."
+    "Check a list of choices. Raises `InputError` naming the field."
     values = list(values) if isinstance(values, (list, tuple, range, np.ndarray)) else [values]
     if not 1 <= len(values) <= 10_000:
-        raise ValueError(f"{field} has {len(values)} choices: must have 1 to 10,000")
-    return tuple(sorted({whole(field, v, low) for v in values}))
+        raise InputError(f"{field} has {len(values)} choices: must have 1 to 10,000")
+    return tuple(sorted({check_size(field, v, low) for v in values}))
 
 # %% ../../nbs/space/01_space.ipynb #3e8e9d96
 LTS = dict(n_layer=range(2, 17), d_model=range(128, 1025, 64), d_inner=range(256, 4097, 64), n_head=(2, 4, 8))
@@ -81,7 +74,7 @@ def backbone_of(preset: str) -> str:
 # %% ../../nbs/space/01_space.ipynb #c29a7bfc
 @dataclass(frozen=True, repr=False)
 class SearchSpace:
-    """All architectures whose genes come from these lists. Raises `ValueError` naming the field.
+    """All architectures whose genes come from these lists. Raises `InputError` naming the field.
 
     Every width needs at least one number of heads that fits it and one `d_inner` that is wide enough.
     """
@@ -107,13 +100,13 @@ class SearchSpace:
 
     def __post_init__(self):
         if self.backbone not in BACKBONES:
-            raise ValueError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
+            raise InputError(f"backbone={self.backbone!r}: must be one of {', '.join(BACKBONES)}")
         lists = ("n_layer", "d_model", "d_inner", "n_head", "vocab_size", "d_embed", "div_val", "share") + (
             "n_kv_head",
         ) * (self.n_kv_head is not None)
         for k in lists:
             object.__setattr__(self, k, choices(k, getattr(self, k), int(k != "d_embed")))
-        object.__setattr__(self, "max_len", whole("max_len", self.max_len))
+        object.__setattr__(self, "max_len", check_size("max_len", self.max_len))
         object.__setattr__(
             self,
             "cutoffs",
@@ -121,33 +114,33 @@ class SearchSpace:
         )
         kinds = [self.layer_kind] if isinstance(self.layer_kind, str) else self.layer_kind
         if not isinstance(kinds, (list, tuple)) or not all(isinstance(k, str) for k in kinds):
-            raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
+            raise InputError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
         object.__setattr__(self, "layer_kind", tuple(sorted(set(kinds))))
         if (
             isinstance(self.min_ratio, bool)
             or not isinstance(self.min_ratio, (int, float))
             or not 0 <= self.min_ratio < 1e6
         ):
-            raise ValueError(f"min_ratio={self.min_ratio!r}: must be a number from 0 to 1,000,000")
+            raise InputError(f"min_ratio={self.min_ratio!r}: must be a number from 0 to 1,000,000")
         if "attention" not in self.layer_kind or set(self.layer_kind) - {"attention", "conv"}:
-            raise ValueError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
+            raise InputError(f'layer_kind={self.layer_kind!r}: must be "attention", or "attention" and "conv"')
         self.check_fields()
         for d in self.d_model:
             if not self.heads(d):
-                raise ValueError(f"d_model={d}: no n_head of {list(self.n_head)} divides it")
+                raise InputError(f"d_model={d}: no n_head of {list(self.n_head)} divides it")
             if not self.inners(d):
-                raise ValueError(
+                raise InputError(
                     f"d_model={d}: no d_inner is at least min_ratio={self.min_ratio:g} times as large; the largest is {self.d_inner[-1]}"
                 )
             if not any(h for h, _ in self.mixers(d)):
-                raise ValueError(
+                raise InputError(
                     f"n_kv_head={list(self.n_kv_head)}: none of them divides any n_head of {list(self.n_head)}"
                 )
             if not self.embeddings(d):
-                raise ValueError(f"d_embed={list(self.d_embed)}: none of them fits d_model={d}")
+                raise InputError(f"d_embed={list(self.d_embed)}: none of them fits d_model={d}")
         for L in self.n_layer:
             if not self.groups(L):
-                raise ValueError(f"share={list(self.share)}: none of them divides n_layer={L}")
+                raise InputError(f"share={list(self.share)}: none of them divides n_layer={L}")
 
     @property
     def fixed(self) -> Fixed:
@@ -163,23 +156,23 @@ class SearchSpace:
         name: str,  # a key of `PRESETS`
         **override,  # lists of choices that replace the preset's, or `vocab_size`, `max_len`, `min_ratio`
     ) -> "SearchSpace":
-        "A published space by name. Raises `ValueError` for an unknown name or field."
+        "A published space by name. Raises `InputError` for an unknown name or field."
         if name not in PRESETS:
-            raise ValueError(f"space={name!r}: must be one of {', '.join(PRESETS)}, or the path of a space's JSON file")
+            raise InputError(f"space={name!r}: must be one of {', '.join(PRESETS)}, or the path of a space's JSON file")
         return from_fields(cls, "space", {"backbone": backbone_of(name)} | PRESETS[name] | override)
 
 # %% ../../nbs/space/01_space.ipynb #45bdaea2
 @patch
 def check_fields(self: SearchSpace):
-    "Raise `ValueError` for a field that the backbone does not read, or lacks."
+    "Raise `InputError` for a field that the backbone does not read, or lacks."
     reads, default = BACKBONES[self.backbone], {f.name: f.default for f in fields(self)}
     for k in ("d_embed", "div_val", "cutoffs", "n_kv_head", "d_head", "layer_kind", "share", "tie_embeddings"):
         if k not in reads and getattr(self, k) != default[k]:
-            raise ValueError(
+            raise InputError(
                 f"{k}={getattr(self, k)!r}: {self.backbone} does not read this field; leave it at {default[k]!r}"
             )
     if "d_head" in reads and self.d_head is None:
-        raise ValueError(
+        raise InputError(
             f"d_head=None: must be a whole number for {self.backbone}, whose heads all have the same width"
         )
     Architecture(
@@ -196,7 +189,7 @@ def check_fields(self: SearchSpace):
         tie_embeddings=self.tie_embeddings,
     )  # checks what is the same for all
     if self.div_val != (1,) and not self.cutoffs:
-        raise ValueError(f"div_val={list(self.div_val)}: needs cutoffs, the first token of each further cluster")
+        raise InputError(f"div_val={list(self.div_val)}: needs cutoffs, the first token of each further cluster")
 
 # %% ../../nbs/space/01_space.ipynb #6a3f8c4f
 @patch
@@ -271,11 +264,11 @@ def __repr__(self: SearchSpace):
 @patch
 def to_json(self: SearchSpace) -> str:
     "The space as JSON text."
-    return json.dumps({"format": "lts_nb.space.space", "version": 1} | asdict(self))
+    return json.dumps({"format": "lts_nb.space", "version": 1} | asdict(self))
 
 
 def from_json(text: str) -> SearchSpace:
-    "The space that `to_json` wrote. Raises `ValueError` for any other text."
+    "The space that `to_json` wrote. Raises `InputError` for any other text."
     return from_fields(SearchSpace, "space", read_json(text, "space", 1))
 
 
@@ -348,7 +341,7 @@ def sample(
 ) -> Population:  # `n` rows, duplicates possible
     "Draw independently: depth and width uniformly, then embedding, sharing and each layer's genes uniformly from what they allow."
     rng = np.random.default_rng(seed)
-    L, d = (rng.choice(getattr(self, k), whole("n", n, 0, 10**8)) for k in ("n_layer", "d_model"))
+    L, d = (rng.choice(getattr(self, k), check_size("n", n, 0, 10**8)) for k in ("n_layer", "d_model"))
     return self._pack(L, d, *self._draw(L, d, rng), rng)
 
 # %% ../../nbs/space/01_space.ipynb #5c14b225
@@ -458,7 +451,7 @@ def enumerate(
     homogeneous: bool = False,  # only members whose layers are all alike
     limit: int = 1_000_000,  # refuse more than this
 ) -> Population:  # every member once
-    "List the space. Raises `ValueError` if it has more than `limit` members."
+    "List the space. Raises `InputError` if it has more than `limit` members."
     n = (
         sum(
             len(self.embeddings(d)) * sum(h > 0 for h, _ in self.mixers(d)) * len(self.inners(d)) * len(self.groups(L))
@@ -469,7 +462,7 @@ def enumerate(
         else self.size()
     )
     if n > limit:
-        raise ValueError(
+        raise InputError(
             f"size=10^{math.log10(n):.1f}: must be at most limit={limit:,} to be listed; sample() or search it instead"
         )
     parts = []
@@ -508,7 +501,7 @@ def baseline(self: SearchSpace) -> Population:
 def get_space(
     space: str | SearchSpace,  # a space, a preset's name, or the path of a JSON file
 ) -> SearchSpace:
-    "A space however it was named. Raises `ValueError` if there is none."
+    "A space however it was named. Raises `InputError` if there is none."
     if isinstance(space, SearchSpace):
         return space
     if space in PRESETS or not Path(space).is_file():
@@ -516,4 +509,4 @@ def get_space(
     try:
         return SearchSpace.from_json(Path(space).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
-        raise ValueError(f"space={space!r}: cannot be read ({e})") from None
+        raise InputError(f"space={space!r}: cannot be read ({e})") from None

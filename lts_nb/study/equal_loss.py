@@ -9,6 +9,8 @@ __all__ = ['cost_ratio', 'gain']
 import numpy as np
 from scipy.integrate import trapezoid
 
+from ..core.errors import InputError
+
 # %% ../../nbs/study/05_equal_loss.ipynb #e9eae3ea
 def cost_ratio(
     loss_a,
@@ -17,16 +19,16 @@ def cost_ratio(
     cost_b,  # `(m,)` each
     at: float = None,  # one loss, instead of all that both reach
 ) -> float:  # above 1 if b is cheaper; NaN if the families have no range of losses in common; 0 if a gets down to `at` and b does not, infinite the other way round or if b begins below
-    "Geometric mean of a's cost over b's at equal loss. Raises `ValueError` for fewer than two models, and for what is no number or no cost."
+    "Geometric mean of a's cost over b's at equal loss. Raises `InputError` for fewer than two models, and for what is no number or no cost."
     curves = []
     for name, loss, cost in (("a", loss_a, cost_a), ("b", loss_b, cost_b)):
         loss, cost = np.asarray(loss, float), np.asarray(cost, float)
         if loss.ndim != 1 or loss.shape != cost.shape or len(loss) < 2:
-            raise ValueError(
+            raise InputError(
                 f"loss_{name} has shape {loss.shape} and cost_{name} {cost.shape}: must be two lists of one length, at least 2"
             )
         if not (np.isfinite(loss).all() and np.isfinite(cost).all() and (cost > 0).all()):
-            raise ValueError(f"loss_{name}, cost_{name}: must be finite numbers, and costs above 0")
+            raise InputError(f"loss_{name}, cost_{name}: must be finite numbers, and costs above 0")
         order = np.argsort(loss)
         curves.append((loss[order], np.log(cost[order])))
     (x, _), (y, _) = curves
@@ -54,12 +56,12 @@ def gain(
     level: float = 0.95,  # of the interval
     at: int = None,  # a's model at whose loss they are compared, instead of at all losses that both reach
 ) -> dict:  # `ratio` with `_low` and `_high`; `reached`, the share of resamples in which both reach a loss to compare; `noise`, nats; `best` and `worst` loss that both reach
-    "How much cheaper b is than a at equal loss, with an interval from seeds and rounds. Raises `ValueError` as `cost_ratio` does, and without a second seed anywhere."
+    "How much cheaper b is than a at equal loss, with an interval from seeds and rounds. Raises `InputError` as `cost_ratio` does, and without a second seed anywhere."
     losses, n = [np.asarray(v, float) for v in (*losses_a, *losses_b)], len(losses_a)
     costs = np.concatenate([np.asarray(costs_a, float), np.asarray(costs_b, float)])
     freedom = sum(len(v) - 1 for v in losses)
     if freedom < 1:
-        raise ValueError("losses: every model has one seed: must be two of one model at least, to know the noise")
+        raise InputError("losses: every model has one seed: must be two of one model at least, to know the noise")
     noise, mean, error = (
         (sum(((v - v.mean()) ** 2).sum() for v in losses) / freedom) ** 0.5,
         np.array([v.mean() for v in losses]),

@@ -8,7 +8,14 @@ __all__ = ['COMMIT', 'URL', 'PLACE', 'ENV', 'LARGEST', 'FAMILIES', 'DEVICES', 'P
            'disagreements']
 
 # %% ../../nbs/study/01_published.ipynb #5e8214aa
-import hashlib, os, re, stat, struct, tempfile, zipfile, zlib
+import hashlib
+import os
+import re
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
@@ -16,6 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..core.errors import InputError
 from ..space.architecture import Architecture
 from ..space.counts import clusters, count
 
@@ -59,11 +67,11 @@ def verified(
     hashes: dict | None = None,  # file below `PLACE` -> SHA-256; `manifest()` if None
     name: str | None = None,  # what errors call the archive; its path if None
 ) -> dict:  # file below `PLACE` -> content, `bytes`
-    "Read the published files from an archive. Raises `ValueError` naming the archive and the first bad file unless every one is what was published."
+    "Read the published files from an archive. Raises `InputError` naming the archive and the first bad file unless every one is what was published."
 
     def refuse(what):
         what = "".join(c if c.isprintable() else "?" for c in what)  # names in a zip may hold anything
-        raise ValueError(f"{name or f'path={str(path)!r}'}: {what}; must be LTS's published archive, {URL}") from None
+        raise InputError(f"{name or f'path={str(path)!r}'}: {what}; must be LTS's published archive, {URL}") from None
 
     broken = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error, OSError)
     try:
@@ -110,10 +118,10 @@ def at_hand(
     path: str | Path | None = None,  # an archive; what the environment variable LTS_NB_PUBLISHED names if None
     cache: str | Path | None = None,
 ) -> Path | None:
-    "The archive on this machine, unverified; None if there is none. Raises `ValueError` if it is not where it was said to be."
+    "The archive on this machine, unverified; None if there is none. Raises `InputError` if it is not where it was said to be."
     told = path or os.environ.get(ENV)
     if told and not Path(told).is_file():
-        raise ValueError(
+        raise InputError(
             f"{'path' if path else ENV}={str(told)!r}: there is no such file; must be LTS's published archive, {URL}"
         )
     if told:
@@ -126,7 +134,7 @@ def fetch(
     url: str = URL,
     hashes: dict | None = None,  # `manifest()` if None
 ) -> Path:
-    "Download the archive, verify it, keep it in the cache. Raises `OSError` if it cannot be downloaded or kept, `ValueError` if it is another."
+    "Download the archive, verify it, keep it in the cache. Raises `OSError` if it cannot be downloaded or kept, `InputError` if it is another."
     import pooch
 
     place = cached(cache)
@@ -237,7 +245,7 @@ def published(
     path: str | Path | None = None,  # the archive; see `at_hand`; downloaded if there is none
     hashes: dict | None = None,  # `manifest()` if None
 ) -> pd.DataFrame:  # a row for each configuration: `experiment, kind ("random" or "pareto"), backbone, dataset ("wt103" or "lm1b"), device, name (theirs), id (ours), architecture, config, homogeneous, perplexity` (validation; NaN where none was published), `test_perplexity, attention_params, ffn_params, decoder_params, embedding_params, total_params` (recounted), the same as `stored_…`, `latency_s, allocated_bytes` (NaN unless searched for a device)
-    "What LTS published. Raises `ValueError` for an archive that is missing, damaged or another, `OSError` if none can be downloaded."
+    "What LTS published. Raises `InputError` for an archive that is missing, damaged or another, `OSError` if none can be downloaded."
     return table(verified(at_hand(path) or fetch(), hashes))
 
 # %% ../../nbs/study/01_published.ipynb #24ebf31a

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from ..core.errors import InputError
 from .ranking import agreement, curve
 
 # %% ../../nbs/study/02_published_figures.ipynb #dc598ebc
@@ -105,7 +106,7 @@ def plot_divisors(
     divisors = {experiment: g.config.map(lambda c: c["div_val"]) for experiment, g in trained(frame)}
     groups = [(experiment, g) for experiment, g in trained(frame) if divisors[experiment].nunique() > 1]
     if not groups:
-        raise ValueError("frame: no experiment in it has more than one div_val")
+        raise InputError("frame: no experiment in it has more than one div_val")
     fig, axes = panels(len(groups), 2, (4, 2.8))
     for ax, (experiment, g) in zip(axes, groups):
         for k, of_k in g.groupby(divisors[experiment]):
@@ -125,7 +126,7 @@ def plot_frontiers(
     "Perplexity of searched architectures against latency and allocated memory, one column a device."
     searched = frame[frame.device.notna() & frame.perplexity.notna()]
     if searched.empty:
-        raise ValueError("frame: no architecture in it was measured on a device")
+        raise InputError("frame: no architecture in it was measured on a device")
     devices = searched.device.unique()
     fig, axes = panels(2 * len(devices), len(devices), (3, 2.5))
     for i, (column, label, unit) in enumerate(

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..core.errors import InputError
+
 # %% ../../nbs/study/00_ranking.ipynb #a748645e
 def places(
     scores: list,  # one or more lists of `n` numbers
@@ -19,20 +21,20 @@ def places(
 ) -> (
     tuple
 ):  # places by each score, places by loss (`(n,)` integers, higher is better, 1 the least), how many were left out
-    "What all statistics here see of scores and losses. Raises `ValueError` for scores that are NaN or infinite unless `drop`."
+    "What all statistics here see of scores and losses. Raises `InputError` for scores that are NaN or infinite unless `drop`."
     *scores, loss = (np.asarray(v, float) for v in (*scores, loss))
     for s in scores:
         if s.ndim != 1 or s.shape != loss.shape:
-            raise ValueError(f"score has shape {s.shape} and loss {loss.shape}: must be two lists of one length")
+            raise InputError(f"score has shape {s.shape} and loss {loss.shape}: must be two lists of one length")
     if np.isneginf(loss).any():
-        raise ValueError("loss=-inf: must be a number, or NaN or inf where training diverged")
+        raise InputError("loss=-inf: must be a number, or NaN or inf where training diverged")
     known = np.isfinite(scores).all(0)
     if not drop and not known.all():
-        raise ValueError(
+        raise InputError(
             f"score: {(~known).sum()} of {len(known)} are NaN or infinite and have no rank; drop=True leaves them out"
         )
     if known.sum() < 2:
-        raise ValueError(f"score ranks {known.sum()} architectures: must be at least 2")
+        raise InputError(f"score ranks {known.sum()} architectures: must be at least 2")
     dense = [stats.rankdata(v[known], "dense").astype(int) for v in (*scores, np.where(np.isnan(loss), -np.inf, -loss))]
     return dense[:-1], dense[-1], int((~known).sum())
 
@@ -52,7 +54,7 @@ def spearman(
     loss,  # `n` numbers each
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # +1: the score orders as the loss does; NaN if one of them is constant
-    "Spearman's ρ of a score with the negated loss. Raises `ValueError` as `places` does."
+    "Spearman's ρ of a score with the negated loss. Raises `InputError` as `places` does."
     (a,), b, _ = places([score], loss, drop)
     return float(rho(a, b))
 
@@ -75,7 +77,7 @@ def kendall(
     loss,  # `n` numbers each
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # +1: every pair is ordered as the loss orders it; NaN if one of them is constant
-    "Kendall's τ_b of a score with the negated loss. Raises `ValueError` as `places` does."
+    "Kendall's τ_b of a score with the negated loss. Raises `InputError` as `places` does."
     (a,), b, _ = places([score], loss, drop)
     return float(tau(a, b))
 
@@ -84,9 +86,9 @@ def members(
     n: int,  # architectures
     top: float,  # fraction, above 0 and up to 1
 ) -> int:
-    "How many are the top fraction: int(top·n), safe from rounding. Raises `ValueError` if that is none."
+    "How many are the top fraction: int(top·n), safe from rounding. Raises `InputError` if that is none."
     if not 0 < top <= 1 or (k := int(top * n + 1e-9)) < 1:
-        raise ValueError(f"top={top}: must be a fraction up to 1 that is at least one of {n}")
+        raise InputError(f"top={top}: must be a fraction up to 1 that is at least one of {n}")
     return k
 
 
@@ -110,7 +112,7 @@ def common_ratio(
     top: float = 0.1,  # fraction, above 0 and up to 1
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> float:  # from 0 to 1; `top` is what a random score gets
-    "Share of the int(top·n) best that the score also puts there, ties broken at random: the expected value. Raises `ValueError`."
+    "Share of the int(top·n) best that the score also puts there, ties broken at random: the expected value. Raises `InputError`."
     (a,), b, _ = places([score], loss, drop)
     return float(shared(a, b, members(len(a), top)))
 
@@ -120,9 +122,9 @@ def redrawn(
     resamples: int,
     seed,  # int or `numpy.random.Generator`
 ) -> tuple:  # copies of each architecture, and the same as indices: `(resamples, n)` integers both
-    "Bootstrap samples of `n` architectures. Raises `ValueError`."
+    "Bootstrap samples of `n` architectures. Raises `InputError`."
     if resamples < 1:
-        raise ValueError(f"resamples={resamples}: must be at least 1")
+        raise InputError(f"resamples={resamples}: must be at least 1")
     copies = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
     return copies, np.repeat(np.tile(np.arange(n), resamples), copies.ravel()).reshape(resamples, n)
 
@@ -135,7 +137,7 @@ def in_order(v, index):
 def interval(draws, level: float) -> tuple:
     "The central share `level` of what resampling gave, NaN left out."
     if not 0 < level < 1:
-        raise ValueError(f"level={level}: must be between 0 and 1")
+        raise InputError(f"level={level}: must be between 0 and 1")
     draws = draws[~np.isnan(draws)]
     return tuple(np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])) if len(draws) else (np.nan, np.nan)
 
@@ -154,7 +156,7 @@ def agreement(
     level: float = 0.95,  # of the intervals
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> dict:  # `n`, `dropped`, and `rho`, `tau`, `rho_top10`, `cr10`, `cr50`, each with `_low` and `_high`
-    "How a score agrees with a loss, with percentile intervals from resampling architectures. Raises `ValueError` as `places` does."
+    "How a score agrees with a loss, with percentile intervals from resampling architectures. Raises `InputError` as `places` does."
     (a,), b, dropped = places([score], loss, drop)
     n = len(a)
     copies, index = redrawn(n, resamples, seed)
@@ -181,7 +183,7 @@ def curve(
     tops: tuple = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),  # fractions
     drop: bool = False,  # leave out scores that are NaN or infinite
 ) -> pd.DataFrame:  # `top`, `n` (how many that is), `rho` among them, `cr`
-    "ρ among the truly best fraction, and the common ratio, for each fraction. Raises `ValueError`."
+    "ρ among the truly best fraction, and the common ratio, for each fraction. Raises `InputError`."
     (a,), b, _ = places([score], loss, drop)
     sizes = [members(len(a), t) for t in tops]
     return pd.DataFrame(
@@ -203,7 +205,7 @@ def compare(
     level: float = 0.95,  # of the interval
     drop: bool = False,  # leave out architectures that either score does not rank
 ) -> dict:  # `n`, `dropped`, `rho_a`, `rho_b`, `difference` (a - b) with `_low` and `_high`, `a_better`: share of resamples, equal ones half
-    "Difference of two scores' ρ, resampled in pairs. Raises `ValueError` as `places` does."
+    "Difference of two scores' ρ, resampled in pairs. Raises `InputError` as `places` does."
     (a, b), c, dropped = places([score_a, score_b], loss, drop)
     index = redrawn(len(c), resamples, seed)[1]
     draws = rho(a[index], c[index]) - rho(b[index], c[index])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..core.errors import InputError
 from ..frontier.loss_law import LossLaw, fit_law
 from .ranking import agreement, compare, interval, spearman
 
@@ -142,13 +143,13 @@ def law_of(
     t: pd.DataFrame,  # of `trials`
     backbone: str | None = None,  # whose; needed where there are several
 ) -> LossLaw:
-    "The loss law of the largest budget. Raises `ValueError` if the trials are of several backbones, corpora or recipes, or too few."
+    "The loss law of the largest budget. Raises `InputError` if the trials are of several backbones, corpora or recipes, or too few."
     g = first_seeds(t)
     if backbone is not None:
         g = g[g.backbone == backbone]
     for column in ("backbone", "corpus", "recipe"):
         if g[column].nunique() > 1:
-            raise ValueError(
+            raise InputError(
                 f"{column}: {', '.join(map(str, g[column].unique()))}: a law is of one; choose with backbone=, or keep studies in folders of their own"
             )
     g = g[(g.tokens == g.tokens.max()) & g.loss.notna()]

@@ -7,13 +7,20 @@ __all__ = ['END', 'Corpus', 'split', 'stdlib', 'pieces', 'read_text', 'folder', 
            'beginning', 'train_tokenizer', 'take_tokenizer', 'as_tokenizer', 'encode', 'tokenize']
 
 # %% ../../nbs/training/00_corpus.ipynb #da458e7b
-import hashlib, json, math, os, sysconfig, tempfile
+import hashlib
+import json
+import math
+import os
+import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+
+from ..core.errors import InputError
 
 # %% ../../nbs/training/00_corpus.ipynb #287e2e64
 @dataclass(frozen=True, repr=False)
@@ -39,13 +46,13 @@ def split(
     documents: Iterable[str],
     share: float = 0.02,  # of the documents that validate, from 0 to 1
 ) -> Corpus:
-    "Drop duplicates and empty texts, then let each document's hash say where it goes; of two or more, that with the least hash validates. Raises `ValueError` if a side stays empty."
+    "Drop duplicates and empty texts, then let each document's hash say where it goes; of two or more, that with the least hash validates. Raises `InputError` if a side stays empty."
     texts = {hashlib.sha256(t.encode()).hexdigest(): t for t in documents if t.strip()}
     order = sorted(texts)
     held = lambda digest: int(digest[:8], 16) < share * 2**32 or digest == order[0] != order[-1]
     sides = [tuple(texts[h] for h in order if held(h) == kept) for kept in (False, True)]
     if not all(sides):
-        raise ValueError(
+        raise InputError(
             f"corpus={name!r}: has {len(texts):,} different document{'s' * (len(texts) != 1)} that {'are' if len(texts) != 1 else 'is'} not empty, which leaves none to {'validate with' if sides[0] else 'train on'}"
         )
     return Corpus(name, *sides, hashlib.sha256(f"{share:g} {' '.join(order)}".encode()).hexdigest())
@@ -82,14 +89,14 @@ def pieces(
 
 
 def read_text(file: Path) -> str:
-    "A text file's content. Raises `ValueError` if it is not UTF-8 text."
+    "A text file's content. Raises `InputError` if it is not UTF-8 text."
     content = file.read_bytes()
     if b"\0" in content:
-        raise ValueError(f"corpus={str(file)!r}: is binary, not text")
+        raise InputError(f"corpus={str(file)!r}: is binary, not text")
     try:
         return content.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as e:
-        raise ValueError(f"corpus={str(file)!r}: is not UTF-8 text (byte {e.start:,})") from None
+        raise InputError(f"corpus={str(file)!r}: is not UTF-8 text (byte {e.start:,})") from None
 
 
 def folder(
@@ -97,14 +104,14 @@ def folder(
     pattern: str = "*.txt",  # of the files, in every folder below
     share: float = 0.02,  # of the documents that validate
 ) -> Corpus:
-    "The text files of a folder, a document each; a single one is cut into documents at line ends. Raises `ValueError` naming a file that is not UTF-8 text."
+    "The text files of a folder, a document each; a single one is cut into documents at line ends. Raises `InputError` naming a file that is not UTF-8 text."
     path, documents = Path(path), []
     if not path.exists():
-        raise ValueError(f"corpus={str(path)!r}: is neither a folder nor a file")
+        raise InputError(f"corpus={str(path)!r}: is neither a folder nor a file")
     for file in sorted(p for p in path.rglob(pattern) if p.is_file()) if path.is_dir() else [path]:
         documents.append(read_text(file))
     if not documents:
-        raise ValueError(f"corpus={str(path)!r}: no file in it is named {pattern}")
+        raise InputError(f"corpus={str(path)!r}: no file in it is named {pattern}")
     texts = [t for t in dict.fromkeys(documents) if t.strip()]
     if len(texts) == 1:
         documents = pieces(texts[0])
@@ -146,20 +153,20 @@ def hub(
     column: str = "text",  # where its text is
     stream: bool = False,  # read it document by document
 ) -> Corpus:
-    "A data set of the Hugging Face hub. Raises `ValueError` if `datasets` is missing, it cannot be had, or it has no such column or split."
+    "A data set of the Hugging Face hub. Raises `InputError` if `datasets` is missing, it cannot be had, or it has no such column or split."
     named, where = f"corpus='{'stream' if stream else 'hub'}:{name}'", "/".join(name.split("/")[:2])
     try:
         from datasets import load_dataset
     except ImportError:
-        raise ValueError(f"{named}: needs the package datasets (pip install datasets)") from None
+        raise InputError(f"{named}: needs the package datasets (pip install datasets)") from None
     try:
         sets = load_dataset(where, name[len(where) + 1 :] or None, streaming=stream)
     except (OSError, ValueError) as e:
-        raise ValueError(
+        raise InputError(
             f"{named}: cannot be had ({' '.join(str(e).split())[:200]}); must be owner/name or owner/name/configuration, and needs the internet{', at every call' if stream else ' once'}"
         ) from None
     if "train" not in sets or not stream and "validation" not in sets:
-        raise ValueError(
+        raise InputError(
             f"{named}: has no split {'validation' if 'train' in sets else 'train'!r}; it has {', '.join(sets)}"
         )
     sides = {side: sets[side] for side in ("train", "validation") if side in sets}
@@ -167,13 +174,13 @@ def hub(
         sides = dict(train=sets["train"].skip(1000), validation=sets["train"].take(1000))
     for data in sides.values():
         if column not in (data.column_names or [column]):
-            raise ValueError(f"{named}: column={column!r}: must be one of {', '.join(data.column_names)}")
+            raise InputError(f"{named}: column={column!r}: must be one of {', '.join(data.column_names)}")
     train, valid = (Stream(lambda data=data: joined(row[column] for row in data)) for data in sides.values())
     valid = tuple(valid)
     if not stream:
         train = tuple(train)
     if not valid:
-        raise ValueError(f"{named}: has no document to validate with that is not empty")
+        raise InputError(f"{named}: has no document to validate with that is not empty")
     digest = hashlib.sha256(
         "\0".join(
             hashlib.sha256("\0".join(side).encode()).hexdigest()
@@ -235,11 +242,11 @@ def train_tokenizer(
     corpus: Corpus,
     vocab_size: int,  # 257 to 65,536: every byte, the end of a text, and what was merged
 ) -> str:  # JSON, as `tokenizers.Tokenizer.from_str` reads it
-    "A byte-level byte-pair tokenizer of the training documents, the first 100 million characters. Raises `ValueError` where the text is too short for the vocabulary."
+    "A byte-level byte-pair tokenizer of the training documents, the first 100 million characters. Raises `InputError` where the text is too short for the vocabulary."
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     if not 257 <= vocab_size <= 65536:
-        raise ValueError(f"vocab_size={vocab_size}: must be 257 to 65,536 to train a tokenizer")
+        raise InputError(f"vocab_size={vocab_size}: must be 257 to 65,536 to train a tokenizer")
     t = Tokenizer(models.BPE())
     t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     t.train_from_iterator(
@@ -252,7 +259,7 @@ def train_tokenizer(
         ),
     )
     if t.get_vocab_size() < vocab_size:
-        raise ValueError(
+        raise InputError(
             f"vocab_size={vocab_size}: the corpus {corpus.name} gives only {t.get_vocab_size()} different tokens"
         )
     return t.to_str()
@@ -261,7 +268,7 @@ def train_tokenizer(
 def take_tokenizer(
     place: str | Path,  # a folder or hub id with a fast tokenizer, or the path of a tokenizer.json
 ) -> tuple[str, str]:  # JSON; the token that ends a text
-    "A tokenizer that is already there. Raises `ValueError` if there is none, or it has no end-of-text token."
+    "A tokenizer that is already there. Raises `InputError` if there is none, or it has no end-of-text token."
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
@@ -271,14 +278,14 @@ def take_tokenizer(
             else AutoTokenizer.from_pretrained(str(place))
         )
     except Exception as e:
-        raise ValueError(
+        raise InputError(
             f"tokenizer={str(place)!r}: cannot be read ({' '.join(str(e).split())[:200]}); must be a folder or hub id with a fast tokenizer, or the path of a tokenizer.json"
         ) from None
     if not getattr(t, "backend_tokenizer", None):
-        raise ValueError(f"tokenizer={str(place)!r}: is no fast tokenizer")
+        raise InputError(f"tokenizer={str(place)!r}: is no fast tokenizer")
     end = t.eos_token or (END if END in t.get_vocab() else None)
     if end is None:
-        raise ValueError(f"tokenizer={str(place)!r}: has no end-of-text token")
+        raise InputError(f"tokenizer={str(place)!r}: has no end-of-text token")
     t = t.backend_tokenizer
     t.no_truncation()
     t.no_padding()
@@ -291,14 +298,14 @@ def as_tokenizer(
     end: str | None,  # its token that ends a text; None if it has none
     max_len: int,  # tokens that the model can read
 ):  # a `PreTrainedTokenizerFast`
-    "A tokenizer as transformers knows it. Raises `ValueError` if the text is none."
+    "A tokenizer as transformers knows it. Raises `InputError` if the text is none."
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     try:
         t = Tokenizer.from_str(tokenizer)
     except Exception as e:
-        raise ValueError(
+        raise InputError(
             f"tokenizer: is not the JSON of a tokenizer ({str(e)[:100]})"
         ) from None  # the package raises Exception itself
     return PreTrainedTokenizerFast(
@@ -383,4 +390,4 @@ def tokenize(
             train, valid, told["valid_bytes"], told["vocab_size"], corpus.sha256, told["tokenizer"], told["end"]
         )
     except (ValueError, OSError, KeyError, TypeError):
-        raise ValueError(f"cache={str(place)!r}: is damaged; delete it") from None
+        raise InputError(f"cache={str(place)!r}: is damaged; delete it") from None

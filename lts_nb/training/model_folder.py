@@ -6,16 +6,21 @@
 __all__ = ['recipe_for', 'save_model', 'plot_curve', 'train_model']
 
 # %% ../../nbs/training/03_model_folder.ipynb #787a727e
-import hashlib, json, os, shutil
+import hashlib
+import json
+import os
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..core.errors import InputError
+from ..core.files import replace_file
+from ..profiler.store import Store
 from ..space.architecture import Architecture
-from .corpus import Corpus, Stream, Tokens, as_tokenizer, get_corpus, tokenize
 from ..space.counts import count
-from ..profiler.store import Store, write
+from .corpus import Corpus, Stream, Tokens, as_tokenizer, get_corpus, tokenize
 from .training_runs import Job, file_trial
 
 # %% ../../nbs/training/03_model_folder.ipynb #e998335a
@@ -25,11 +30,11 @@ def recipe_for(
     tokens: float | None = None,  # 20 for each decoder parameter by default; of "wikitext-103", its own
     **changes,  # fields of `Recipe`; None leaves one as it is
 ):  # a `Recipe`
-    "A recipe by name, made to fit an architecture: sequences as long as it can read. Raises `ValueError`."
+    "A recipe by name, made to fit an architecture: sequences as long as it can read. Raises `InputError`."
     from lts_nb.training.training import RECIPES
 
     if name not in RECIPES:
-        raise ValueError(f"recipe={name!r}: must be one of {', '.join(RECIPES)}")
+        raise InputError(f"recipe={name!r}: must be one of {', '.join(RECIPES)}")
     r, changes = RECIPES[name], {k: v for k, v in changes.items() if v is not None}
     if name == "cosine":
         changes = dict(seq_len=a.max_len, tokens=(20 * count(a).decoder,)) | changes
@@ -89,7 +94,7 @@ def train_model(
     saves: int = 20,  # checkpoints on the way, the last two of which are kept until the end
     say=print,
 ) -> dict:  # what `training.json` holds: `id, corpus, corpus_sha256, tokens, recipe, loss` (nats), `bits_per_byte, seconds, seed, machine, curve`; `loss` is NaN if it diverged, and then there is no model
-    "Train an architecture into a folder that transformers opens. Raises `ValueError` for what does not fit, `OSError` if there is no room: what is there is continued by the next call."
+    "Train an architecture into a folder that transformers opens. Raises `InputError` for what does not fit, `OSError` if there is no room: what is there is continued by the next call."
     from lts_nb.profiler.timing import describe_machine
     from lts_nb.training.training import begin, check, train
 
@@ -142,6 +147,6 @@ def train_model(
                 store, Job(a, seed, "model"), json.dumps(asdict(recipe)), data.sha256, found, None, training["machine"]
             )
         plot_curve(training).savefig(folder / "curve.png", dpi=120)
-        write(done, lambda p: p.write_text(json.dumps(training), encoding="utf-8"))
+        replace_file(done, lambda p: p.write_text(json.dumps(training), encoding="utf-8"))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return training

@@ -8,7 +8,15 @@ __all__ = ['RECIPES', 'RESIDUAL', 'Recipe', 'matrices', 'initialise', 'groups', 
            'check']
 
 # %% ../../nbs/training/01_training.ipynb #0d11a869
-import gc, hashlib, json, math, os, random, tempfile, time, zipfile
+import gc
+import hashlib
+import json
+import math
+import os
+import random
+import tempfile
+import time
+import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,15 +32,16 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerState
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from ..space.architecture import Architecture, whole
+from ..core.errors import InputError, check_integer
+from ..core.files import replace_file
 from ..models.build import build, out_of_memory
+from ..space.architecture import Architecture
 from .corpus import Tokens
-from ..profiler.store import write
 
 # %% ../../nbs/training/01_training.ipynb #3a20a100
 @dataclass(frozen=True)
 class Recipe:
-    "How to train, the same for every architecture of a study. Raises `ValueError` naming the field."
+    "How to train, the same for every architecture of a study. Raises `InputError` naming the field."
 
     tokens: tuple = (4_000_000, 8_000_000)  # budgets, rising
     batch_size: int = 16  # sequences a step
@@ -57,20 +66,21 @@ class Recipe:
             self,
             "tokens",
             tuple(
-                whole("tokens", t, 1, 10**15) for t in ([self.tokens] if isinstance(self.tokens, int) else self.tokens)
+                check_integer("tokens", t, 1, 10**15)
+                for t in ([self.tokens] if isinstance(self.tokens, int) else self.tokens)
             ),
         )
         for k in ("batch_size", "seq_len", "valid_tokens"):
-            whole(k, getattr(self, k), 1, 10**9)
+            check_integer(k, getattr(self, k), 1, 10**9)
         if not self.tokens or list(self.tokens) != sorted(set(self.tokens)):
-            raise ValueError(f"tokens={list(self.tokens)}: must be budgets that rise")
+            raise InputError(f"tokens={list(self.tokens)}: must be budgets that rise")
         number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
         for k, high in (("lr", 10), ("warmup", 1), ("decay", 1), ("clip", 1e9)):
             if not number(v := getattr(self, k)) or not 0 < v <= high:
-                raise ValueError(f"{k}={v!r}: must be a number above 0 and at most {high:g}")
+                raise InputError(f"{k}={v!r}: must be a number above 0 and at most {high:g}")
         for k, high in (("floor", 1), ("weight_decay", 10), ("dropout", 0.9)):
             if not number(v := getattr(self, k)) or not 0 <= v <= high:
-                raise ValueError(f"{k}={v!r}: must be a number from 0 to {high:g}")
+                raise InputError(f"{k}={v!r}: must be a number from 0 to {high:g}")
         for k, known in (
             ("dtype", ("bfloat16", "float32", "auto")),
             ("curve", ("linear", "cosine")),
@@ -78,9 +88,9 @@ class Recipe:
             ("scaled", (True, False)),
         ):
             if getattr(self, k) not in known:
-                raise ValueError(f"{k}={getattr(self, k)!r}: must be {' or '.join(map(str, known))}")
+                raise InputError(f"{k}={getattr(self, k)!r}: must be {' or '.join(map(str, known))}")
         if self.steps(0) < 10:
-            raise ValueError(
+            raise InputError(
                 f"tokens={self.tokens[0]:,}: must be at least ten steps of {self.batch_size} × {self.seq_len} tokens"
             )
 
@@ -228,7 +238,7 @@ def validation_loss(
     "Mean loss over consecutive stretches."
     rows = Windows(tokens[:most], seq_len)
     if not len(rows):
-        raise ValueError(f"valid has {len(tokens):,} tokens: must be at least seq_len={seq_len}")
+        raise InputError(f"valid has {len(tokens):,} tokens: must be at least seq_len={seq_len}")
     training, total = model.training, 0.0
     model.eval()
     with torch.inference_mode():
@@ -345,7 +355,7 @@ def trainer(
     "Hugging Face's `Trainer` for budget `k`."
     steps, processes = recipe.steps(k), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.batch_size % (parts * processes):
-        raise ValueError(f"batch_size={recipe.batch_size}: must be a multiple of {parts} parts × {processes} processes")
+        raise InputError(f"batch_size={recipe.batch_size}: must be a multiple of {parts} parts × {processes} processes")
     made = groups(model, recipe.lr, recipe.weight_decay, recipe.scaled)
     if recipe.optimizer == "lamb":
         from pytorch_optimizer import Lamb
@@ -416,24 +426,24 @@ def begin(
     told: dict,  # what the training is determined by
     name: str = "folder",  # of the argument that gave it, for the error
 ):
-    "Make a folder for a training, or check that it is this one that was begun there. Raises `ValueError`. Of several processes the first makes it."
+    "Make a folder for a training, or check that it is this one that was begun there. Raises `InputError`. Of several processes the first makes it."
     path, told = folder / "begun.json", json.loads(json.dumps(told))
     if not path.exists():
         if int(os.environ.get("RANK", 0)):
             return
         folder.mkdir(parents=True, exist_ok=True)
         if any(p.name != "begun.part.json" for p in folder.iterdir()):
-            raise ValueError(
+            raise InputError(
                 f"{name}={str(folder)!r}: holds other things; must be a new name, an empty folder, or a training to continue"
             )
-        return write(path, lambda p: p.write_text(json.dumps(told), encoding="utf-8"))
+        return replace_file(path, lambda p: p.write_text(json.dumps(told), encoding="utf-8"))
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         before = {}
     off = [k for k in told if before.get(k) != told[k]]
     if off:
-        raise ValueError(
+        raise InputError(
             f"{name}={str(folder)!r}: was begun with {off[0]}={str(before.get(off[0]))!r}, and now it is {str(told[off[0]])!r}; take a new folder, or the same settings"
         )
 
@@ -467,11 +477,11 @@ def train(
 
     Gives `losses` (nats a token, float32, one a budget; NaN from where it diverged), `bits_per_byte`, `curve`
     (`[tokens, training loss]`, over the longest budget), `seconds` (of training, all continuations together), `tokens` and `corpus`.
-    Raises `ValueError` if the model does not fit the data, a step the memory, or the folder is another training's, and `OSError` if it cannot be written: what is there is continued by the next call.
+    Raises `InputError` if the model does not fit the data, a step the memory, or the folder is another training's, and `OSError` if it cannot be written: what is there is continued by the next call.
     """
     check(a, data, recipe)
     if folder is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise ValueError("folder=None: must be a folder that all processes see, where their checkpoints are shared")
+        raise InputError("folder=None: must be a folder that all processes see, where their checkpoints are shared")
     told = dict(
         id=a.id,
         seed=seed,
@@ -518,17 +528,17 @@ def train(
 
 
 def check(a: Architecture, data: Tokens, recipe: Recipe):
-    "Raise `ValueError` unless the model can read the data with this recipe."
+    "Raise `InputError` unless the model can read the data with this recipe."
     if a.vocab_size < data.vocab_size:
-        raise ValueError(f"vocab_size={a.vocab_size}: must be at least the tokenizer's {data.vocab_size}")
+        raise InputError(f"vocab_size={a.vocab_size}: must be at least the tokenizer's {data.vocab_size}")
     if a.max_len < recipe.seq_len:
-        raise ValueError(f"max_len={a.max_len}: must be at least seq_len={recipe.seq_len}")
+        raise InputError(f"max_len={a.max_len}: must be at least seq_len={recipe.seq_len}")
     if len(data.train) < recipe.batch_size * recipe.seq_len:
-        raise ValueError(
+        raise InputError(
             f"corpus: has {len(data.train):,} tokens to train on: must be at least a step, {recipe.batch_size} × {recipe.seq_len}"
         )
     if len(data.valid) < recipe.seq_len:
-        raise ValueError(
+        raise InputError(
             f"corpus: has {len(data.valid):,} tokens to validate with: must be at least seq_len={recipe.seq_len}"
         )
 
@@ -593,7 +603,7 @@ def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into)
         model.zero_grad()
         gc.collect()
         torch.cuda.empty_cache()
-        raise ValueError(
+        raise InputError(
             f"batch_size={recipe.batch_size}: a step does not fit in memory; {fitting(model, recipe, parts)}"
         )
     t.accelerator.wait_for_everyone()  # before the first process tidies up
@@ -602,5 +612,5 @@ def _budget(a, data, recipe, k, seed, folder, compiled, saves, say, parts, into)
         place.mkdir(parents=True, exist_ok=True)
         if into and math.isfinite(loss):
             into(plain)
-        write(done, lambda path: path.write_text(json.dumps(found)))
+        replace_file(done, lambda path: path.write_text(json.dumps(found)))
     return found

@@ -6,7 +6,10 @@
 __all__ = ['TRIAL', 'spread', 'equals', 'Job', 'file_trial', 'plan', 'run_job', 'LocalExecutor', 'run_trials', 'trials']
 
 # %% ../../nbs/training/02_training_runs.ipynb #677755c5
-import hashlib, json, os, threading
+import hashlib
+import json
+import os
+import threading
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
@@ -16,11 +19,12 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 
+from ..core.errors import InputError
+from ..profiler.store import Store
 from ..space.architecture import Architecture, Population
-from .corpus import get_corpus, tokenize
 from ..space.counts import count
 from ..space.space import SearchSpace
-from ..profiler.store import Store
+from .corpus import get_corpus, tokenize
 
 # %% ../../nbs/training/02_training_runs.ipynb #b42942b0
 def _drawn(space: SearchSpace, low: float, high: float, rng, n: int = 200_000) -> tuple[Population, np.ndarray]:
@@ -39,14 +43,14 @@ def spread(
     high: float,
     seed: int | np.random.Generator = 0,
 ) -> list[Architecture]:  # by rising decoder parameters
-    "From each of `n` equal steps of the logarithm of decoder parameters a random depth and width, and a random member of these. Raises `ValueError` where a step has none."
+    "From each of `n` equal steps of the logarithm of decoder parameters a random depth and width, and a random member of these. Raises `InputError` where a step has none."
     rng = np.random.default_rng(seed)
     P, N = _drawn(space, low, high, rng)
     edges = np.geomspace(low, high, n + 1)
     steps = [np.flatnonzero((N >= a) & (N <= b)) for a, b in zip(edges, edges[1:])]
     for a, b, at in zip(edges, edges[1:], steps):
         if not len(at):
-            raise ValueError(
+            raise InputError(
                 f"spread: no architecture drawn has {a:,.0f} to {b:,.0f} decoder parameters; take fewer or another range"
             )
     picks = []
@@ -63,10 +67,10 @@ def equals(
     seed: int | np.random.Generator = 0,
     within: float = 0.01,  # largest relative difference
 ) -> list[Architecture]:  # from deep and narrow to shallow and wide
-    "Architectures of equal decoder parameters and different topology: different depths and widths, evenly from the deepest to the widest. Raises `ValueError` where too few are found."
+    "Architectures of equal decoder parameters and different topology: different depths and widths, evenly from the deepest to the widest. Raises `InputError` where too few are found."
     P, _ = _drawn(space, size * (1 - within), size * (1 + within), np.random.default_rng(seed))
     if len(P) < n:
-        raise ValueError(
+        raise InputError(
             f"equals: only {len(P)} architectures drawn have {size:,.0f} decoder parameters within {within:.0%}"
         )
     shapes, first = np.unique(np.c_[P.n_layer, P.d_model], axis=0, return_index=True)
@@ -141,14 +145,14 @@ def plan(
     seeds: int = 4,  # more seeds
     seed: int = 0,  # of the draw
 ) -> list[Job]:
-    "What a study trains. Raises `ValueError` where the space has too few such architectures."
+    "What a study trains. Raises `InputError` where the space has too few such architectures."
     rng = np.random.default_rng(seed)
     wide = spread(space, n, low, high, rng)
     jobs = [Job(a, 0, "spread") for a in wide] + [
         Job(a, 0, f"{size:.0f}") for size in sizes for a in equals(space, alike, size, rng)
     ]
     if repeated > n:
-        raise ValueError(f"repeated={repeated}: must be at most n={n}")
+        raise InputError(f"repeated={repeated}: must be at most n={n}")
     jobs += [
         Job(wide[int(i)], s, "seeds")
         for i in (np.arange(repeated) + 0.5) * n / max(repeated, 1)
@@ -165,8 +169,10 @@ def run_job(
     folder: str | None,  # for checkpoints
     compiled: bool,
 ) -> tuple[dict, dict]:  # what `train` gives; machine and software
-    "Train one architecture on one thread. Raises `ValueError` if the corpus is another one here."
-    import torch, transformers
+    "Train one architecture on one thread. Raises `InputError` if the corpus is another one here."
+    import torch
+    import transformers
+
     from lts_nb.profiler.timing import describe_machine
     from lts_nb.training.training import train
 
@@ -175,7 +181,7 @@ def run_job(
     transformers.utils.logging.disable_progress_bar()
     data = tokenize(corpus, job.architecture.vocab_size)
     if data.sha256 != sha256:
-        raise ValueError(
+        raise InputError(
             f"corpus={corpus!r}: has the hash {data.sha256[:12]} on this machine, {sha256[:12]} where the study was started"
         )
     told = hashlib.sha256(f"{recipe} {sha256}".encode()).hexdigest()[:8]  # another recipe is another training

@@ -10,6 +10,7 @@ __all__ = ['covariance_score', 'several', 'jacobian_covariance', 'sign_kernel', 
 import torch
 from transformers import PreTrainedModel
 
+from ...core.errors import InputError
 from .module_roles import HEADS, layers, outputs, parts, recorded
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #595b024b
@@ -28,9 +29,9 @@ def covariance_score(
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #d854b7c8
 def several(batch: torch.Tensor) -> torch.Tensor:
-    "The batch. Raises `ValueError` if it holds less than two sequences."
+    "The batch. Raises `InputError` if it holds less than two sequences."
     if len(batch) < 2:
-        raise ValueError(f"batch has {len(batch)} sequence: comparing sequences needs at least 2")
+        raise InputError(f"batch has {len(batch)} sequence: comparing sequences needs at least 2")
     return batch
 
 
@@ -99,11 +100,11 @@ def softmax_confidence(
     model: PreTrainedModel,  # without the fused attention kernel, which does not hand out probabilities
     batch: torch.Tensor,
 ) -> torch.Tensor:
-    "Σ over layers of the mean over sequences, heads and queries of the largest attention probability. Raises `ValueError` if attention keeps them to itself."
+    "Σ over layers of the mean over sequences, heads and queries of the largest attention probability. Raises `InputError` if attention keeps them to itself."
     with torch.no_grad():
         given = model(batch, use_cache=False, output_attentions=True).attentions
     if not given or any(p is None for p in given):
-        raise ValueError("attention gave no probabilities: the model must run without the fused kernel")
+        raise InputError("attention gave no probabilities: the model must run without the fused kernel")
     return sum(peak(p, -1) for p in given)
 
 # %% ../../../nbs/study/proxies/02_activations.ipynb #99c683f0

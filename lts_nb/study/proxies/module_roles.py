@@ -7,7 +7,8 @@ __all__ = ['LINEAR', 'HEADS', 'ATTENTION', 'OTHER', 'DECODER', 'ROLES', 'borrowe
            'recorded', 'outputs', 'next_token_loss', 'flow', 'pairs']
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #ac22044a
-import contextlib, copy
+import contextlib
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from ...core.errors import InputError
 from ...models.build import MODELS, halves, seeded
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #e31766e2
@@ -84,10 +86,10 @@ def roles_in(
 
 
 def layers(model: PreTrainedModel) -> list:
-    "The decoder layers. Raises `ValueError` for a model that is of none of the backbones."
+    "The decoder layers. Raises `InputError` for a model that is of none of the backbones."
     kind = model.config.model_type.removeprefix("lts_").replace("_", "-")
     if kind not in MODELS:
-        raise ValueError(f"model_type={model.config.model_type!r}: must be one of {', '.join(MODELS)}")
+        raise InputError(f"model_type={model.config.model_type!r}: must be one of {', '.join(MODELS)}")
     return halves(model)[:-1:2]
 
 

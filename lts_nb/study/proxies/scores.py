@@ -8,7 +8,9 @@ __all__ = ['PROXIES', 'Proxy', 'proxy', 'find', 'decoder_params', 'attention_par
            'scores']
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #b4510215
-import functools, math, time
+import functools
+import math
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -17,8 +19,9 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
-from ...space.architecture import Architecture, Population
+from ...core.errors import InputError
 from ...models.build import architecture_of, build, seeded
+from ...space.architecture import Architecture, Population
 from ...space.counts import count, flops
 from . import activations, gradients
 from .module_roles import borrowed
@@ -37,7 +40,7 @@ class Proxy:
 
     def __post_init__(self):
         if self.takes not in ("population", "architecture", "model"):
-            raise ValueError(f"takes={self.takes!r}: must be 'population', 'architecture' or 'model'")
+            raise InputError(f"takes={self.takes!r}: must be 'population', 'architecture' or 'model'")
 
     def flops(
         self,
@@ -65,9 +68,9 @@ def proxy(
     replace: bool = False,  # may it take the place of one of that name?
     **told,  # further fields of `Proxy`
 ):
-    "Decorator: register a function as a proxy. Raises `ValueError` if the name is taken."
+    "Decorator: register a function as a proxy. Raises `InputError` if the name is taken."
     if name in PROXIES and not replace:
-        raise ValueError(f"name={name!r}: is taken; choose another, or replace=True")
+        raise InputError(f"name={name!r}: is taken; choose another, or replace=True")
 
     def register(f):
         PROXIES[name] = Proxy(name, f, **told)
@@ -79,13 +82,13 @@ def proxy(
 def find(
     names: Iterable | str | None,  # names, or proxies themselves; None for all
 ) -> list:  # of `Proxy`
-    "Look proxies up. Raises `ValueError` that lists what there is."
+    "Look proxies up. Raises `InputError` that lists what there is."
     if names is None:
         return list(PROXIES.values())
     names = [names] if isinstance(names, (str, Proxy)) else list(names)
     for n in names:
         if not isinstance(n, Proxy) and n not in PROXIES:
-            raise ValueError(f"names={n!r}: must be among {', '.join(PROXIES)}")
+            raise InputError(f"names={n!r}: must be among {', '.join(PROXIES)}")
     return [n if isinstance(n, Proxy) else PROXIES[n] for n in names]
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #cfb2ad7c
@@ -165,7 +168,7 @@ def check_batch(
     batch,
     a: Architecture | None = None,
 ):
-    "Raise `ValueError` if an architecture's model cannot read a batch."
+    "Raise `InputError` if an architecture's model cannot read a batch."
     if (
         not isinstance(batch, torch.Tensor)
         or batch.is_floating_point()
@@ -173,13 +176,13 @@ def check_batch(
         or not len(batch)
         or batch.shape[1] < 2
     ):
-        raise ValueError(
+        raise InputError(
             f"batch={tuple(batch.shape) if isinstance(batch, torch.Tensor) else batch!r}: must be token numbers, an integer tensor (B, T) with T at least 2"
         )
     if a and batch.shape[1] > a.max_len:
-        raise ValueError(f"batch has {batch.shape[1]} tokens a sequence: must be at most max_len={a.max_len}")
+        raise InputError(f"batch has {batch.shape[1]} tokens a sequence: must be at most max_len={a.max_len}")
     if batch.min() < 0 or a and batch.max() >= a.vocab_size:
-        raise ValueError(
+        raise InputError(
             f"batch holds token {batch.max() if batch.min() >= 0 else batch.min()}: must be from 0 to vocab_size - 1{f'={a.vocab_size - 1}' if a else ''}"
         )
 
@@ -205,7 +208,7 @@ def measured(
     value, error, work, start = math.nan, None, math.nan, time.perf_counter()
     try:
         if a is None and p.takes != "model":
-            raise ValueError("needs an Architecture, and the model is of none of the backbones")
+            raise InputError("needs an Architecture, and the model is of none of the backbones")
         if a is not None:
             work = p.flops(a, batch)
         if p.takes == "model":
@@ -232,7 +235,7 @@ def score(
     batch: torch.Tensor | None = None,  # token numbers `(B, T)`, for those that take a model
     seed: int = 0,  # of the initial weights, and of random numbers that proxies draw
 ) -> dict:  # name -> `Score`
-    "Score one architecture. Raises `ValueError` for an unknown proxy and a batch that does not fit; the model, if one is given, stays as it is."
+    "Score one architecture. Raises `InputError` for an unknown proxy and a batch that does not fit; the model, if one is given, stays as it is."
     chosen, given = find(names), not isinstance(x, Architecture)
     a = architecture_of(x) if given else x
     if any(p.takes == "model" for p in chosen):
@@ -258,7 +261,7 @@ def scores(
     seeds: Iterable = (0,),
     executor: Executor | None = None,  # where to run
 ) -> pd.DataFrame:  # columns id, seed, proxy, value, seconds, flops, error
-    "Score many architectures. Raises `ValueError` before it starts if the batch does not fit one of them."
+    "Score many architectures. Raises `InputError` before it starts if the batch does not fit one of them."
     chosen, jobs = find(names), [(a, seed) for a in architectures for seed in seeds]
     if any(p.takes == "model" for p in chosen):
         for a, _ in jobs:
