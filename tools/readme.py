@@ -1,6 +1,8 @@
 """README.md from nbs/index.ipynb, without quarto: `python tools/readme.py`."""
 
-import json, posixpath, re
+import json
+import posixpath
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +17,7 @@ LINK = re.compile(
 def split(
     source: str,  # of a code cell
 ) -> tuple[list[str], list[str]]:  # its leading directives; the lines of code below them
-    "Part directives from code where nbdev parts them: at the first line that is neither directive, cell magic nor blank."
+    "Part directives from code where nbdev does: at the first line that is neither directive, magic nor blank."
     lines = source.splitlines()
     n = next(
         (i for i, line in enumerate(lines) if line.strip() and not DIRECTIVE.match(line) and not line.startswith("%%")),

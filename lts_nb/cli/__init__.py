@@ -32,21 +32,21 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
-MaxLatency = Annotated[Optional[float], typer.Option(help="at most so many seconds for one request")]
-MaxMemory = Annotated[Optional[float], typer.Option(help="at most so much peak memory, in MB (10^6 bytes)")]
-MinParams = Annotated[Optional[float], typer.Option(help="at least so many decoder parameters, such as 20e6")]
+MaxLatency = Annotated[float | None, typer.Option(help="at most so many seconds for one request")]
+MaxMemory = Annotated[float | None, typer.Option(help="at most so much peak memory, in MB (10^6 bytes)")]
+MinParams = Annotated[float | None, typer.Option(help="at least so many decoder parameters, such as 20e6")]
 Space = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         help="a preset (gpt2, transformer-xl, opt, llama, lfm2, gpt2-edges, llama-edges, gpt2-study, llama-study) or the path of a space's JSON file  [default: gpt2]"
     ),
 ]
-Target = Annotated[Optional[str], typer.Option(help="where to measure: torch-cpu  [default: torch-cpu]")]
-Threads = Annotated[Optional[int], typer.Option(help="torch threads  [default: 1]")]
-DType = Annotated[Optional[str], typer.Option(help="float32 or bfloat16  [default: float32]")]
-BatchSize = Annotated[Optional[int], typer.Option(help="sequences at once  [default: 1]")]
-PromptLen = Annotated[Optional[int], typer.Option(help="tokens read at once  [default: 192]")]
-NewTokens = Annotated[Optional[int], typer.Option(help="tokens decoded after them  [default: 0]")]
+Target = Annotated[str | None, typer.Option(help="where to measure: torch-cpu  [default: torch-cpu]")]
+Threads = Annotated[int | None, typer.Option(help="torch threads  [default: 1]")]
+DType = Annotated[str | None, typer.Option(help="float32 or bfloat16  [default: float32]")]
+BatchSize = Annotated[int | None, typer.Option(help="sequences at once  [default: 1]")]
+PromptLen = Annotated[int | None, typer.Option(help="tokens read at once  [default: 192]")]
+NewTokens = Annotated[int | None, typer.Option(help="tokens decoded after them  [default: 0]")]
 
 
 def note(text: str):
@@ -70,51 +70,51 @@ def search_command(
         "runs/search"
     ),
     method: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="exact (computed from a device profile), lts (the paper's evolution) or random  [default: exact]"
         ),
     ] = None,
     objectives: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="exact: two or three of decoder_params (quality, with --proxy), latency_s, prefill_s (time to first token), decode_s (a new token), kv_cache_bytes, peak_bytes, weight_bytes, flops, with commas  [default: decoder_params,latency_s,peak_bytes]"
         ),
     ] = None,
     profile: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             help="exact: a file that `lts profile` wrote, on this or another machine; measured first if not given"
         ),
     ] = None,
     proxy: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="what stands for quality: decoder_params, total_params, depth, width, or the path of a fitted loss law  [default: decoder_params]"
         ),
     ] = None,
     budget_s: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(
             help="lts, random: seconds for measuring, turned once into a number of evaluations  [default: 300]"
         ),
     ] = None,
     evaluations: Annotated[
-        Optional[int], typer.Option(help="lts, random: architectures to measure, instead of a budget")
+        int | None, typer.Option(help="lts, random: architectures to measure, instead of a budget")
     ] = None,
-    seed: Annotated[Optional[int], typer.Option(help="of everything random  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="of everything random  [default: 0]")] = None,
     threads: Threads = None,
     dtype: DType = None,
     batch_size: BatchSize = None,
     prompt_len: PromptLen = None,
     new_tokens: NewTokens = None,
     logits: Annotated[
-        Optional[str], typer.Option(help="last (as in serving) or all (the paper's forward pass)  [default: last]")
+        str | None, typer.Option(help="last (as in serving) or all (the paper's forward pass)  [default: last]")
     ] = None,
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
-    max_params: Annotated[Optional[float], typer.Option(help="at most so many decoder parameters")] = None,
+    max_params: Annotated[float | None, typer.Option(help="at most so many decoder parameters")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the search in --out, with its settings")] = False,
     json_: Json = False,
 ):
@@ -265,17 +265,17 @@ def pick(
     max_memory_mb: MaxMemory = None,
     min_params: MinParams = None,
     max_loss: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(help="at most so high a predicted loss, in nats, where a loss law stands for quality"),
     ] = None,
     max_prefill_s: Annotated[
-        Optional[float], typer.Option(help="at most so many seconds to the first token, where that was an objective")
+        float | None, typer.Option(help="at most so many seconds to the first token, where that was an objective")
     ] = None,
     max_decode_s: Annotated[
-        Optional[float], typer.Option(help="at most so many seconds for a new token, where that was an objective")
+        float | None, typer.Option(help="at most so many seconds for a new token, where that was an objective")
     ] = None,
     max_kv_cache_mb: Annotated[
-        Optional[float], typer.Option(help="at most so large a KV cache, where that was an objective")
+        float | None, typer.Option(help="at most so large a KV cache, where that was an objective")
     ] = None,
     json_: Json = False,
 ):
@@ -336,9 +336,9 @@ def build(
 # %% ../../nbs/cli/00_cli.ipynb #d9079ac7
 def published_study(archive: Path | None, out: Path, json_: bool):
     "Print the table of the published results and draw the paper's figures into a folder."
+    from lts_nb.study import published_figures as replication
     from lts_nb.study.published import disagreements, published
     from lts_nb.study.ranking import readable
-    from lts_nb.study import published_figures as replication
 
     frame = published(archive)
     table, odd = replication.published_table(frame), disagreements(frame)
@@ -440,7 +440,7 @@ def study_command(
     ] = False,
     out: Annotated[Path, typer.Option(help="folder of the study")] = Path("runs/study"),
     archive: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             help="published: the downloaded zip of the paper's repository  [default: $LTS_NB_PUBLISHED, else downloaded once]"
         ),
@@ -455,20 +455,20 @@ def study_command(
     repeated: Annotated[int, typer.Option(min=0, help="architectures that are trained with four seeds more")] = 5,
     tokens: Annotated[str, typer.Option(help="token budgets, all from one run")] = "4e6,8e6",
     lr: Annotated[
-        Optional[float], typer.Option(help="learning rate of 128 inputs in two layers  [default: that of `Recipe`]")
+        float | None, typer.Option(help="learning rate of 128 inputs in two layers  [default: that of `Recipe`]")
     ] = None,
     corpus: Annotated[
         str, typer.Option(help="stdlib (Python's standard library), a folder of .txt files, or hub:owner/name")
     ] = "stdlib",
     seed: Annotated[int, typer.Option(min=0, help="of the drawn architectures")] = 0,
     workers: Annotated[
-        Optional[int], typer.Option(min=1, help="processes, one thread each  [default: one a core]")
+        int | None, typer.Option(min=1, help="processes, one thread each  [default: one a core]")
     ] = None,
     law: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(help="fit a loss law on what --out holds and write it here, for lts search --proxy"),
     ] = None,
-    backbone: Annotated[Optional[str], typer.Option(help="law: whose, where the study has several")] = None,
+    backbone: Annotated[str | None, typer.Option(help="law: whose, where the study has several")] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="with torch.compile: half as long again as fast, needs a C++ compiler")
     ] = False,
@@ -526,7 +526,7 @@ def study_command(
 def train_command(
     run: Run,
     ids: Annotated[
-        Optional[list[str]], typer.Argument(help="ids of architectures, or their beginnings; or say a budget")
+        list[str] | None, typer.Argument(help="ids of architectures, or their beginnings; or say a budget")
     ] = None,
     max_latency_s: MaxLatency = None,
     max_memory_mb: MaxMemory = None,
@@ -538,30 +538,30 @@ def train_command(
         ),
     ] = "stdlib",
     tokenizer: Annotated[
-        Optional[str], typer.Option(help="a folder, hub id or tokenizer.json  [default: one trained on the corpus]")
+        str | None, typer.Option(help="a folder, hub id or tokenizer.json  [default: one trained on the corpus]")
     ] = None,
     vocab_size: Annotated[
-        Optional[int], typer.Option(help="of the tokenizer that is trained  [default: the model's]")
+        int | None, typer.Option(help="of the tokenizer that is trained  [default: the model's]")
     ] = None,
     recipe: Annotated[str, typer.Option(help="cosine, wikitext-103 (the paper's) or study")] = "cosine",
     tokens: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(
             help="to train on, such as 20e6  [default: 20 for each decoder parameter; wikitext-103 has its own]"
         ),
     ] = None,
     batch_size: Annotated[
-        Optional[int], typer.Option(help="sequences a step, over all processes  [default: the recipe's]")
+        int | None, typer.Option(help="sequences a step, over all processes  [default: the recipe's]")
     ] = None,
     seq_len: Annotated[
-        Optional[int], typer.Option(help="tokens a sequence  [default: all that the model can read; wikitext-103: 192]")
+        int | None, typer.Option(help="tokens a sequence  [default: all that the model can read; wikitext-103: 192]")
     ] = None,
     lr: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(help="learning rate of 128 inputs in two layers; wikitext-103: of all  [default: the recipe's]"),
     ] = None,
     dtype: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(help="auto (bfloat16 where the machine computes in it), bfloat16 or float32  [default: auto]"),
     ] = None,
     parts: Annotated[
@@ -569,7 +569,7 @@ def train_command(
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="of weights and order")] = 0,
     out: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(help="folder of the model, or of the models  [default: models in the run's folder]"),
     ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="with torch.compile; needs a C++ compiler")] = False,
@@ -625,7 +625,7 @@ def train_command(
                     | dict(out=str(place(a)))
                 )
     except KeyboardInterrupt:
-        note(f"\nstopped; call the same command again to continue from the last checkpoint")
+        note("\nstopped; call the same command again to continue from the last checkpoint")
         raise typer.Exit(130)
     except OSError as e:
         raise InputError(
@@ -648,28 +648,28 @@ def train_command(
 def eval_command(
     model: Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")],
     corpus: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="for perplexity: stdlib, a folder of .txt files, a .txt file, or hub:owner/name/configuration  [default: stdlib, unless --tasks is given]"
         ),
     ] = None,
     stride: Annotated[
-        Optional[int], typer.Option(help="tokens between windows, 1 to the window  [default: half a window]")
+        int | None, typer.Option(help="tokens between windows, 1 to the window  [default: half a window]")
     ] = None,
     window: Annotated[
-        Optional[int], typer.Option(help="tokens that the model sees  [default: all that it can, at most 2,048]")
+        int | None, typer.Option(help="tokens that the model sees  [default: all that it can, at most 2,048]")
     ] = None,
     line_ends: Annotated[
         bool, typer.Option("--line-ends", help="count ends of lines as words, as LTS and Transformer-XL do on WikiText")
     ] = False,
     tasks: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(help="for accuracy: common, or names in lm-eval or in --include, with commas; needs lts_nb[eval]"),
     ] = None,
     shots: Annotated[str, typer.Option(help="examples shown before a question, with commas")] = "0,1",
-    limit: Annotated[Optional[int], typer.Option(help="only so many first questions of each task")] = None,
+    limit: Annotated[int | None, typer.Option(help="only so many first questions of each task")] = None,
     include: Annotated[
-        Optional[Path], typer.Option(help="folder with task definitions of your own and their data; they may hold code")
+        Path | None, typer.Option(help="folder with task definitions of your own and their data; they may hold code")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="windows or answers at once")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="of the examples")] = 0,
@@ -732,7 +732,7 @@ def export_command(
     ] = False,
     int8: Annotated[bool, typer.Option("--int8", help="add one with 8-bit weights")] = False,
     run: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             help="folder of the search that found this architecture; its latency and memory, measured there or now, go into the model card"
         ),

@@ -6,8 +6,8 @@
 __all__ = ['History', 'frontier_of', 'choose_parents', 'fresh', 'split', 'planned_evaluations', 'evolve', 'random_search']
 
 # %% ../../nbs/frontier/02_evolution.ipynb #7c41f443
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 from tqdm.auto import tqdm

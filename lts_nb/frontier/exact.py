@@ -13,9 +13,10 @@ __all__ = ['LATENCY', 'SUMS', 'OBJECTIVES', 'FIXED', 'WORKLOAD', 'Choices', 'Blo
 import math
 import numbers
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import moocore
 import numpy as np
@@ -924,7 +925,7 @@ def exact_frontier(
     for b, X, ok in candidates(problem, of=seen):
         states.setdefault((b.L, b.d, b.e, b.g), []).append(np.unique(b.N))
         on = (epsilon_frontier(X, problem.half) if problem.half else is_nondominated(X)) if len(X) else np.zeros(0, int)
-        kept.append((b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]])))
+        kept.append(b._replace(N=None, seconds=None, activation=None, code=b.code[ok[on]]))
         F.append(X[on])
     if not any(map(len, F)):
         raise InputError(

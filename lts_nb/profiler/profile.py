@@ -11,9 +11,9 @@ __all__ = ['STEPS', 'DEPTHS', 'FIRST', 'NEXT', 'HEAD', 'KINDS', 'KNOTS', 'CACHE'
 # %% ../../nbs/profiler/03_profile.ipynb #e7df3e1d
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import pandas as pd

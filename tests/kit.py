@@ -1,0 +1,32 @@
+"""What several tests need: a space small enough to search in seconds, and `lts` as a user runs it."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+
+from lts_nb.cli import main
+from lts_nb.space.space import SearchSpace
+
+SMALL = SearchSpace.preset(
+    "gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32
+)
+
+
+def start(*args, **options) -> subprocess.Popen:
+    "`lts` in a process of its own, on one thread, its output in pipes."
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} | options
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen([sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment, **options)
+
+
+def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output, standard error
+    "`lts` in this process, which has imported everything already; with options of `Popen`, in one of its own."
+    if options:
+        process = start(*args, **options)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main([*map(str, args)])
+    return code, out.getvalue(), err.getvalue()
