@@ -25,6 +25,8 @@ class Metric:
     adds_up: bool = False  # is it a sum over layers, and something that is there once?
     source: str = "counted"  # "counted", "measured" or "predicted"
     objective: bool = True  # may a search have it as an objective?
+    short: str = ""  # on a slider; the label by default
+    digits: int = 1  # after the point, on the screen
     phrase: str = ""  # what follows the value in a sentence, such as " to the first token"
     of_state: Callable | None = None  # (n_layer, d_model, decoder params, all params), each `(n,)` -> value `(n,)`
     of_layer: Callable | None = None  # (fixed, d_model, d_inner, n_head, n_kv_head, workload) -> value, broadcast
@@ -42,6 +44,12 @@ class Metric:
     def axis(self) -> str:
         "Label with unit."
         return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    @property
+    def limit_label(self) -> str:
+        "Short label of the limit that binds: of a minimum where more is better, else of a maximum."
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.short or self.label} {'≥' if self.more_is_better else '≤'}{unit}"
 
     @property
     def option(self) -> str:
@@ -79,15 +87,17 @@ def _register_own():
         Metric("latency_s", "latency", **seconds),
         Metric("prefill_s", "prefill", phrase=" to the first token", **seconds),
         Metric("decode_s", "one new token", phrase=" a new token", **seconds),
-        Metric("peak_bytes", "peak memory", **megabytes),
+        Metric("peak_bytes", "peak memory", short="memory", **megabytes),
         Metric("kv_cache_bytes", "KV cache", **megabytes),
         Metric("flops", "FLOPs", "G", 1e-9, adds_up=True),
         Metric("weight_bytes", "weights", of_state=lambda depth, width, decoder, total: 4 * total, **megabytes),
-        Metric("decoder_params", "decoder parameters", of_state=lambda *state: state[2], **millions),
-        Metric("total_params", "all parameters", of_state=lambda *state: state[3], **millions),
+        Metric(
+            "decoder_params", "decoder parameters", short="parameters", of_state=lambda *state: state[2], **millions
+        ),
+        Metric("total_params", "all parameters", short="all params", of_state=lambda *state: state[3], **millions),
         Metric("n_layer", "layers", more_is_better=True, objective=False),
         Metric("d_model", "width", more_is_better=True, objective=False),
-        Metric("predicted_loss", "predicted loss", "nats", source="predicted", objective=False),
+        Metric("predicted_loss", "predicted loss", "nats", short="loss", digits=3, source="predicted", objective=False),
     ):
         register_metric(metric)
 

@@ -6,7 +6,7 @@
 __all__ = ['TAKES', 'PROXIES', 'Proxy', 'forward_flops_of', 'register_proxy', 'find_proxies', 'state_proxies', 'decoder_params',
            'attention_params', 'ffn_params', 'total_params', 'forward_flops', 'depth', 'width']
 
-# %% ../../nbs/frontier/10_proxies.ipynb #98f02522
+# %% ../../nbs/frontier/10_proxies.ipynb #c526c923
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import InputError, check_choice
+from ..core.metrics import METRICS, Metric, register_metric
 from ..space.architecture import Architecture, Population
 from ..space.counts import count, flops
 
-# %% ../../nbs/frontier/10_proxies.ipynb #58bf8535
+# %% ../../nbs/frontier/10_proxies.ipynb #5a0a9834
 TAKES = ("state", "population", "architecture", "model")
 
 
@@ -65,12 +66,12 @@ class Proxy:
         sequences = 1 if self.one_sequence else len(batch)
         return float(self.passes * forward_flops_of(architecture, sequences, batch.shape[1]))
 
-# %% ../../nbs/frontier/10_proxies.ipynb #6ffad3c9
+# %% ../../nbs/frontier/10_proxies.ipynb #490ab72a
 def forward_flops_of(architecture: Architecture, sequences: int, length: int) -> int:
     "FLOPs of a forward pass with the logits of every position."
     return flops(architecture, sequences, length, logits="all")
 
-# %% ../../nbs/frontier/10_proxies.ipynb #60aafa00
+# %% ../../nbs/frontier/10_proxies.ipynb #b1f7ee69
 PROXIES: dict[str, Proxy] = {}
 "Name -> `Proxy`: every proxy there is."
 
@@ -85,7 +86,9 @@ def register_proxy(
         raise InputError(f"name={name!r}: is taken; choose another, or replace=True")
 
     def register(function):
-        PROXIES[name] = Proxy(name, function, **fields)
+        proxy = PROXIES[name] = Proxy(name, function, **fields)
+        if proxy.takes == "state" and proxy.column not in METRICS:
+            register_metric(Metric(proxy.column, name.replace("_", " "), more_is_better=True, objective=False))
         return function
 
     return register
@@ -108,7 +111,7 @@ def state_proxies() -> dict[str, Proxy]:
     "The proxies that can stand for quality in a search."
     return {name: proxy for name, proxy in PROXIES.items() if proxy.takes == "state"}
 
-# %% ../../nbs/frontier/10_proxies.ipynb #63ee2f99
+# %% ../../nbs/frontier/10_proxies.ipynb #6479e4ad
 @register_proxy("decoder_params", takes="state")
 def decoder_params(n_layer, d_model, decoder_params, total_params):
     "Parameters without embeddings and output layer: LTS's proxy."
