@@ -8,7 +8,8 @@ import torch
 
 from lts_nb.cli import main
 from lts_nb.searches.search import SearchResult
-from lts_nb.space.counts import count, kv_cache_bytes, peak_bytes
+from lts_nb.space.counts import count
+from lts_nb.space.memory import kv_cache_bytes, peak_bytes
 from lts_nb.space.space import SearchSpace
 
 SMALL = dict(n_layer=[2, 4], d_model=[64], d_inner=[128, 256], vocab_size=[1000], max_len=64)

@@ -26,8 +26,9 @@ from lts_nb.frontier.evolution import evolve, random_search
 from lts_nb.frontier.exact import candidates, exact_frontier
 from lts_nb.frontier.pareto import hypervolume, is_nondominated
 from lts_nb.profiler.profile import DeviceProfile
-from lts_nb.space.architecture import Population
-from lts_nb.space.counts import count, peak_bytes
+from lts_nb.space.population import Population
+from lts_nb.space.counts import count
+from lts_nb.space.memory import peak_bytes
 
 BUDGET, SEEDS, HERE = 2420, 5, Path(__file__).parent
 WORKLOADS = {"prefill": ("latency_s", Workload()), "decode": ("decode_s", Workload(prompt_len=184, new_tokens=8))}

@@ -205,7 +205,7 @@ def profile_command(
     from lts_nb.profiler.profile import DeviceProfile
     from lts_nb.profiler.store import Store
     from lts_nb.profiler.targets import get_target
-    from lts_nb.space.space import get_space
+    from lts_nb.space.presets import get_space
 
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
     place, device, workload = (
@@ -487,7 +487,7 @@ def study_command(
         out.mkdir(parents=True, exist_ok=True)
         with Store(out / "study.sqlite") as store:
             if train:
-                from lts_nb.space.space import get_space
+                from lts_nb.space.presets import get_space
                 from lts_nb.training.training import Recipe
                 from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
 

@@ -30,7 +30,8 @@ from ..models.build import architecture_of
 from ..profiler.targets import get_target
 from ..searches.search import SearchResult
 from ..space.architecture import Architecture
-from ..space.counts import count, kv_cache_bytes
+from ..space.counts import count
+from ..space.memory import kv_cache_bytes
 from ..training.corpus import END, as_tokenizer
 
 # %% ../../nbs/evaluation/02_handover.ipynb #4e891be8

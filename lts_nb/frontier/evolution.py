@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from ..core.errors import InputError, check_integer
 from .pareto import is_nondominated
-from ..space.architecture import Population
+from ..space.population import Population
 from ..space.space import SearchSpace
 
 # %% ../../nbs/frontier/08_evolution.ipynb #bc107159

@@ -23,23 +23,14 @@ import numpy as np
 
 from ..core.errors import InputError, check_integer
 from .pareto import epsilon_frontier, is_nondominated
-from ..space.architecture import SCALARS, Population, patch
-from lts_nb.space.counts import (
-    activation_peak,
-    cached_values,
-    count,
-    embedding_count,
-    final_norm,
-    footprint,
-    footprints,
-    head_peak,
-    layer_counts,
-    layer_flops,
-    layer_peak,
-    once_flops,
-    wide,
-)
-from ..space.space import SearchSpace, choices, mixer_code
+from ..space.architecture import patch
+from ..space.population import Population, SCALARS
+from ..space.counts import count, embedding_params, final_norm_params, layer_params
+from ..space.flops import layer_flops, once_flops
+from ..space.memory import activation_peak, cache_blocks, cache_blocks_of, cached_values, head_peak, layer_peak
+from ..space.population import as_int64
+from ..space.genes import mixer_key
+from ..space.space import SearchSpace, choices
 
 # %% ../../nbs/frontier/01_exact.ipynb #46a56ecc
 @dataclass(eq=False)
@@ -68,13 +59,11 @@ class AdditiveCost:
         for d in np.unique(P.d_model):
             at = np.flatnonzero(P.d_model == d)
             f = np.searchsorted(self.space.inners(d), P.d_inner[at])
-            m = np.searchsorted(
-                mixer_code(*np.array(self.space.mixers(d)).T), mixer_code(P.n_head[at], P.n_kv_head[at])
-            )
+            m = np.searchsorted(mixer_key(*np.array(self.space.mixers(d)).T), mixer_key(P.n_head[at], P.n_kv_head[at]))
             lives = P.lives[at]
             each = self.layer[d][np.where(lives, f, 0), np.where(lives, m, 0)]
             seconds[at] = [self.once[tuple(k)] for k in P.matrix[at, 1:5].tolist()] + (each * lives).sum(1)
-        return seconds + self.extra(*(wide(v) for v in (P.n_layer, P.d_model, n.decoder, n.total)))
+        return seconds + self.extra(*(as_int64(v) for v in (P.n_layer, P.d_model, n.decoder, n.total)))
 
 # %% ../../nbs/frontier/01_exact.ipynb #0d6bc435
 def fitted(
@@ -135,7 +124,7 @@ def flops_cost(space: SearchSpace, workload: dict) -> AdditiveCost:
 
 def table_axes(space: SearchSpace, d: int):
     "`d_inner`, `n_head` and `n_kv_head` of the entries of a layer table, to broadcast."
-    return wide(space.inners(d))[:, None], *wide(space.mixers(d)).T
+    return as_int64(space.inners(d))[:, None], *as_int64(space.mixers(d)).T
 
 # %% ../../nbs/frontier/01_exact.ipynb #b0a3809e
 LATENCY = ("latency_s", "prefill_s", "decode_s")
@@ -239,9 +228,9 @@ class Problem:
         "Are single numbers not enough? Two sums compete, or a limit wants more of what layers add up to."
         return len(self.costs) > 1 or any(f"min_{k}" in self.limits for k in (*SUMS, "peak_bytes"))
 
-    def footprints(self, d: int) -> set:
-        "What a layer may add to the cache at width `d`, as `footprint` tells it."
-        return {tuple(int(v) for v in footprint(self.space.backbone, *m)) for m in self.space.mixers(d)}
+    def cache_blocks_of(self, d: int) -> set:
+        "What a layer may add to the cache at width `d`, as `cache_blocks` tells it."
+        return {tuple(int(v) for v in cache_blocks(self.space.backbone, *m)) for m in self.space.mixers(d)}
 
     @property
     def counted(self) -> bool:
@@ -269,15 +258,15 @@ class Problem:
 # %% ../../nbs/frontier/01_exact.ipynb #5ff091d2
 def in_layers(P: Population) -> np.ndarray:
     "Decoder parameters without the final norm, `(n,)`."
-    return count(P).decoder - final_norm(P.fixed.backbone, wide(P.d_model))
+    return count(P).decoder - final_norm_params(P.fixed.backbone, as_int64(P.d_model))
 
 
 @patch
 def values(self: Problem, L, d, e, N, used, seconds: dict, activation) -> dict:
     "Every objective in question for candidates with embedding `e`, `N` parameters in layers `(n,)`, summed footprint `used`, `activation` and each of `seconds` `(n,)`; minimised."
     w, fixed, out = self.workload, self.space.fixed, dict(seconds)
-    decoder = N + final_norm(fixed.backbone, d)
-    total = decoder + embedding_count(fixed, d, *e)
+    decoder = N + final_norm_params(fixed.backbone, d)
+    total = decoder + embedding_params(fixed, d, *e)
     state = dict(decoder_params=-decoder, total_params=-total, weight_bytes=4 * total)
     for name in self.names - seconds.keys():
         if name == "quality":
@@ -310,14 +299,14 @@ def within(self: Problem, values: dict, skip: set = frozenset()) -> np.ndarray:
 @patch
 def evaluate(self: Problem, P: Population) -> dict:
     "The same of architectures."
-    L, d, *e = (wide(getattr(P, k)) for k in SCALARS)
+    L, d, *e = (as_int64(getattr(P, k)) for k in SCALARS)
     activation = activation_peak(P, **self.workload) if "peak_bytes" in self.names else 0
     return self.values(
         L,
         d,
         e,
         in_layers(P),
-        [v.sum(1) for v in footprints(P)],
+        [v.sum(1) for v in cache_blocks_of(P)],
         {k: c.predict(P) for k, c in self.costs.items()},
         activation,
     )
@@ -338,10 +327,10 @@ def unit_choices(problem: Problem, d: int, g: int) -> Choices:
     tables = np.stack(
         [g * np.asarray(c.layer[d], float) for c in problem.costs.values()] + [np.zeros((len(f), len(h)))], -1
     )[..., :-1]
-    n = np.broadcast_to(sum(layer_counts(space.backbone, d, f, h, kv, space.d_head)), tables.shape[:2]).ravel()
+    n = np.broadcast_to(sum(layer_params(space.backbone, d, f, h, kv, space.d_head)), tables.shape[:2]).ravel()
     f, h, kv, units, conv = (
         np.broadcast_to(v, tables.shape[:2]).ravel()
-        for v in (f, h, kv, *(wide(v) for v in footprint(space.backbone, h, kv)))
+        for v in (f, h, kv, *(as_int64(v) for v in cache_blocks(space.backbone, h, kv)))
     )
     least = [int(n[conv == i].min(initial=2**62)) for i in (0, 1)]
     above = n - np.take(least, conv)
@@ -457,7 +446,7 @@ def caps(
     )
     weights = 4 * (
         depths[0] // g * min(x for x in c.least if x)
-        + min(int(embedding_count(fixed, d, *e)) for e in problem.space.embeddings(d))
+        + min(int(embedding_params(fixed, d, *e)) for e in problem.space.embeddings(d))
     )
     same = (
         counted or not problem.workload["new_tokens"]
@@ -574,12 +563,12 @@ def single_blocks(problem: Problem):
             used = unpack(code) if problem.counted else tuple(L * x[0] for x in (c.units, c.convolutions))
             trace = partial(_single_trace, took, k, genes, L // g, v.shape[1])
             for e in space.embeddings(d):
-                decoder = N + final_norm(space.backbone, d)
+                decoder = N + final_norm_params(space.backbone, d)
                 seconds = (
                     {
                         name: v[at, step]
                         + cost.once[d, *e]
-                        + cost.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e))
+                        + cost.extra(L, d, decoder, decoder + embedding_params(space.fixed, d, *e))
                     }
                     if cost
                     else {}
@@ -705,11 +694,11 @@ def vector_blocks(problem: Problem, limit: int = 2_000_000):
                 used = unpack(code_of[ok]) if problem.counted else tuple(L * x[0] for x in (c.units, c.convolutions))
                 trace = partial(_vector_trace, came[: L // g + 1], np.stack([c.f, c.h, c.kv]))
                 for e in space.embeddings(d):
-                    decoder = N + final_norm(space.backbone, d)
+                    decoder = N + final_norm_params(space.backbone, d)
                     seconds = {
                         n: X[:, j]
                         + t.once[d, *e]
-                        + t.extra(L, d, decoder, decoder + embedding_count(space.fixed, d, *e))
+                        + t.extra(L, d, decoder, decoder + embedding_params(space.fixed, d, *e))
                         for j, (n, t) in enumerate(problem.costs.items())
                     }
                     for j, (n, x) in enumerate(seconds.items()):
@@ -755,7 +744,7 @@ def alike_blocks(problem: Problem):
                 e,
                 g,
                 N,
-                [v.sum(1) for v in footprints(P)],
+                [v.sum(1) for v in cache_blocks_of(P)],
                 {k: c.predict(P) for k, c in problem.costs.items()},
                 activation,
                 np.arange(len(P)),

@@ -15,8 +15,10 @@ import numpy as np
 
 from ..core.errors import InputError, check_choice
 from ..core.metrics import METRICS, Metric, register_metric
-from ..space.architecture import Architecture, Population
-from ..space.counts import count, flops
+from ..space.architecture import Architecture
+from ..space.population import Population
+from ..space.counts import count
+from ..space.flops import flops
 
 # %% ../../nbs/frontier/10_proxies.ipynb #5a0a9834
 TAKES = ("state", "population", "architecture", "model")

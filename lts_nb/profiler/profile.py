@@ -25,8 +25,10 @@ from ..frontier.exact import AdditiveCost
 from .store import Store, ask
 from .targets import describe
 from .timing import Effort, last_level_cache
-from ..space.architecture import BACKBONES, Architecture, Population, patch
-from ..space.counts import count, flops, layer_counts, once_flops
+from ..space.architecture import Architecture, BACKBONES, patch
+from ..space.population import Population
+from ..space.counts import count, layer_params
+from ..space.flops import flops, once_flops
 from ..space.space import SearchSpace
 
 # %% ../../nbs/profiler/03_profile.ipynb #58a1a215
@@ -209,7 +211,7 @@ def equations(
     for a, parts in data:
         d, gain = a.d_model, cached(4.0 * count(a).total)[0] if cache else ()
         knots = spread(space.inners(d), 2 if kind == "affine" else KNOTS)
-        halves = [int(n) for f, h, kv in a.layers for n in layer_counts(a.backbone, d, f, h, kv, a.d_head)[:2]]
+        halves = [int(n) for f, h, kv in a.layers for n in layer_params(a.backbone, d, f, h, kv, a.d_head)[:2]]
         e = a.vocab_size, a.d_embed or d, a.div_val
         read = (
             np.array([4 * n for n in halves] + [2 * once_flops(space.fixed, d, *e, prompt_len=1)]) * 1e-9

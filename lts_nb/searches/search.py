@@ -27,7 +27,7 @@ from .. import __version__
 from ..core.errors import InputError, check_integer
 from ..core.files import read_json, replace_file
 from ..core.workload import Workload
-from ..frontier.evolution import evolve, frontier_of, planned_evaluations, random_search, split
+from ..frontier.evolution import evolve, frontier_of, generation_sizes, planned_evaluations, random_search
 from ..frontier.exact import LATENCY, ExactFrontier, Problem, check_objectives, exact_frontier
 from ..frontier.loss_law import LossLaw
 from ..frontier.pareto import thin
@@ -37,9 +37,14 @@ from ..profiler.targets import describe, get_target
 from ..profiler.timing import Effort, Measurement, summarize
 from ..show.explorer import Explorer, choose
 from ..show.plots import AXES, plot_frontier, shown
-from ..space.architecture import Architecture, Population, patch
-from ..space.counts import count, flops, peak_bytes, wide
-from ..space.space import SearchSpace, get_space
+from ..space.architecture import Architecture, patch
+from ..space.population import Population
+from ..space.counts import count
+from ..space.flops import flops
+from ..space.memory import peak_bytes
+from ..space.population import as_int64
+from ..space.presets import get_space
+from ..space.space import SearchSpace
 
 # %% ../../nbs/searches/00_search.ipynb #4b99927a
 LIMITS = ("max_latency_s", "max_peak_bytes", "min_decoder_params", "max_decoder_params")
@@ -136,7 +141,7 @@ class Quality:
 
     def of(self, P: Population) -> np.ndarray:
         n = count(P)
-        return self(*map(wide, (P.n_layer, P.d_model, n.decoder, n.total)))
+        return self(*map(as_int64, (P.n_layer, P.d_model, n.decoder, n.total)))
 
     def read(self, frame):
         return frame[self.column] * (1 if self.law else -1)  # the same of a table, or of a row
@@ -216,7 +221,7 @@ def affordable(
 def generations(evaluations: int) -> tuple[int, int]:
     "`(population, iterations)`: the largest population with which five generations fit, and the generations that spend all evaluations."
     population = next((p for p in (100, 20, 10) if planned_evaluations(p, 5) <= evaluations), 5)
-    return population, max(1, math.ceil(1 + (evaluations - population) / sum(split(population)[1:])))
+    return population, max(1, math.ceil(1 + (evaluations - population) / sum(generation_sizes(population)[1:])))
 
 # %% ../../nbs/searches/00_search.ipynb #6b8eafe7
 def as_frame(
@@ -993,7 +998,7 @@ def planned(run: dict, session: Session, accept: Callable, say: Callable) -> Pla
     say(f"measuring a few probes to see what {run['budget_s']:g} s pay for")
     p = plan(session, accept, run["budget_s"])
     parts = "population {} = {} parents + {} mutants + {} crossovers (the paper: 100 = 20 + 40 + 40), {} generations".format(
-        p.population, *split(p.population), p.iterations
+        p.population, *generation_sizes(p.population), p.iterations
     )
     say(
         f"{p.evaluations} evaluations fit"

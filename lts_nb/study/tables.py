@@ -215,7 +215,7 @@ def short_training(
     corpus: str = "stdlib",
 ):  # a `Proxy`, for `score` and `scores`
     "The proxy that trains a little: minus the loss after so many tokens, decay included."
-    from lts_nb.space.counts import flops
+    from lts_nb.space.flops import flops
     from lts_nb.study.proxies.scores import Proxy
 
     return Proxy(

@@ -21,7 +21,8 @@ import pandas as pd
 
 from ..core.errors import InputError
 from ..profiler.store import Store
-from ..space.architecture import Architecture, Population
+from ..space.architecture import Architecture
+from ..space.population import Population
 from ..space.counts import count
 from ..space.space import SearchSpace
 from .corpus import get_corpus, tokenize

@@ -1,7 +1,7 @@
 """The explorer's sliders, moved to their ends."""
 
-import frames
 import pytest
+import show_frames as frames
 
 from lts_nb.core.metrics import get_metric
 from lts_nb.show import explorer as module

@@ -21,8 +21,10 @@ from transformers import PreTrainedModel
 
 from ...core.errors import InputError
 from ...models.build import architecture_of, build, seeded
-from ...space.architecture import Architecture, Population
-from ...space.counts import count, flops
+from ...space.architecture import Architecture
+from ...space.population import Population
+from ...space.counts import count
+from ...space.flops import flops
 from . import activations, gradients
 from .module_roles import borrowed
 
