@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .core.workload import Workload as Workload
     from .models.build import build as build
     from .profiler.profile.device_profile import DeviceProfile as DeviceProfile
-    from .profiler.targets import get_target as get_target
+    from .profiler.targets.registry import get_target as get_target
     from .searches.result import SearchResult as SearchResult
     from .searches.search import search as search
     from .space.architecture import Architecture as Architecture
@@ -29,7 +29,7 @@ PUBLIC = {
     "Workload": "core.workload",
     "count": "space.counts",
     "build": "models.build",
-    "get_target": "profiler.targets",
+    "get_target": "profiler.targets.registry",
     "DeviceProfile": "profiler.profile.device_profile",
     "exact_frontier": "frontier.exact",
     "evolve": "frontier.evolution",

@@ -7,7 +7,6 @@ __all__ = ['EPSILONS', 'dominates', 'is_nondominated', 'hypervolume', 'coverage'
            'excess', 'knee', 'thin']
 
 # %% ../../nbs/frontier/00_pareto.ipynb #e31916eb
-import moocore
 import numpy as np
 
 from ..core.errors import InputError
@@ -26,6 +25,8 @@ def is_nondominated(
     F: np.ndarray,  # objectives, `(n_points, n_objectives)`, minimised
 ) -> np.ndarray:  # `(n_points,)` booleans: which points are on the frontier
     "Mark the Pareto frontier of `F`; of identical points all are marked. Raises `InputError` on NaN."
+    import moocore
+
     F = np.atleast_2d(np.asarray(F, float))
     if np.isnan(F).any():
         raise InputError(f"F holds {int(np.isnan(F).sum())} NaN: an unmeasured objective has no place on a frontier")
@@ -37,6 +38,8 @@ def hypervolume(
     reference: np.ndarray,  # the corner that bounds the volume, `(n_objectives,)`
 ) -> float:  # volume dominated by `F` below `reference`, in the product of the objectives' units
     "Hypervolume indicator; points beyond `reference` add nothing."
+    import moocore
+
     return float(moocore.hypervolume(np.atleast_2d(np.asarray(F, float)), ref=np.asarray(reference, float)))
 
 # %% ../../nbs/frontier/00_pareto.ipynb #b026d920

@@ -25,7 +25,7 @@ def loose_end(slider, name):
 
 def test_a_page_without_a_kernel_has_a_picture(explorer):
     bundle, drawn = explorer._repr_mimebundle_(), explorer.pictures[0].value
-    assert drawn.startswith(b"\x89PNG") and bundle["image/png"]
+    assert bytes(drawn).startswith(b"\x89PNG") and bundle["image/png"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
