@@ -1,0 +1,48 @@
+"""A saved profile is searched, and a stored run opened, on a machine without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+WITHOUT = "import sys\nfor name in {missing}: sys.modules[name] = None\n"
+SEARCH = """
+from lts_nb import DeviceProfile, Workload, exact_frontier, search
+profile = DeviceProfile.load({profile!r})
+result = search(profile=profile, workload=Workload(prompt_len=96), progress=False, say=lambda text: None)
+found = exact_frontier(profile.space, profile, workload=Workload(prompt_len=96))
+assert len(result.frontier) and len(found.F) >= len(result.frontier) and not result.run["measured"]
+print(len(found.F))
+"""
+PICK = """
+from lts_nb.cli.main import main
+assert main(["pick", {run!r}, "--max-latency-s", "0.05"]) == 0
+assert main(["show", {run!r}]) == 0
+"""
+MODULES = "core space frontier profiler.profile.device_profile searches.search show.explorer cli.main study.ranking"
+
+
+def run(script: str, missing: tuple) -> str:
+    "What a script prints in a process in which some packages cannot be imported."
+    code = WITHOUT.format(missing=missing) + script
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_saved_profile_is_searched():
+    profile = str(BENCHMARKS / "gpt2_cpu" / "device.json")
+    assert int(run(SEARCH.format(profile=profile), ("torch", "transformers"))) > 1000
+
+
+def test_a_run_is_opened_without_solver_and_figures():
+    missing = ("torch", "transformers", "moocore", "matplotlib", "ipywidgets", "lts_nb.frontier.exact")
+    out = run(PICK.format(run=str(BENCHMARKS / "gpt2_cpu")), missing)
+    assert "decoder parameters" in out and "states covered" in out
+
+
+@pytest.mark.parametrize("module", MODULES.split())
+def test_rooms_import_no_torch(module):
+    run(f"import lts_nb.{module}", ("torch", "transformers"))
