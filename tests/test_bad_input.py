@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lts_nb.core.workload import Workload
-from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.store import Store
-from lts_nb.profiler.timing import Measurement
+from lts_nb.profiler.measurement import Measurement
 from lts_nb.searches.search import SearchResult, check_limits, read_run, search
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.space import SearchSpace

@@ -11,7 +11,7 @@ import pytest
 from conftest import lts, start
 
 from lts_nb.space.space import SearchSpace
-from lts_nb.training.corpus import stdlib
+from lts_nb.training.corpus import stdlib_corpus
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def study(tmp_path_factory) -> list:
         ).to_json()
     )
     (d / "text").mkdir()
-    texts = stdlib()
+    texts = stdlib_corpus()
     for i, text in enumerate((texts.train + texts.valid)[::12]):
         (d / "text" / f"{i}.txt").write_text(text, encoding="utf-8")
     return [

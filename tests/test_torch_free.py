@@ -17,7 +17,7 @@ assert len(result.frontier) and len(found.F) >= len(result.frontier) and not res
 print(len(found.F))
 """
 PICK = """
-from lts_nb.cli.main import main
+from lts_nb.cli import main
 assert main(["pick", {run!r}, "--max-latency-s", "0.05"]) == 0
 assert main(["show", {run!r}]) == 0
 """

@@ -17,8 +17,10 @@ import numpy as np
 from lts_nb.core.workload import Workload
 from lts_nb.evaluation.onnx import OnnxModel, to_onnx
 from lts_nb.models.build import build
-from lts_nb.profiler.targets import get_target
-from lts_nb.profiler.timing import Effort, cpu_clock, describe_machine, reference_kernel, summarize, timed
+from lts_nb.profiler.targets.registry import get_target
+from lts_nb.profiler.machine import describe_machine
+from lts_nb.profiler.measurement import summarize
+from lts_nb.profiler.timing import Effort, cpu_clock, reference_kernel, timed
 from lts_nb.space.architecture import Architecture
 
 HERE, ROUNDS, EFFORT = Path(__file__).parent, 7, Effort(warmup=3, repetitions=3, seconds=0.1)

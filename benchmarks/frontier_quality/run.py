@@ -10,7 +10,9 @@ from pathlib import Path
 
 from lts_nb.profiler.store import Store
 from lts_nb.space.architecture import Architecture
-from lts_nb.training.training_runs import Job, LocalExecutor, run_trials
+from lts_nb.training.executor import LocalExecutor
+from lts_nb.training.jobs import TrainingJob
+from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
 spec = importlib.util.spec_from_file_location("study_run", HERE.parent / "study" / "run.py")
@@ -21,12 +23,12 @@ spec.loader.exec_module(study)
 if __name__ == "__main__":
     plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
     jobs = [
-        Job(Architecture.from_json(json.dumps(r["architecture"])), seed, "frontier")
+        TrainingJob(Architecture.from_json(json.dumps(r["architecture"])), seed, "frontier")
         for seed in plan["seeds"]
         for r in plan["rows"]
     ]
     with Store(HERE / "trained.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
-        run_trials(
+        run_training_jobs(
             jobs,
             study.RECIPE,
             "stdlib",

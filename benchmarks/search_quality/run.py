@@ -25,7 +25,7 @@ from lts_nb.core.workload import Workload
 from lts_nb.frontier.evolution import evolve, random_search
 from lts_nb.frontier.exact import candidates, exact_frontier
 from lts_nb.frontier.pareto import hypervolume, is_nondominated
-from lts_nb.profiler.profile import DeviceProfile
+from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.space.population import Population
 from lts_nb.space.counts import count
 from lts_nb.space.memory import peak_bytes

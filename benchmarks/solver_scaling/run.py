@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from lts_nb.frontier.exact import AdditiveCost, exact_frontier
-from lts_nb.profiler.timing import cpu_name
+from lts_nb.profiler.machine import cpu_name
 from lts_nb.space.space import SearchSpace
 
 TWO, THREE = ("decoder_params", "latency_s"), ("decoder_params", "latency_s", "peak_bytes")

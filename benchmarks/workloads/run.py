@@ -14,9 +14,10 @@ import numpy as np
 
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
-from lts_nb.profiler.profile import DeviceProfile
-from lts_nb.profiler.targets import get_target
-from lts_nb.profiler.timing import Effort, describe_machine
+from lts_nb.profiler.profile.device_profile import DeviceProfile
+from lts_nb.profiler.targets.registry import get_target
+from lts_nb.profiler.machine import describe_machine
+from lts_nb.profiler.timing import Effort
 from lts_nb.space.counts import count
 
 HERE, ROUNDS, SIZES = Path(__file__).parent, 3, (10e6, 20e6, 40e6, 80e6)

@@ -1,0 +1,60 @@
+"""Any processor: unknown caches, one core, no /proc, no sysctl."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lts_nb.core.errors import InputError
+from lts_nb.profiler import machine, memory
+from lts_nb.profiler.targets import torch_cpu
+from lts_nb.space.architecture import Architecture
+
+
+@pytest.fixture
+def no_proc(monkeypatch):
+    "A system without /proc."
+    read = Path.read_text
+
+    def without_proc(self, *args, **options):
+        if str(self).startswith("/proc"):
+            raise FileNotFoundError(str(self))
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", without_proc)
+
+
+def test_memory_and_cores_are_what_stored_descriptions_have():
+    if not hasattr(os, "sysconf"):
+        pytest.skip("Windows")
+    assert machine.memory_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert machine.describe_machine()["cores"] == os.cpu_count()
+
+
+def test_without_proc(no_proc, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: (_ for _ in ()).throw(FileNotFoundError("/proc/meminfo")))
+    described = machine.describe_machine()
+    assert described["memory_bytes"] is None and isinstance(described["cpu"], str)
+    ran = []
+    assert memory.resident_growth(lambda: ran.append(1)) is None and ran == [1]
+
+
+def test_memory_unknown_refuses_nothing(monkeypatch):
+    monkeypatch.setattr(torch_cpu, "memory_bytes", lambda: None)
+    assert torch_cpu.TorchCPU().reserve([Architecture("gpt2", 32, (2,), (64,), 100)], spare=1000) == 1000
+
+
+def test_a_process_bound_to_one_core(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert machine.usable_cores() == 1
+    with pytest.raises(InputError, match="threads=2: must be a whole number from 1 to 1"):
+        torch_cpu.TorchCPU(threads=2)
+
+
+@pytest.mark.parametrize("sizes, found", [([], None), (["1024"], 1024), (["32K", ""], 32768), (["1G", "2M"], 2**30)])
+def test_caches(tmp_path, sizes, found):
+    for index, size in enumerate(sizes):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(size)
+    assert machine.last_level_cache(tmp_path) == found
