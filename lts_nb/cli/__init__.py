@@ -122,7 +122,7 @@ def search_command(
 
     By default it is computed from a device profile, so nothing of the space is missed; methods lts and random sample it."""
     from lts_nb.core.workload import Workload
-    from lts_nb.profiler.targets import get_target
+    from lts_nb.profiler.targets.registry import get_target
     from lts_nb.searches.search import search
 
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
@@ -202,9 +202,9 @@ def profile_command(
     from tqdm.auto import tqdm
 
     from lts_nb.core.workload import Workload
-    from lts_nb.profiler.profile import DeviceProfile
+    from lts_nb.profiler.profile.device_profile import DeviceProfile
     from lts_nb.profiler.store import Store
-    from lts_nb.profiler.targets import get_target
+    from lts_nb.profiler.targets.registry import get_target
     from lts_nb.space.presets import get_space
 
     told = lambda **k: {n: v for n, v in k.items() if v is not None}
@@ -283,7 +283,7 @@ def pick(
 
     Without a budget: a balanced choice, the knee of the frontier."""
     from lts_nb.searches.search import SearchResult
-    from lts_nb.show.explorer import in_words
+    from lts_nb.show.choose import in_words
 
     row = SearchResult.load(run).row(
         latency_s=max_latency_s,
@@ -362,9 +362,9 @@ def report(store, json_: bool):
 
     from lts_nb.study.ranking import readable
     from lts_nb.study.tables import agreements, first_seeds, noise, settled
-    from lts_nb.training.training_runs import trials
+    from lts_nb.training.training_runs import read_training_runs
 
-    t = trials(store)
+    t = read_training_runs(store)
     if t.empty:
         raise InputError("out: holds no trial yet; train some with --train")
     good, shown = t[t.error.isna()], ("rho", "tau", "cr50")
@@ -409,9 +409,9 @@ def fitted(store, out: Path, backbone: str | None, json_: bool):
     "Fit a loss law on the trials of a store and write it."
     from lts_nb.core.files import replace_file
     from lts_nb.study.tables import law_of
-    from lts_nb.training.training_runs import trials
+    from lts_nb.training.training_runs import read_training_runs
 
-    t = trials(store)
+    t = read_training_runs(store)
     if t.empty:
         raise InputError("out: holds no trial yet; train some with --train")
     found = law_of(t, backbone)
@@ -488,11 +488,13 @@ def study_command(
         with Store(out / "study.sqlite") as store:
             if train:
                 from lts_nb.space.presets import get_space
-                from lts_nb.training.training import Recipe
-                from lts_nb.training.training_runs import LocalExecutor, plan, run_trials
+                from lts_nb.training.recipe import Recipe
+                from lts_nb.training.executor import LocalExecutor
+                from lts_nb.training.jobs import plan_training_jobs
+                from lts_nb.training.training_runs import run_training_jobs
 
                 place = get_space(space or "gpt2-study")
-                jobs = plan(
+                jobs = plan_training_jobs(
                     place,
                     architectures,
                     min_params,
@@ -509,7 +511,7 @@ def study_command(
                     **({} if lr is None else dict(lr=lr)),
                 )
                 with LocalExecutor(workers) as pool:
-                    run_trials(jobs, recipe, corpus, store, pool, out / "checkpoints", compiled, note)
+                    run_training_jobs(jobs, recipe, corpus, store, pool, out / "checkpoints", compiled, note)
             if law:
                 return fitted(store, law, backbone, json_)
             report(store, json_)
@@ -595,7 +597,8 @@ def train_command(
     import transformers
 
     from lts_nb.space.counts import count
-    from lts_nb.training.model_folder import recipe_for, train_model
+    from lts_nb.training.model_folder import train_model
+    from lts_nb.training.recipe import recipe_for
 
     transformers.utils.logging.disable_progress_bar()
     first, found = os.environ.get("RANK", "0") == "0", []

@@ -41,7 +41,8 @@ from lts_nb.models.build import (
     out_of_memory,
     seeded,
 )  # which registers our models, too, so that their folders open without running the code in them
-from ..training.corpus import END, Corpus, get_corpus, read_text
+from ..training.corpus import Corpus, get_corpus, read_document
+from ..training.tokenizer import END_OF_TEXT
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #f1307309
 def reachable() -> bool:
@@ -133,7 +134,7 @@ def read(
     "The text that a model is evaluated on. Raises `InputError` if a file is not UTF-8 text."
     if isinstance(corpus, Corpus) or not Path(corpus).is_file():
         return (found := get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))).name, found.valid
-    return Path(corpus).name, read_text(Path(corpus))
+    return Path(corpus).name, read_document(Path(corpus))
 
 # %% ../../nbs/evaluation/00_evaluation.ipynb #65c34163
 def count_words(
@@ -148,8 +149,8 @@ def marks(
     tokenizer,
 ) -> tuple:  # of `int` or None
     "The token in front of a text, and the one behind every document."
-    end = tokenizer.get_vocab().get(END, tokenizer.eos_token_id)
-    return end if END in tokenizer.get_vocab() or tokenizer.bos_token_id is None else tokenizer.bos_token_id, end
+    end = tokenizer.get_vocab().get(END_OF_TEXT, tokenizer.eos_token_id)
+    return end if END_OF_TEXT in tokenizer.get_vocab() or tokenizer.bos_token_id is None else tokenizer.bos_token_id, end
 
 
 def to_tokens(

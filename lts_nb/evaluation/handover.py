@@ -27,12 +27,12 @@ from ..core.errors import InputError
 from ..core.workload import Workload
 from .onnx import to_onnx
 from ..models.build import architecture_of
-from ..profiler.targets import get_target
+from ..profiler.targets.registry import get_target
 from ..searches.search import SearchResult
 from ..space.architecture import Architecture
 from ..space.counts import count
 from ..space.memory import kv_cache_bytes
-from ..training.corpus import END, as_tokenizer
+from ..training.tokenizer import END_OF_TEXT, wrap_tokenizer
 
 # %% ../../nbs/evaluation/02_handover.ipynb #4e891be8
 NAMES = {"gpt2": "GPT-2", "transformer-xl": "Transformer-XL", "opt": "OPT", "llama": "Llama", "lfm2": "LFM2"}
@@ -377,7 +377,7 @@ def wrapped(
         else:
             tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
     if isinstance(tokenizer, str):
-        tokenizer = as_tokenizer(tokenizer, END if f'"{END}"' in tokenizer else None, a.max_len)
+        tokenizer = wrap_tokenizer(tokenizer, END_OF_TEXT if f'"{END}"' in tokenizer else None, a.max_len)
     if tokenizer is not None and max(tokenizer.get_vocab().values()) >= a.vocab_size:
         raise InputError(
             f"tokenizer: has tokens up to number {max(tokenizer.get_vocab().values()):,}: must be below the model's vocab_size={a.vocab_size:,}"

@@ -31,11 +31,14 @@ from ..frontier.evolution import evolve, frontier_of, generation_sizes, planned_
 from ..frontier.exact import LATENCY, ExactFrontier, Problem, check_objectives, exact_frontier
 from ..frontier.loss_law import LossLaw
 from ..frontier.pareto import thin
-from ..profiler.profile import DeviceProfile, assembled
-from ..profiler.store import Store, ask
-from ..profiler.targets import describe, get_target
-from ..profiler.timing import Effort, Measurement, summarize
-from ..show.explorer import Explorer, choose
+from ..profiler.profile.device_profile import DeviceProfile
+from ..profiler.profile.probes import assemble
+from ..profiler.store import Store, measure_once
+from ..profiler.targets.registry import describe_target, get_target
+from ..profiler.measurement import Measurement, summarize
+from ..profiler.timing import Effort
+from ..show.choose import choose
+from ..show.explorer import Explorer
 from ..show.plots import AXES, plot_frontier, shown
 from ..space.architecture import Architecture, patch
 from ..space.population import Population
@@ -85,7 +88,7 @@ def extremes(space: SearchSpace) -> Population:
     return Population.of(
         [
             replace(
-                assembled(space, d, (f,) * L, (m,) * L, e, space.max_len),
+                assemble(space, d, (f,) * L, (m,) * L, e, space.max_len),
                 share=tuple(i // g for i in range(L)) if g > 1 else None,
             )
             for d in space.d_model
@@ -584,7 +587,7 @@ class Session:
     quality: Quality = Quality()
 
     def look(self, a, occasion="search", **options):
-        return ask(self.store, a, self.workload, self.target, self.environment, occasion, **options)
+        return measure_once(self.store, a, self.workload, self.target, self.environment, occasion, **options)
 
     def evaluate(self, P: Population, bar) -> np.ndarray:
         "Objectives `(n, 3)`: quality as it is minimised, latency, peak memory."
@@ -1037,7 +1040,7 @@ def search(
     target = as_target(target)
     asked = dict(
         space=space and json.loads(get_space(space).to_json()),
-        target=target and describe(target),
+        target=target and describe_target(target),
         method=method,
         workload=workload and asdict(workload),
         seed=seed,

@@ -199,8 +199,9 @@ def judge_law(
 
 # %% ../../nbs/study/03_tables.ipynb #dbffba79
 def _short_training(a, seed, tokens, corpus):
-    from lts_nb.training.corpus import tokenize
-    from lts_nb.training.training import Recipe, train
+    from lts_nb.training.tokens import tokenize
+    from lts_nb.training.loop import train
+    from lts_nb.training.recipe import Recipe
 
     return -train(
         a,
@@ -216,7 +217,7 @@ def short_training(
 ):  # a `Proxy`, for `score` and `scores`
     "The proxy that trains a little: minus the loss after so many tokens, decay included."
     from lts_nb.space.flops import flops
-    from lts_nb.study.proxies.scores import Proxy
+    from lts_nb.frontier.proxies import Proxy
 
     return Proxy(
         f"training {tokens:,} tokens",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import InputError
-from ..space.architecture import Architecture, Population
+from ..space.architecture import Architecture
+from ..space.population import Population
 from ..space.counts import count
 from ..space.space import SearchSpace
 

@@ -131,7 +131,7 @@ def train_model(
 
 def _results(found: dict) -> dict:
     "What the record holds beside the settings."
-    from lts_nb.profiler.timing import describe_machine
+    from lts_nb.profiler.machine import describe_machine
 
     return dict(
         tokens=found["tokens"][0],

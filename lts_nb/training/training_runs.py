@@ -129,7 +129,7 @@ def run_training_job(
     import torch
     import transformers
 
-    from lts_nb.profiler.timing import describe_machine
+    from lts_nb.profiler.machine import describe_machine
     from lts_nb.training.loop import train
 
     torch.set_num_threads(1)

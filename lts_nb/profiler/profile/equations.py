@@ -14,7 +14,8 @@ import numpy as np
 from ...core.workload import Workload
 from .probes import embedding_of, evenly_spaced
 from ...space.architecture import Architecture
-from ...space.counts import count, layer_params, once_flops
+from ...space.counts import count, layer_params
+from ...space.flops import once_flops
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/01_equations.ipynb #ad1e9920

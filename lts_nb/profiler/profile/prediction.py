@@ -18,7 +18,7 @@ from ...frontier.exact import AdditiveCost
 from .equations import CACHE_SIZES
 from .fit import FittedTable
 from .probes import DECODED, measured_embeddings
-from ...space.architecture import Population
+from ...space.population import Population
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/03_prediction.ipynb #2f16208e

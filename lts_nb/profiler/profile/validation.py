@@ -25,7 +25,7 @@ from ..store import Store, measure_once, why_failed
 from ..targets.contract import Target
 from ..timing import Effort
 from ...space.architecture import Architecture
-from ...space.counts import flops
+from ...space.flops import flops
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/04_validation.ipynb #a8e9a6d1

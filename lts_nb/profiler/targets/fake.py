@@ -15,8 +15,10 @@ from ...core.workload import Workload
 from ..measurement import Measurement, summarize
 from .contract import Target
 from ..timing import Effort
-from ...space.architecture import Architecture, Population
-from ...space.counts import count, layer_params, peak_bytes
+from ...space.architecture import Architecture
+from ...space.population import Population
+from ...space.counts import count, layer_params
+from ...space.memory import peak_bytes
 
 # %% ../../../nbs/profiler/targets/01_fake.ipynb #472e8afa
 def part_params(

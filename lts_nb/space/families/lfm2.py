@@ -81,9 +81,11 @@ class LFM2(Llama):
         return super().held_values(layer, step) + KERNEL * layer.d_model * there * step.keeps_cache
 
     def added_values(self, layer: Layer, step: Step) -> Numbers:
-        "Values of one sequence that this layer adds to its cache; a convolution's exist from the prompt on."
-        first_time = (layer.n_head == 0) * (step.n_cached == 0) * step.keeps_cache
-        return super().added_values(layer, step) + KERNEL * layer.d_model * first_time
+        "Values of one sequence that this layer adds to its cache; a convolution's never grows after the prompt."
+        added = super().added_values(layer, step)
+        if step.n_cached or not step.keeps_cache:
+            return added
+        return added + KERNEL * layer.d_model * (layer.n_head == 0)
 
     def mixing(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in attention or in the convolution."

@@ -86,8 +86,9 @@ class Llama(Family):
         self, fixed: Fixed, d_model: Numbers, n_head: Numbers, n_kv_head: Numbers, workload: Workload
     ) -> Numbers:
         "FLOPs of attention for one sequence: its weights, and scores and values of every pair."
-        weights = 2 * d_model * fixed.d_head * (n_head + n_kv_head)
-        return 2 * workload.context * weights + 4 * attended_pairs(workload) * n_head * fixed.d_head
+        weights_per_head = 2 * d_model * fixed.d_head
+        scores_per_head = 4 * attended_pairs(workload) * fixed.d_head
+        return 2 * workload.context * weights_per_head * (n_head + n_kv_head) + scores_per_head * n_head
 
     def cache_blocks(self, fixed: Fixed, n_head: Numbers, n_kv_head: Numbers) -> tuple:
         "A block for each key and value head; a convolution where there are no heads."
@@ -110,28 +111,27 @@ class Llama(Family):
         "Values of one sequence in the caches, the new ones of this layer aside."
         after = layer.blocks_total - layer.blocks_before  # this layer and those after it
         tokens = layer.blocks_before * (step.n_cached + step.n_new) + after * step.n_cached
-        return 2 * layer.fixed.d_head * tokens * step.keeps_cache
+        return 2 * layer.fixed.d_head * step.keeps_cache * tokens
 
     def added_values(self, layer: Layer, step: Step) -> Numbers:
         "Values of one sequence that this layer adds to its cache."
-        return 2 * layer.n_kv_head * layer.fixed.d_head * step.n_new * step.keeps_cache
+        return 2 * layer.fixed.d_head * step.n_new * step.keeps_cache * layer.n_kv_head
 
     def rotating(self, layer: Layer, step: Step) -> Numbers:
         "Values alive while queries, and then keys, get their positions."
-        queries, keys = layer.n_head * layer.fixed.d_head, layer.n_kv_head * layer.fixed.d_head
-        return step.tokens * largest(4 * queries + 2 * keys, 2 * queries + 5 * keys)
+        heads = largest(4 * layer.n_head + 2 * layer.n_kv_head, 2 * layer.n_head + 5 * layer.n_kv_head)
+        return step.tokens * layer.fixed.d_head * heads
 
     def mixing(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in fused attention, or in the projection of its result."
-        heads = 2 * (layer.n_head + layer.n_kv_head) * layer.fixed.d_head
-        scratch = attention_scratch(layer.n_head, layer.fixed.d_head, step)
-        return step.tokens * heads + largest(step.tokens * layer.d_model, scratch)
+        heads = 2 * step.tokens * layer.fixed.d_head * (layer.n_head + layer.n_kv_head)
+        return heads + largest(step.tokens * layer.d_model, attention_scratch(layer.n_head, layer.fixed.d_head, step))
 
     def copying(self, layer: Layer, step: Step) -> Numbers:
         "Values alive while the cache of a layer is copied into a longer one."
-        queries, keys = layer.n_head * layer.fixed.d_head, layer.n_kv_head * layer.fixed.d_head
-        copies = step.n_new * (queries + 2 * keys) + keys * (step.n_cached + 2 * step.n_new)
-        return step.batch_size * copies * step.keeps_cache
+        made = step.n_new * (layer.n_head + 2 * layer.n_kv_head)
+        copies = (step.n_cached + 2 * step.n_new) * layer.n_kv_head
+        return step.batch_size * layer.fixed.d_head * step.keeps_cache * (made + copies)
 
     def feeding_forward(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in SwiGLU, and what this layer added to the cache."
