@@ -9,6 +9,7 @@ __all__ = ['InputError', 'MeasurementFailed', 'check_integer', 'check_number', '
 import math
 import numbers
 import operator
+import sys
 
 # %% ../../nbs/core/00_errors.ipynb #97d6ec9d
 class InputError(ValueError):
@@ -46,10 +47,11 @@ def check_number(
 ) -> float:  # the same number
     "Check one real number. Raises `InputError`."
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or not above < value <= at_most:
+    # compared, not converted: a whole number may be larger than any float
+    if not real or not above < value <= at_most or value >= math.inf:
         limit = "" if math.isinf(at_most) else f" and at most {at_most:g}"
         raise InputError(f"{field}={value!r}: must be a number above {above:g}{limit}")
-    return float(value)
+    return float(min(value, sys.float_info.max))
 
 # %% ../../nbs/core/00_errors.ipynb #91f4db66
 def check_choice(
