@@ -19,6 +19,7 @@ QUARTO = set(
 )
 CONFLICT = re.compile(r'^[\s"`]*(<{7}|>{7}) ', re.M)
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(home|root|Users|tmp|private|var/folders)/|\b[A-Z]:\\+Users\b")
+PROMISE = 114  # characters; three quotes before it and three after it make a line of 120
 BAR = re.compile(r"\[\d\d:\d\d(:\d\d)?[<,]")  # of a progress bar drawn as text
 
 
@@ -64,6 +65,8 @@ def page_faults(notebook: dict) -> Iterator[str]:
     first = notebook["cells"][0] if notebook["cells"] else {"cell_type": "none", "source": ""}
     if first["cell_type"] != "markdown" or not re.match(r"# .+\n+> .+", "".join(first["source"])):
         yield "does not begin with a `# Title` and a `> promise` line"
+    elif promise := re.search(rf"^> (.{{{PROMISE + 1},}})$", "".join(first["source"]), re.M):
+        yield f"has a promise of {len(promise[1])} characters: {PROMISE} fit into the module's first line"
     cells = [cell for cell, _, _ in code_cells(notebook)]
     if cells and not any(cell["outputs"] for cell in cells):
         yield "has no stored outputs: execute it"

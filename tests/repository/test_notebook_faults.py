@@ -35,6 +35,7 @@ FAULTS = [
     (source(RUN, "# %%\n#| export\nx = 1"), "`# %%` is left over from a conversion"),
     (source(EXP, "x = 1"), "exports, but the notebook has no default_exp"),
     (source(TOP, "# ground"), "does not begin with"),
+    (source(TOP, f"# ground\n\n> {'word ' * 23}"), "has a promise of 115 characters"),
     (output(), "has no stored outputs"),
     (output(ERROR), "an error is stored"),
     (output(printed("50%|#####", "stderr")), "a warning or progress bar is stored"),
