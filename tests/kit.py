@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from lts_nb.cli import main
+from lts_nb.cli.main import main
 from lts_nb.space.space import SearchSpace
 
 SMALL = SearchSpace.preset(
