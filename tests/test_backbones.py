@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lts_nb.cli import main
-from lts_nb.searches.search import SearchResult
+from lts_nb.searches.result import SearchResult
 from lts_nb.space.counts import count
 from lts_nb.space.memory import kv_cache_bytes, peak_bytes
 from lts_nb.space.space import SearchSpace

@@ -5,15 +5,18 @@ import shutil
 import string
 
 import pytest
-from conftest import SMALL, lts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kit import SMALL, lts
 
 from lts_nb.core.workload import Workload
+from lts_nb.profiler.measurement import Measurement
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.store import Store
-from lts_nb.profiler.measurement import Measurement
-from lts_nb.searches.search import SearchResult, check_limits, read_run, search
+from lts_nb.searches.limits import check_limits
+from lts_nb.searches.result import SearchResult
+from lts_nb.searches.run_folder import read_run
+from lts_nb.searches.search import search
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.space import SearchSpace
 
@@ -159,7 +162,7 @@ def leaves(node, path=()):  # every place in a JSON tree
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_profile(profiled, tmp_path, data):
-    "Whatever one puts into or takes out of a profile, it loads and predicts plausible times, or says in one line why not."
+    "Whatever one puts into or takes out of a profile, it predicts plausible times, or says in one line why not."
     tree = json.loads((profiled / "device.json").read_text())
     path = data.draw(
         st.sampled_from(
@@ -201,6 +204,24 @@ def test_damaged_exact_run(profiled, tmp_path, name, keep, junk):
             use()
         except (ValueError, OSError) as e:
             assert "\n" not in str(e).strip()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_run_json(profiled, tmp_path, data):
+    "Whatever one puts into or takes out of `run.json`, the run opens and picks, or says in one line why not."
+    shutil.copytree(profiled, run := tmp_path / "run", dirs_exist_ok=True)
+    tree = json.loads((profiled / "run.json").read_text(encoding="utf-8"))
+    name = data.draw(st.sampled_from(["space", "workload", "method", "limits", "proxy", "objectives", "certificate"]))
+    if data.draw(st.booleans()):
+        del tree[name]
+    else:
+        tree[name] = data.draw(st.sampled_from([None, -1, "x", [], {}, ["x"], {"x": 1}, True]))
+    (run / "run.json").write_text(json.dumps(tree), encoding="utf-8")
+    try:
+        SearchResult.load(run).pick()
+    except ValueError as e:
+        assert "\n" not in str(e).strip()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import lts, start
+from kit import lts, start
 
 ROWS = "select architecture, workload, occasion, body from measurement"
 
@@ -138,7 +138,7 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
 
 
 def test_searched_without_torch(tmp_path, space_file):
-    "A profile is a file: where torch and transformers cannot be imported, it still gives the frontier, `show` and `pick`."
+    "A profile is a file: where torch and transformers cannot be imported, it still gives frontier, `show` and `pick`."
     assert (
         lts("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path / "device.json")[0]
         == 0

@@ -10,7 +10,7 @@ from lts_nb.profiler.targets.conformance import check_target
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import TARGETS, get_target, register_target
 from lts_nb.searches.methods.registry import register_method
-from lts_nb.searches.search import METHODS
+from lts_nb.searches.methods.registry import METHODS
 
 from lts_nb.core.metrics import METRICS, Metric, register_metric
 from lts_nb.core.workload import Workload

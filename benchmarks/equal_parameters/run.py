@@ -16,7 +16,7 @@ from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.registry import get_target
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.timing import Effort
-from lts_nb.searches.search import SearchResult
+from lts_nb.searches.result import SearchResult
 from lts_nb.space.counts import count
 
 ROUNDS, EFFORT = 6, Effort(warmup=1, repetitions=2, seconds=0.1)

@@ -16,7 +16,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
-from lts_nb.frontier.exact import AdditiveCost, exact_frontier
+from lts_nb.frontier.cost_table import AdditiveCost
+from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.machine import cpu_name
 from lts_nb.space.space import SearchSpace
 

@@ -177,7 +177,7 @@ def train_command(
     setup = TrainingSetup(run, out, corpus, tokenizer, vocab_size, parts, seed, compiled, len(chosen) > 1)
     quiet_transformers()
     from lts_nb.profiler.store import Store
-    from lts_nb.training.model_folder import recipe_for
+    from lts_nb.training.recipe import recipe_for
 
     changes = dict(batch_size=batch_size, seq_len=seq_len, lr=lr, dtype=dtype)
     recipes = [recipe_for(architecture, recipe, tokens, **changes) for architecture in chosen]

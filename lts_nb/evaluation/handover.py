@@ -28,7 +28,7 @@ from ..core.workload import Workload
 from .onnx import to_onnx
 from ..models.build import architecture_of
 from ..profiler.targets.registry import get_target
-from ..searches.search import SearchResult
+from ..searches.result import SearchResult
 from ..space.architecture import Architecture
 from ..space.counts import count
 from ..space.memory import kv_cache_bytes

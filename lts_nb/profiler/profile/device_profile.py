@@ -16,7 +16,7 @@ import pandas as pd
 from ...core.errors import InputError
 from ...core.files import read_text, replace_text
 from ...core.workload import Workload
-from ...frontier.exact import AdditiveCost
+from ...frontier.cost_table import AdditiveCost
 from .equations import KINDS
 from .fit import fit_tables
 from .prediction import additive_cost, check_covers, predict_latencies

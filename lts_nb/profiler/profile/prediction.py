@@ -14,7 +14,7 @@ import pandas as pd
 
 from ...core.errors import InputError, check_choice
 from ...core.workload import Workload
-from ...frontier.exact import AdditiveCost
+from ...frontier.cost_table import AdditiveCost
 from .equations import CACHE_SIZES
 from .fit import FittedTable
 from .probes import DECODED, measured_embeddings
