@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['saliency', 'snip', 'gradient_norm', 'grad_norm', 'gradient_flow', 'grasp', 'channel_score', 'fisher', 'synflow',
-           'nuclear_norm', 'diversity', 'halves_score', 'dss', 'synaptic_diversity', 'synaptic_saliency',
+           'nuclear_norm', 'diversity', 'dss_score', 'dss', 'synaptic_diversity', 'synaptic_saliency',
            'head_importance']
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #ac82655c
@@ -17,10 +17,10 @@ from lts_nb.study.proxies.module_roles import (
     HEADS,
     OTHER,
     flow,
+    linear_maps,
     next_token_loss,
-    pairs,
-    parts,
     recorded,
+    weights_and_gradients,
 )
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #6cf0d083
@@ -36,7 +36,7 @@ def snip(
     batch: torch.Tensor,  # token numbers `(B, T)`
 ) -> torch.Tensor:
     "SNIP: Σ |w·∂loss/∂w|."
-    return saliency(pairs(model, next_token_loss(model, batch)))
+    return saliency(weights_and_gradients(model, next_token_loss(model, batch)))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #24f4345d
 def gradient_norm(
@@ -50,8 +50,11 @@ def grad_norm(
     model: PreTrainedModel,
     batch: torch.Tensor,
 ) -> torch.Tensor:
-    "GradNorm: Σ over linear maps of the Euclidean norm of ∂loss/∂W; query, key and value are three maps also where one matrix holds them."
-    return gradient_norm(pairs(model, next_token_loss(model, batch)))
+    """GradNorm: Σ over linear maps of the Euclidean norm of ∂loss/∂W.
+
+    Query, key and value are three maps also where one matrix holds them.
+    """
+    return gradient_norm(weights_and_gradients(model, next_token_loss(model, batch)))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #bf84e1f9
 def gradient_flow(
@@ -69,7 +72,7 @@ def grasp(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "GraSP: −Σ w·(Hg), H the Hessian and g the gradient of the loss."
-    weights = {id(p.module.weight): p.module.weight for p in parts(model) if p.role in DECODER}
+    weights = {id(p.module.weight): p.module.weight for p in linear_maps(model) if p.role in DECODER}
     return gradient_flow(next_token_loss(model, batch), list(weights.values()))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #0ff66c07
@@ -86,7 +89,7 @@ def fisher(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Fisher: ½·mean over tokens of (activation·gradient)², summed over the outputs of linear maps."
-    modules = {id(p.module): p.module for p in parts(model) if p.role in DECODER and p.role != "position"}
+    modules = {id(p.module): p.module for p in linear_maps(model) if p.role in DECODER and p.role != "position"}
     with recorded(modules.values()) as seen:
         loss = next_token_loss(model, batch)
     return sum(channel_score(a.detach(), g) for a, g in zip(seen, torch.autograd.grad(loss, seen)))
@@ -97,7 +100,7 @@ def synflow(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "SynFlow: Σ |w·∂R/∂w|, R the sum of the logits of |weights| and an input of ones, normalisations in their place."
-    return saliency(pairs(model, flow(model, batch.shape[1])))
+    return saliency(weights_and_gradients(model, flow(model, batch.shape[1])))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #aa81a00b
 def nuclear_norm(
@@ -105,7 +108,8 @@ def nuclear_norm(
 ) -> torch.Tensor:
     "Sum of singular values."
     M = M.double()
-    return torch.linalg.eigvalsh(M @ M.T if M.shape[0] <= M.shape[1] else M.T @ M).clamp_min(0).sqrt().sum()
+    product = M @ M.T if M.shape[0] <= M.shape[1] else M.T @ M
+    return torch.linalg.eigvalsh(product).clamp_min(0).sqrt().sum()
 
 
 def diversity(
@@ -115,7 +119,7 @@ def diversity(
     return sum(nuclear_norm(W) * nuclear_norm(G) for _, W, G in found)
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #dd771f0e
-def halves_score(
+def dss_score(
     found: list,  # of `(role, weight, gradient)`
 ) -> torch.Tensor:
     "Diversity of attention plus saliency of everything else."
@@ -127,7 +131,7 @@ def dss(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "DSS: Σ over attention ‖W‖*·‖∂R/∂W‖* + Σ over all else, output layer included, |w·∂R/∂w|."
-    return halves_score(pairs(model, flow(model, batch.shape[1]), (*DECODER, "head")))
+    return dss_score(weights_and_gradients(model, flow(model, batch.shape[1]), (*DECODER, "head")))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #c1175797
 def synaptic_diversity(
@@ -135,7 +139,7 @@ def synaptic_diversity(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Σ over attention of ‖W‖*·‖∂loss/∂W‖*."
-    return diversity(pairs(model, next_token_loss(model, batch), ATTENTION))
+    return diversity(weights_and_gradients(model, next_token_loss(model, batch), ATTENTION))
 
 
 def synaptic_saliency(
@@ -143,7 +147,7 @@ def synaptic_saliency(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Σ |w·∂loss/∂w| over feed-forward maps and convolutions."
-    return saliency(pairs(model, next_token_loss(model, batch), OTHER))
+    return saliency(weights_and_gradients(model, next_token_loss(model, batch), OTHER))
 
 # %% ../../../nbs/study/proxies/01_gradients.ipynb #f108f5d1
 def head_importance(
@@ -151,4 +155,4 @@ def head_importance(
     batch: torch.Tensor,
 ) -> torch.Tensor:
     "Σ |w·∂loss/∂w| over the projections to query, key and value."
-    return saliency(pairs(model, next_token_loss(model, batch), HEADS))
+    return saliency(weights_and_gradients(model, next_token_loss(model, batch), HEADS))
