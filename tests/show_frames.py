@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
+
+from lts_nb.frontier.evolution import frontier_of
 from lts_nb.space.counts import count
 from lts_nb.space.memory import peak_bytes
 from lts_nb.space.space import SearchSpace
-
-from lts_nb.frontier.evolution import frontier_of
 
 
 def candidates() -> pd.DataFrame:

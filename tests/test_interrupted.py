@@ -152,7 +152,7 @@ class NoTorch:
     def find_spec(self, name, *_):
         if name.split(".")[0] in ("torch", "transformers"): raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
-from lts_nb.cli import main
+from lts_nb.cli.main import main
 sys.exit(main())
 """
 

@@ -8,9 +8,9 @@ from lts_nb.frontier.cost_table import AdditiveCost, random_cost
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
 from lts_nb.frontier.problem import wants_epsilon
-from lts_nb.space.memory import peak_bytes
 from lts_nb.space.counts import count
 from lts_nb.space.families import preset_names
+from lts_nb.space.memory import peak_bytes
 from lts_nb.space.space import SearchSpace
 
 THREE = ("decoder_params", "latency_s", "peak_bytes")

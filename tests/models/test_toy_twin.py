@@ -1,6 +1,5 @@
 "A backbone from outside the package, in two small files: built, counted, saved, loaded and scored like its own ones."
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from lts_nb.space.counts import count
 from lts_nb.space.families import FAMILIES, register_family
 from lts_nb.space.families.contract import Family
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 TOY = Family(
     name="toy",
     display_name="Toy",
@@ -30,7 +29,7 @@ TOY = Family(
 
 @pytest.fixture
 def toy(monkeypatch):
-    "The family, known for the time of a test; its twin lies beside this file."
+    "The family, known for the time of a test."
     monkeypatch.syspath_prepend(HERE)
     yield register_family(TOY)
     del FAMILIES[TOY.name]
@@ -89,7 +88,7 @@ def test_twins_from_outside_wait():
         "build(Architecture('toy', 16, (2,), (32,), vocab_size=97))",
         "print(before, 'toy_twin' in sys.modules)",
     ]
-    run = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, encoding="utf-8", env=os.environ)
+    run = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, encoding="utf-8")
     assert run.stdout.split() == ["False", "True"], run.stderr
 
 

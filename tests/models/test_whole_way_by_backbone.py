@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lts_nb.cli import main
+from lts_nb.cli.main import main
 from lts_nb.searches.result import SearchResult
 from lts_nb.space.counts import count
 from lts_nb.space.memory import kv_cache_bytes, peak_bytes
