@@ -90,7 +90,10 @@ def test_full_disk(study, tmp_path):
     import resource
 
     one = [*study, "--architectures", 1, "--repeated", 0, "--out", tmp_path, "--json"]
-    limited = lambda size: dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+
+    def limited(size):
+        return dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+
     code, _, err = lts("study", *one, **limited(5_000))  # no room for the store
     assert code == 2 and err.count("\n") == 1 and "call again when there is room" in err
     code, out, _ = lts("study", *one, **limited(14_000))  # room for the store, none for a checkpoint

@@ -23,7 +23,8 @@ from pymoo.optimize import minimize
 
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.evolution import evolve, random_search
-from lts_nb.frontier.exact import candidates, exact_frontier
+from lts_nb.frontier.blocks import judged_blocks
+from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import hypervolume, is_nondominated
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.space.population import Population
@@ -131,7 +132,7 @@ def main(paths):
                 start = time.process_time()
                 exact = exact_frontier(space, profile, ("decoder_params", name, "peak_bytes")[:n], workload=w)
                 seconds = time.process_time() - start
-                every = np.concatenate([X for _, X, _ in candidates(exact.problem)])
+                every = np.concatenate([X for _, X, _ in judged_blocks(exact.problem)])
                 low, high = every.min(0), every.max(0)
                 volume = lambda F: hypervolume((F[is_nondominated(F)] - low) / (high - low), np.full(n, 1.01))
                 best, sample = volume(exact.F), exact_frontier(space, profile, ("decoder_params", name), workload=w).F

@@ -14,9 +14,9 @@ from lts_nb.training.model_folder import train_model
 from lts_nb.training.recipe import recipe_for
 
 ARCHITECTURE = Architecture("gpt2", 32, (2, 4), (64, 96), vocab_size=300, max_len=32)
-RECIPE = recipe_for(ARCHITECTURE, tokens=20_000, batch_size=8, lr=0.01, dtype="float32")
+RECIPE = recipe_for(ARCHITECTURE, tokens=8_000, batch_size=8, lr=0.01, dtype="float32", valid_tokens=8_192)
 
-# at step 50 no file may be larger than a share of the weights, or of the optimizer, which is twice as large
+# at step 20 no file may be larger than a share of the weights, or of the optimizer, which is twice as large
 STARVED = """
 import json, resource, sys, torch
 from pathlib import Path
@@ -28,13 +28,13 @@ from lts_nb.training.progress import Progress
 share, out = float(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
 def starve(self, args, state, control, **_):
-    if state.global_step == 50:
+    if state.global_step == 20:
         weights = next(out.rglob("model.safetensors")).stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(weights * share),) * 2)
 Progress.on_step_begin = starve
 small = split_documents("part of stdlib", stdlib_corpus().train[::25], share=0.2)
 architecture = Architecture("gpt2", 32, (2, 4), (64, 96), vocab_size=300, max_len=32)
-recipe = recipe_for(architecture, tokens=20_000, batch_size=8, lr=0.01, dtype="float32")
+recipe = recipe_for(architecture, tokens=8_000, batch_size=8, lr=0.01, dtype="float32", valid_tokens=8_192)
 try:
     train_model(architecture, out, small, recipe, say=None)
 except OSError as error:
@@ -92,5 +92,5 @@ def test_nothing_is_made_for_what_does_not_fit(small, tmp_path):
 
 
 def test_of_several_budgets_the_largest(small, tmp_path):
-    several = replace(RECIPE, tokens=(5_000, 10_000))
-    assert train_model(ARCHITECTURE, tmp_path / "model", small, several, say=None)["tokens"] == 10_000
+    several = replace(RECIPE, tokens=(3_000, 6_000))
+    assert train_model(ARCHITECTURE, tmp_path / "model", small, several, say=None)["tokens"] == 6_000
