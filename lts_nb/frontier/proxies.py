@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import InputError, check_choice
 from ..core.metrics import METRICS, Metric, register_metric
+from ..core.workload import Workload
 from ..space.architecture import Architecture
 from ..space.counts import count
 from ..space.flops import flops
@@ -71,7 +72,7 @@ class Proxy:
 # %% ../../nbs/frontier/12_proxies.ipynb #490ab72a
 def forward_flops_of(architecture: Architecture, sequences: int, length: int) -> int:
     "FLOPs of a forward pass with the logits of every position."
-    return flops(architecture, sequences, length, logits="all")
+    return flops(architecture, Workload(sequences, length, logits="all"))
 
 # %% ../../nbs/frontier/12_proxies.ipynb #b1f7ee69
 PROXIES: dict[str, Proxy] = {}

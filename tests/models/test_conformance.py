@@ -45,7 +45,6 @@ def test_layers_that_change_places(model):
 def test_a_weight_that_nothing_reaches(model):
     model.transformer.h[0].mlp.register_parameter("idle", torch.nn.Parameter(torch.ones(3)))
     broken(check_gradients, model, GPT2, match="no gradient reaches transformer.h.0.mlp.idle")
-    check_gradients(model, GPT2, without=("idle",)) if model.transformer.h[0].mlp.idle.grad is not None else None
 
 
 def test_a_layer_with_other_heads(model):

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from kit import lts
 
-from lts_nb.cli.main import main
+from lts_nb.core.workload import Workload
 from lts_nb.searches.result import SearchResult
 from lts_nb.space.counts import count
 from lts_nb.space.memory import kv_cache_bytes, peak_bytes
@@ -23,95 +24,59 @@ SPACES = {
 }
 
 
+def small_space(name, folder):
+    "A preset with few choices, and the path of its file."
+    space, path = SearchSpace.preset(name, **SMALL | SPACES[name]), folder / "space.json"
+    path.write_text(space.to_json(), encoding="utf-8")
+    return space, path
+
+
+def run(*arguments):
+    "What a command prints; it must succeed."
+    code, out, err = lts(*arguments)
+    assert code == 0, err
+    return out
+
+
 @pytest.mark.parametrize("name", SPACES)
-def test_search_and_build(name, tmp_path, capsys):
-    space = SearchSpace.preset(name, **SMALL | SPACES[name])
-    (tmp_path / "space.json").write_text(space.to_json())
-    out = tmp_path / "run"
-    assert (
-        main(
-            [
-                "search",
-                "--space",
-                str(tmp_path / "space.json"),
-                "--prompt-len",
-                "32",
-                "--new-tokens",
-                "8",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
-    assert main(["pick", str(out), "--json"]) == 0
+def test_search_and_build(name, tmp_path):
+    space, path = small_space(name, tmp_path)
+    out, workload = tmp_path / "run", Workload(prompt_len=32, new_tokens=8)
+    run("search", "--space", path, "--prompt-len", 32, "--new-tokens", 8, "--out", out)
+    run("pick", out, "--json")
     result = SearchResult.load(out)
-    frontier = result.frontier
-    archs = [result.architecture(i) for i in frontier.id]
-    assert space.contains(result.whole.population).all() and all(space.contains(a) for a in archs)
-    assert frontier.decoder_params.tolist() == [count(a).decoder for a in archs]
-    assert frontier.kv_cache_bytes.tolist() == [kv_cache_bytes(a, context=40) for a in archs]
-    assert np.allclose(frontier.peak_bytes, [peak_bytes(a, prompt_len=32, new_tokens=8) for a in archs], rtol=2e-3)
-    model = tmp_path / "model"
-    assert main(["build", str(out), frontier.id[0][:8], "--out", str(model)]) == 0
+    frontier, members = result.frontier, [result.architecture(i) for i in result.frontier.id]
+    assert space.contains(result.full_frontier.population).all() and all(space.contains(a) for a in members)
+    assert frontier.decoder_params.tolist() == [count(a).decoder for a in members]
+    assert frontier.kv_cache_bytes.tolist() == [kv_cache_bytes(a, context=40) for a in members]
+    assert np.allclose(frontier.peak_bytes, [peak_bytes(a, workload) for a in members], rtol=2e-3)
+    run("build", out, frontier.id[0][:8], "--out", tmp_path / "model")
+    check_model(tmp_path / "model", members[0])
+
+
+def check_model(folder, architecture):
+    "A folder opens as the model of an architecture, which generates."
     from transformers import AutoModelForCausalLM
 
-    m = AutoModelForCausalLM.from_pretrained(model).eval()
-    assert (
-        m.num_parameters() == count(archs[0]).total
-        and json.loads((model / "architecture.json").read_text())["backbone"] == space.backbone
-    )
-    assert m.generate(torch.arange(1, 5)[None], max_new_tokens=3, do_sample=False, pad_token_id=0).shape == (1, 7)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    stored = json.loads((folder / "architecture.json").read_text(encoding="utf-8"))
+    assert stored["backbone"] == architecture.backbone and model.num_parameters() == count(architecture).total
+    made = model.generate(torch.arange(1, 5)[None], max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert made.shape == (1, 7)
 
 
-def test_other_objectives(tmp_path, capsys):
+def test_other_objectives(tmp_path):
     "A frontier of new tokens and KV cache, from a profile; `pick` by both."
-    space = SearchSpace.preset("llama", **SMALL | SPACES["llama"])
-    (tmp_path / "space.json").write_text(space.to_json())
-    assert (
-        main(
-            [
-                "profile",
-                "--space",
-                str(tmp_path / "space.json"),
-                "--prompt-len",
-                "48",
-                "--new-tokens",
-                "8",
-                "--held-out",
-                "0",
-                "--out",
-                str(tmp_path / "device.json"),
-            ]
-        )
-        == 0
-    )
-    out = str(tmp_path / "run")
-    assert (
-        main(
-            [
-                "search",
-                "--profile",
-                str(tmp_path / "device.json"),
-                "--objectives",
-                "decoder_params,decode_s,kv_cache_bytes",
-                "--out",
-                out,
-            ]
-        )
-        == 0
-    )
-    whole = SearchResult.load(out).whole
-    assert whole.objectives == ("decoder_params", "decode_s", "kv_cache_bytes")
-    assert whole.F[:, 2].tolist() == [kv_cache_bytes(a, context=56) for a in whole.population]
-    capsys.readouterr()
-    most = float(np.median(whole.F[:, 2]))
-    assert main(["pick", out, "--max-kv-cache-mb", str(most / 1e6), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["kv_cache_bytes"] <= most
-    assert main(["pick", out, "--max-latency-s", "1"]) == 2 and "must be a limit on one of" in capsys.readouterr().err
-    assert (
-        main(
-            ["search", "--profile", str(tmp_path / "device.json"), "--objectives", "speed,decode_s", "--out", out + "2"]
-        )
-        == 2
-    )
+    _, path = small_space("llama", tmp_path)
+    device, out = tmp_path / "device.json", tmp_path / "run"
+    objectives = ("decoder_params", "decode_s", "kv_cache_bytes")
+    run("profile", "--space", path, "--prompt-len", 48, "--new-tokens", 8, "--held-out", 0, "--out", device)
+    run("search", "--profile", device, "--objectives", ",".join(objectives), "--out", out)
+    frontier = SearchResult.load(out).full_frontier
+    assert frontier.objectives == objectives
+    assert frontier.F[:, 2].tolist() == [kv_cache_bytes(a, context=56) for a in frontier.population]
+    most = float(np.median(frontier.F[:, 2]))
+    assert json.loads(run("pick", out, "--max-kv-cache-mb", most / 1e6, "--json"))["kv_cache_bytes"] <= most
+    code, _, err = lts("pick", out, "--max-latency-s", 1)
+    assert code == 2 and "must be a limit on one of" in err
+    assert lts("search", "--profile", device, "--objectives", "speed,decode_s", "--out", tmp_path / "other")[0] == 2
