@@ -224,6 +224,8 @@ class Architecture:
         for name in OPTIONAL_FIELDS:
             if isinstance(getattr(self, name), list):
                 set_fields(self, **{name: tuple(getattr(self, name))})
+        if self.d_embed == self.d_model:  # no choice, whether or not the family has one
+            set_fields(self, d_embed=None)
         check_optional_fields(self)
         if not isinstance(self.tie_embeddings, bool):
             raise InputError(f"tie_embeddings={self.tie_embeddings!r}: must be True or False")

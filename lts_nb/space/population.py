@@ -136,7 +136,7 @@ def architecture_in(
         d_inner=d_inner,
         vocab_size=vocab_size,
         max_len=fixed.max_len,
-        d_embed=None if d_embed == d_model else d_embed,  # a family need not read the field
+        d_embed=d_embed,
         div_val=div_val,
         cutoffs=fixed.cutoffs,
         n_kv_head=None if (n_kv_head == n_head).all() else n_kv_head,
