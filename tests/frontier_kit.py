@@ -11,9 +11,10 @@ from lts_nb.frontier.cost_table import random_cost
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
 from lts_nb.frontier.problem import GENES, solvable_metrics
-from lts_nb.space.counts import count
 from lts_nb.space.flops import flops
-from lts_nb.space.memory import kv_cache_bytes, peak_bytes
+from lts_nb.space.memory import peak_bytes
+from lts_nb.space.counts import count
+from lts_nb.space.memory import kv_cache_bytes
 from lts_nb.space.space import SearchSpace
 
 REQUESTS = (
@@ -25,6 +26,9 @@ REQUESTS = (
 METRICS = (*solvable_metrics(), "quality")
 PAIRS_AND_TRIPLES = [c for n in (2, 3) for c in itertools.combinations(METRICS, n)]
 BACKBONES = ("gpt2", "gpt2", "transformer-xl", "opt", "llama", "llama", "lfm2", "lfm2")
+PRESET_NAMES = (
+    ("gpt2", "transformer-xl", "opt", "llama", "lfm2") + ("gpt2-edges", "llama-edges") + ("gpt2-study", "llama-study")
+)
 MOST = 10_000  # architectures of a space that is listed
 
 

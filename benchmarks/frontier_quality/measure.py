@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from lts_nb.core.workload import Workload
-from lts_nb.evaluation.onnx import OnnxModel, to_onnx
+from lts_nb.evaluation.onnx_export import to_onnx
+from lts_nb.evaluation.onnx_model import OnnxModel
 from lts_nb.models.build import build
 from lts_nb.profiler.targets.registry import get_target
 from lts_nb.profiler.machine import describe_machine

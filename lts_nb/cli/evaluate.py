@@ -65,7 +65,7 @@ def evaluate_command(
 
     Results are added to evaluation.json in the model's folder."""
     quiet_transformers()
-    from lts_nb.evaluation.evaluation import evaluate
+    from lts_nb.evaluation.evaluate import evaluate
 
     names = [name.strip() for name in tasks.split(",")] if tasks else None
     found = evaluate(
@@ -92,7 +92,7 @@ def print_evaluation(
     json_: bool,
 ):
     "Say what a model is worth."
-    from lts_nb.evaluation.evaluation import finite, report
+    from lts_nb.evaluation.record import finite, report
 
     perplexity, accuracy = found["perplexity"], found["accuracy"]
     if json_:

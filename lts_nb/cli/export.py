@@ -44,10 +44,12 @@ def export_command(
 
     The folder opens with transformers where lts_nb is not installed."""
     quiet_transformers()
-    from lts_nb.evaluation.handover import export, measured, opened
+    from lts_nb.evaluation.handover import export
+    from lts_nb.evaluation.provenance import measurements_from_run
+    from lts_nb.evaluation.stored_models import open_backbone_model
 
-    architecture = opened(model)[1]
-    about = dict(measurements=measured(run, architecture)) if run else None
+    architecture = open_backbone_model(model)[1]
+    about = dict(measurements=measurements_from_run(run, architecture)) if run else None
     folder = export(model, out, about=about, onnx=("float32",) * onnx + ("int8",) * int8)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if json_:

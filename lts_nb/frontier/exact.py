@@ -18,8 +18,8 @@ from ..core.metrics import latencies
 from ..core.workload import Workload
 from .blocks import Outline, Trace, judged_blocks, matrix_rows
 from .candidates import evaluate, keeps_limits, params_in_layers
-from .certified import ExactFrontier
 from .layer_choices import group_choices
+from .members import ExactFrontier
 from .pareto import epsilon_frontier, is_nondominated
 from .problem import Problem, pose
 from ..space.population import Population

@@ -46,7 +46,7 @@ def split_limit(
 
 # %% ../../nbs/frontier/02_problem.ipynb #67d9dba7
 GENES = ("n_layer", "d_model", "vocab_size", "d_inner", "n_head", "n_kv_head", "d_embed", "div_val", "share")
-"Lists of choices that constraints may narrow; `share` is a space's `group_size`."
+"Lists of choices that constraints may narrow; `share` holds the group sizes."
 
 
 def check_objectives(
@@ -74,7 +74,7 @@ def narrowed(
     "What is left of the lists that were fixed. Raises `InputError` if nothing is."
     left = {}
     for gene, values in fixed.items():
-        have = getattr(space, "group_size" if gene == "share" else gene) or ()
+        have = getattr(space, gene) or ()
         allowed = choices(gene, values, int(gene != "d_embed"))
         left[gene] = tuple(v for v in have if v in allowed)
         if not left[gene]:
@@ -89,7 +89,7 @@ def restrict(
     "The part of a space with these choices. Raises `InputError` if nothing is left."
     left = narrowed(space, fixed)
     widest, heads = left.get("d_inner", space.d_inner)[-1], left.get("n_head", space.n_head)
-    group_sizes = left.pop("share", space.group_size)
+    group_sizes = left.get("share", space.share)
     left["d_model"] = tuple(
         d
         for d in left.get("d_model", space.d_model)
@@ -101,7 +101,7 @@ def restrict(
         raise InputError(f"{blamed}: no d_model goes with it (min_ratio={space.min_ratio:g})")
     if not left["n_layer"]:
         raise InputError(f"share={fixed['share']!r}: divides no n_layer")
-    return replace(space, share=group_sizes, **left)
+    return replace(space, **left)
 
 # %% ../../nbs/frontier/02_problem.ipynb #00d4cf41
 @dataclass(frozen=True, eq=False)

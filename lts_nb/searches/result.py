@@ -14,7 +14,7 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.files import replace_file
 from ..core.workload import Workload
-from ..frontier.certified import ExactFrontier
+from ..frontier.members import ExactFrontier
 from .quality import Quality, quality_of
 from .report import headline, table
 from .run_folder import load_full_frontier, read_run, save_full_frontier, tabulate, write_run

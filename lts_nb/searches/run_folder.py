@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.files import read_json, replace_file, replace_text, write_json
 from ..core.metrics import get_metric
-from ..frontier.certified import ExactFrontier
+from ..frontier.members import ExactFrontier
 from .quality import Quality, quality_of
 from ..space.population import Population
 from ..space.space import SearchSpace

@@ -84,7 +84,8 @@ def test_losses_of_many_layers_do_not_add_up(seed):
     for epsilon in (0.05, 0.3, 0.9):
         found = exact_frontier(deep, costs, ("prefill_s", "decode_s"), epsilon=epsilon)
         assert all(some_is_near(f, found.F, epsilon) for f in exact.F)
-        assert len(found.F) < len(exact.F)
+        assert len(found.F) <= len(exact.F)
+    assert len(found.F) < len(exact.F)
 
 
 def test_nothing_is_lost_where_epsilon_has_no_use():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from frontier_kit import PRESET_NAMES
 
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.cost_table import AdditiveCost, random_cost
@@ -9,7 +10,6 @@ from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
 from lts_nb.frontier.problem import wants_epsilon
 from lts_nb.space.counts import count
-from lts_nb.space.families import preset_names
 from lts_nb.space.memory import peak_bytes
 from lts_nb.space.space import SearchSpace
 
@@ -36,7 +36,7 @@ def unbeaten(F: np.ndarray, front: np.ndarray) -> int:
     return len(set(map(tuple, rest)) - set(map(tuple, front)))
 
 
-@pytest.mark.parametrize("preset", preset_names)
+@pytest.mark.parametrize("preset", PRESET_NAMES)
 def test_random_architectures_do_not_beat_it(preset):
     space = part_of(preset)
     assert space.size() > 10**6

@@ -126,6 +126,14 @@ def test_retraced_stacks_have_the_costs_claimed(seed):
         assert (adds[path].sum(1) == key).all()
 
 
+def test_of_equal_offers_the_first_counts():
+    alike = [ChoiceClass(np.array([i]), np.array([0]), np.array([3.0])) for i in (0, 1)]
+    caps = Caps(np.array([2]), np.array([0]), [np.ones((1, 1, 2), int)] * 2)
+    stages = knapsack(alike, caps, reachable_keys(np.zeros(2, np.int64), 2))
+    path = retrace([s.origins for s in stages], alike, 2, np.array([0]), np.array([0]))
+    assert path.tolist() == [[0, 0]]
+
+
 def test_every_key_is_reached_from_where_it_says():
     added = pack_cache(np.array([1, 4, 0]), np.array([0, 0, 1]))
     reachable = reachable_keys(added, 4)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from frontier_kit import PRESET_NAMES
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.workload import Workload
@@ -32,7 +33,6 @@ from lts_nb.frontier.vector_knapsack import (
     vector_knapsack,
 )
 from lts_nb.space.architecture import LIMITS
-from lts_nb.space.families import preset_names
 from lts_nb.space.space import SearchSpace
 
 
@@ -154,7 +154,7 @@ def test_fields_add_up_without_running_into_each_other():
 def test_what_an_architecture_may_be_fits_into_a_cache_key():
     check_field("attention blocks", LIMITS["n_layer"] * LIMITS["n_kv_head"], BLOCK_BITS, "LIMITS")
     check_field("convolutions", LIMITS["n_layer"], CONVOLUTION_BITS, "LIMITS")
-    for preset in preset_names:
+    for preset in PRESET_NAMES:
         check_cache_keys(SearchSpace.preset(preset))
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ...core.errors import InputError
 from ...core.metrics import latencies
-from ...frontier.certified import ExactFrontier
+from ...frontier.members import ExactFrontier
 from ...profiler.profile.device_profile import DeviceProfile
 from ..limits import free_checks
 from .registry import register_method
