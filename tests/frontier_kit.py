@@ -11,10 +11,9 @@ from lts_nb.frontier.cost_table import random_cost
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
 from lts_nb.frontier.problem import GENES, solvable_metrics
-from lts_nb.space.flops import flops
-from lts_nb.space.memory import peak_bytes
 from lts_nb.space.counts import count
-from lts_nb.space.memory import kv_cache_bytes
+from lts_nb.space.flops import flops
+from lts_nb.space.memory import kv_cache_bytes, peak_bytes
 from lts_nb.space.space import SearchSpace
 
 REQUESTS = (

@@ -18,9 +18,9 @@ from lts_nb.core.workload import Workload
 from lts_nb.evaluation.onnx_export import to_onnx
 from lts_nb.evaluation.onnx_model import OnnxModel
 from lts_nb.models.build import build
-from lts_nb.profiler.targets.registry import get_target
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.measurement import summarize
+from lts_nb.profiler.targets.registry import get_target
 from lts_nb.profiler.timing import Effort, cpu_clock, reference_kernel, timed
 from lts_nb.space.architecture import Architecture
 

@@ -25,10 +25,10 @@ import numpy as np
 
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
+from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.store import Store
 from lts_nb.profiler.targets.registry import get_target
-from lts_nb.profiler.machine import describe_machine
 from lts_nb.searches.search import search
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace

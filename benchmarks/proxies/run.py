@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from lts_nb.core.files import replace_file
+from lts_nb.frontier.proxies import PROXIES
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.space.architecture import Architecture
-from lts_nb.frontier.proxies import PROXIES
 from lts_nb.study.proxies.scores import scores
 from lts_nb.study.published import at_hand, published
 from lts_nb.study.tables import short_training

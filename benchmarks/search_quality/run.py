@@ -22,14 +22,14 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
 from lts_nb.core.workload import Workload
-from lts_nb.frontier.evolution import evolve, random_search
 from lts_nb.frontier.blocks import judged_blocks
+from lts_nb.frontier.evolution import evolve, random_search
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import hypervolume, is_nondominated
 from lts_nb.profiler.profile.device_profile import DeviceProfile
-from lts_nb.space.population import Population
 from lts_nb.space.counts import count
 from lts_nb.space.memory import peak_bytes
+from lts_nb.space.population import Population
 
 BUDGET, SEEDS, HERE = 2420, 5, Path(__file__).parent
 WORKLOADS = {"prefill": ("latency_s", Workload()), "decode": ("decode_s", Workload(prompt_len=184, new_tokens=8))}

@@ -13,14 +13,16 @@ import numpy as np
 
 from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
-from lts_nb.training.recipe import Recipe
 from lts_nb.training.executor import LocalExecutor
 from lts_nb.training.jobs import plan_training_jobs
+from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000))
-JOBS = plan_training_jobs(SearchSpace.preset("gpt2-study")) + plan_training_jobs(SearchSpace.preset("llama-study"), 16, 60e3, 800e3, (400e3,), 8, 0)
+JOBS = plan_training_jobs(SearchSpace.preset("gpt2-study")) + plan_training_jobs(
+    SearchSpace.preset("llama-study"), 16, 60e3, 800e3, (400e3,), 8, 0
+)
 JOBS = [
     JOBS[i] for i in np.random.default_rng(0).permutation(len(JOBS))
 ]  # so that what is there at any time is a fair part of the whole

@@ -13,9 +13,9 @@ import torch
 from lts_nb.core.files import replace_file
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.space.architecture import Architecture
-from lts_nb.training.tokens import tokenize
 from lts_nb.training.loop import train
 from lts_nb.training.recipe import Recipe
+from lts_nb.training.tokens import tokenize
 
 FILE = Path(__file__).with_name("sweep.json")
 RATES = (4e-3, 2e-3, 8e-3, 1e-3, 1.6e-2)

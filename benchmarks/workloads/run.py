@@ -14,9 +14,9 @@ import numpy as np
 
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
+from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.registry import get_target
-from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.timing import Effort
 from lts_nb.space.counts import count
 

@@ -27,7 +27,6 @@ def build(run: Run, id: Id, out: Out = Path("model"), seed: Seed = 0, json_: Jso
 
     An ordinary Hugging Face folder, ready to be trained."""
     from lts_nb.searches.result import SearchResult
-
     from lts_nb.space.counts import count
 
     architecture = SearchResult.load(run).architecture(id)

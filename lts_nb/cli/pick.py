@@ -19,7 +19,6 @@ def pick(run: Run, json_: Json = False, *, limits: dict):
     Without a budget: a balanced choice, the knee of the frontier.
     What was no objective of the search cannot be limited."""
     from lts_nb.searches.result import SearchResult
-
     from lts_nb.show.choose import in_words
 
     row = SearchResult.load(run).row(**limits)

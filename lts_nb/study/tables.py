@@ -199,9 +199,9 @@ def judge_law(
 
 # %% ../../nbs/study/03_tables.ipynb #dbffba79
 def _short_training(a, seed, tokens, corpus):
-    from lts_nb.training.tokens import tokenize
     from lts_nb.training.loop import train
     from lts_nb.training.recipe import Recipe
+    from lts_nb.training.tokens import tokenize
 
     return -train(
         a,
@@ -216,8 +216,8 @@ def short_training(
     corpus: str = "stdlib",
 ):  # a `Proxy`, for `score` and `scores`
     "The proxy that trains a little: minus the loss after so many tokens, decay included."
-    from lts_nb.space.flops import flops
     from lts_nb.frontier.proxies import Proxy
+    from lts_nb.space.flops import flops
 
     return Proxy(
         f"training {tokens:,} tokens",

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..space.architecture import Architecture
-from ..space.population import Population
 from ..space.counts import count
+from ..space.population import Population
 from ..space.space import SearchSpace
 
 # %% ../../nbs/training/11_jobs.ipynb #b42942b0

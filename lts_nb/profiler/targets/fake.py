@@ -16,9 +16,9 @@ from ..measurement import Measurement, summarize
 from .contract import Target
 from ..timing import Effort
 from ...space.architecture import Architecture
-from ...space.population import Population
 from ...space.counts import count, layer_params
 from ...space.memory import peak_bytes
+from ...space.population import Population
 
 # %% ../../../nbs/profiler/targets/01_fake.ipynb #472e8afa
 def part_params(
