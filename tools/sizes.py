@@ -8,7 +8,7 @@ from repository import LIB
 
 LINES = 25  # of a function's body; its docstring, comments and blank lines are not counted
 NAMES = 12  # that a function binds, parameters and those of comprehensions aside
-MODULE = 300  # lines of a module, those aside in which nbdev says where they came from
+MODULE = 310  # lines of a module, about; those aside in which nbdev says where they came from
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
