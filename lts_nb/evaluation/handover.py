@@ -44,7 +44,7 @@ def tokenizer_for(
 ) -> PreTrainedTokenizerFast | None:
     "Make a tokenizer one that transformers opens. Raises `InputError` if the model is too small for it."
     if isinstance(tokenizer, str):
-        end = END_OF_TEXT if f'"{END_OF_TEXT}"' in tokenizer else None
+        end = END_OF_TEXT if json.dumps(END_OF_TEXT) in tokenizer else None  # as a text of its own
         tokenizer = wrap_tokenizer(tokenizer, end, architecture.max_len)
     if tokenizer is not None and (last := max(tokenizer.get_vocab().values())) >= architecture.vocab_size:
         raise InputError(
