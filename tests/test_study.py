@@ -1,5 +1,6 @@
 """A real study on this CPU: killed, continued, starved of disk, and asked for nonsense."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import lts, start
+from kit import lts, start
 
 from lts_nb.space.space import SearchSpace
 from lts_nb.training.corpus import stdlib_corpus
@@ -17,58 +18,45 @@ from lts_nb.training.corpus import stdlib_corpus
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> list:
     "Arguments of a small study: three architectures, one of them at four seeds more."
-    d = tmp_path_factory.mktemp("study")
-    (d / "space.json").write_text(
-        SearchSpace.preset(
-            "gpt2", n_layer=[1, 2], d_model=[16, 32], d_inner=[32, 64], n_head=[2], vocab_size=[300], max_len=32
-        ).to_json()
+    folder = tmp_path_factory.mktemp("study")
+    space = SearchSpace.preset(
+        "gpt2", n_layer=[1, 2], d_model=[16, 32], d_inner=[32, 64], n_head=[2], vocab_size=[300], max_len=32
     )
-    (d / "text").mkdir()
+    (folder / "space.json").write_text(space.to_json(), encoding="utf-8")
+    (folder / "text").mkdir()
     texts = stdlib_corpus()
     for i, text in enumerate((texts.train + texts.valid)[::12]):
-        (d / "text" / f"{i}.txt").write_text(text, encoding="utf-8")
+        (folder / "text" / f"{i}.txt").write_text(text, encoding="utf-8")
+    options = "--train --architectures 3 --min-params 2000 --max-params 20000 --repeated 1 --workers 1"
     return [
-        "--train",
-        "--space",
-        d / "space.json",
-        "--corpus",
-        d / "text",
-        "--architectures",
-        3,
-        "--min-params",
-        2000,
-        "--max-params",
-        20000,
-        "--equal",
-        "",
-        "--repeated",
-        1,
-        "--tokens",
-        "41000,82000",
-        "--workers",
-        1,
+        *options.split(),
+        *("--tokens", "20500,41000", "--equal", "", "--space", folder / "space.json", "--corpus", folder / "text"),
     ]
 
 
 def trained(folder) -> dict:
+    "What a study has filed so far: `(architecture, seed)` -> result, also while it is being written."
     if not (folder / "study.sqlite").exists():
         return {}
-    db = sqlite3.connect(f"file:{folder / 'study.sqlite'}?mode=ro", uri=True, timeout=30)
-    try:
-        return {(a, s): b for a, s, b in db.execute("select architecture, seed, body from trial")}
-    except sqlite3.OperationalError:
-        return {}
-    finally:
-        db.close()
+    with contextlib.closing(sqlite3.connect(f"file:{folder / 'study.sqlite'}?mode=ro", uri=True, timeout=30)) as store:
+        try:
+            return {row[:2]: row[2] for row in store.execute("select architecture, seed, body from trial")}
+        except sqlite3.OperationalError:
+            return {}
 
 
-def test_killed_and_continued(study, tmp_path):
-    process = start("study", *study, "--out", tmp_path)
-    while process.poll() is None and len(trained(tmp_path)) < 2:
+def kill_after(trainings: int, study, out):
+    "Start a study and end it, as a power cut would, once so many trainings are filed."
+    process = start("study", *study, "--out", out)
+    while process.poll() is None and len(trained(out)) < trainings:
         time.sleep(0.1)
     assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     process.communicate()
+
+
+def test_killed_and_continued(study, tmp_path):
+    kill_after(2, study, tmp_path)
     known = trained(tmp_path)
     assert 2 <= len(known) < 7
     code, out, err = lts("study", *study, "--out", tmp_path, "--json")
@@ -76,11 +64,8 @@ def test_killed_and_continued(study, tmp_path):
     now = trained(tmp_path)
     assert len(now) == 7 and known.items() <= now.items()  # nothing trained twice, to the last digit of its seconds
     found = json.loads(out)
-    assert (
-        found["failed"] == []
-        and {r["tokens"] for r in found["agreement"]} == {41000, 82000}
-        and all(r["n"] == 3 for r in found["agreement"])
-    )
+    assert found["failed"] == [] and {row["tokens"] for row in found["agreement"]} == {20500, 41000}
+    assert all(row["n"] == 3 for row in found["agreement"])
     code, out, _ = lts("study", "--out", tmp_path)
     assert code == 0 and "7 trainings of 3 architectures, 0 failed" in out and "another seed changes a loss" in out
 
@@ -91,12 +76,12 @@ def test_full_disk(study, tmp_path):
 
     one = [*study, "--architectures", 1, "--repeated", 0, "--out", tmp_path, "--json"]
 
-    def limited(size):
-        return dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    def with_files_up_to(size):
+        return lts("study", *one, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
 
-    code, _, err = lts("study", *one, **limited(5_000))  # no room for the store
+    code, _, err = with_files_up_to(5_000)  # no room for the store
     assert code == 2 and err.count("\n") == 1 and "call again when there is room" in err
-    code, out, _ = lts("study", *one, **limited(14_000))  # room for the store, none for a checkpoint
+    code, out, _ = with_files_up_to(14_000)  # room for the store, none for a checkpoint
     (failed,) = json.loads(out)["failed"]
     assert code == 0 and failed["seed"] == 0 and failed["error"]
     code, out, err = lts("study", *one)  # room: tried again
@@ -107,7 +92,7 @@ def test_full_disk(study, tmp_path):
     "change, finding",
     [
         (["--tokens", "many"], "tokens='many'"),
-        (["--tokens", "82000,41000"], "must be budgets that rise"),
+        (["--tokens", "41000,20500"], "must be budgets that rise"),
         (["--tokens", "100"], "ten steps"),
         (["--lr", "0"], "lr=0"),
         (["--corpus", "no/such/folder"], "is neither a folder nor a file"),

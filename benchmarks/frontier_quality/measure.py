@@ -2,18 +2,18 @@
 
     python benchmarks/frontier_quality/measure.py     # extra `onnx`; a quiet machine, ten minutes; writes measured.json
 
-Every architecture in both runtimes in each of `ROUNDS` rounds, in reverse order every other round: what counts is ratios
-within a round, which shares the machine's mood. One thread. Weights are random: their values cost nothing.
+Every architecture in both runtimes in each of `ROUNDS` rounds, in reverse order every other round: what counts is
+ratios within a round, which shares the machine's mood. One thread. Weights are random: their values cost nothing.
 """
 
 import json
 import tempfile
-from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from lts_nb.core.files import replace_text
 from lts_nb.core.workload import Workload
 from lts_nb.evaluation.onnx_export import to_onnx
 from lts_nb.evaluation.onnx_model import OnnxModel
@@ -24,48 +24,70 @@ from lts_nb.profiler.targets.registry import get_target
 from lts_nb.profiler.timing import Effort, cpu_clock, reference_kernel, timed
 from lts_nb.space.architecture import Architecture
 
-HERE, ROUNDS, EFFORT = Path(__file__).parent, 7, Effort(warmup=3, repetitions=3, seconds=0.1)
+HERE = Path(__file__).parent
+ROUNDS = 7
+EFFORT = Effort(warmup=3, repetitions=3, seconds=0.1)
 READ, WRITE = Workload(prompt_len=128), Workload(prompt_len=64, new_tokens=64)  # 128 positions are what was trained
 
 
-def onnx_request(runner: OnnxModel, w: Workload, clock):
-    "The profiler's `request` in ONNX Runtime."
-    tokens = (np.arange(w.prompt_len + w.new_tokens) * 7919 % 512)[None]
+def run_in_onnx(runner: OnnxModel, workload: Workload, clock) -> tuple:  # the clock's three readings
+    "Run one request in ONNX Runtime as `lts_nb.profiler.timing.request` does in PyTorch."
+    tokens = (np.arange(workload.context) * 7919 % 512)[None]
     start = clock()
-    _, past = runner(tokens[:, : w.prompt_len])
+    _, past = runner(tokens[:, : workload.prompt_len])
     read = clock()
-    for i in range(w.prompt_len, w.prompt_len + w.new_tokens):
+    for i in range(workload.prompt_len, workload.context):
         _, past = runner(tokens[:, i : i + 1], past)
     return start, read, clock()
 
 
-def onnx_seconds(runner: OnnxModel, w: Workload) -> dict:
-    return summarize(timed(lambda clock: onnx_request(runner, w, clock), reference_kernel(), EFFORT), w, cpu_clock(1))
+def time_in_onnx(runner: OnnxModel, workload: Workload) -> dict:
+    "The fields of a `Measurement` that are times."
+    samples = timed(lambda clock: run_in_onnx(runner, workload, clock), reference_kernel(), EFFORT)
+    return summarize(samples, workload, cpu_clock(1))
+
+
+def time_in_both(target, architecture: Architecture, runner: OnnxModel) -> dict[str, float]:
+    "Seconds of a prompt and of a new token, in either runtime."
+    return dict(
+        torch_prefill_s=target.measure(architecture, READ, EFFORT, memory=False).prefill_s,
+        torch_decode_s=target.measure(architecture, WRITE, EFFORT, memory=False).decode_s,
+        onnx_prefill_s=time_in_onnx(runner, READ)["prefill_s"],
+        onnx_decode_s=time_in_onnx(runner, WRITE)["decode_s"],
+    )
+
+
+def export_model(architecture: Architecture, file: Path) -> OnnxModel:
+    "Write a model with random weights as an ONNX graph, and open it."
+    to_onnx(build(architecture), file)
+    return OnnxModel(file)
+
+
+def measure_models(models: dict[str, Architecture], folder: Path) -> list[dict]:
+    "Peak memory of every model, and its times, one a round."
+    target = get_target("torch-cpu")
+    target.reserve(models.values())
+    runners = {id: export_model(architecture, folder / f"{id}.onnx") for id, architecture in models.items()}
+    rows = {}
+    for id, architecture in models.items():
+        memory = target.measure(architecture, READ)
+        rows[id] = dict(id=id, peak_bytes=memory.peak_bytes, weight_bytes=memory.weight_bytes)
+    for i in range(ROUNDS):
+        for id, architecture in list(models.items())[:: 1 if i % 2 else -1]:
+            for name, seconds in time_in_both(target, architecture, runners[id]).items():
+                rows[id].setdefault(name, []).append(seconds)
+        print(f"round {i + 1} of {ROUNDS}", flush=True)
+    return list(rows.values())
+
+
+def main():
+    plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
+    models = {row["id"]: Architecture.from_json(json.dumps(row["architecture"])) for row in plan["rows"]}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure_models(models, Path(folder))
+    machine = describe_machine() | dict(onnxruntime=version("onnxruntime"))
+    replace_text(HERE / "measured.json", json.dumps(dict(machine=machine, rows=rows), indent=0) + "\n")
 
 
 if __name__ == "__main__":
-    plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
-    models = {r["id"]: Architecture.from_json(json.dumps(r["architecture"])) for r in plan["rows"]}
-    target, rows, runners = get_target("torch-cpu"), {id: defaultdict(list) for id in models}, {}
-    target.reserve(models.values())
-    with tempfile.TemporaryDirectory() as folder:
-        for id, a in models.items():
-            to_onnx(build(a), file := Path(folder) / f"{id}.onnx")
-            runners[id] = OnnxModel(file)
-            m = target.measure(a, READ)
-            rows[id] |= dict(peak_bytes=m.peak_bytes, weight_bytes=m.weight_bytes)
-        for k in range(ROUNDS):
-            for id, a in list(models.items())[:: 1 if k % 2 else -1]:
-                for name, found in (
-                    ("torch_prefill_s", target.measure(a, READ, EFFORT, memory=False).prefill_s),
-                    ("torch_decode_s", target.measure(a, WRITE, EFFORT, memory=False).decode_s),
-                    ("onnx_prefill_s", onnx_seconds(runners[id], READ)["prefill_s"]),
-                    ("onnx_decode_s", onnx_seconds(runners[id], WRITE)["decode_s"]),
-                ):
-                    rows[id][name].append(found)
-            print(f"round {k + 1} of {ROUNDS}", flush=True)
-    out = dict(
-        machine=describe_machine() | dict(onnxruntime=version("onnxruntime")),
-        rows=[dict(id=id) | r for id, r in rows.items()],
-    )
-    (HERE / "measured.json").write_text(json.dumps(out, indent=0) + "\n", encoding="utf-8")
+    main()

@@ -1,6 +1,6 @@
 """Choose what will be trained, before anything is: the scaled baseline, and what three searches offer at its latencies.
 
-    python benchmarks/frontier_quality/plan.py     # on a quiet machine, ten minutes; writes plan.json, which run.py trains
+    python benchmarks/frontier_quality/plan.py     # a quiet machine, ten minutes; writes plan.json for run.py
 
 The space is the study's without widths above 96, so that its largest baseline has ten tokens for each decoder parameter
 in the study's budget. For each of `DEPTHS` baseline models:
@@ -23,68 +23,97 @@ from pathlib import Path
 
 import numpy as np
 
+from lts_nb.core.files import replace_text
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.store import Store
 from lts_nb.profiler.targets.registry import get_target
+from lts_nb.searches.result import SearchResult
 from lts_nb.searches.search import search
+from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 
-HERE, DEPTHS, GPT2_DEPTHS, SEEDS, EVALUATIONS = Path(__file__).parent, (2, 3, 4, 5, 7), (2, 3, 4, 6), (0, 1, 2), 600
-SPACE, WORKLOAD = SearchSpace.preset("gpt2-study", d_model=[48, 64, 80, 96]), Workload(prompt_len=128)
+HERE = Path(__file__).parent
+DEPTHS, GPT2_DEPTHS = (2, 3, 4, 5, 7), (2, 3, 4, 6)
+SEEDS, EVALUATIONS = (0, 1, 2), 600
+SPACE = SearchSpace.preset("gpt2-study", d_model=[48, 64, 80, 96])
+WORKLOAD = Workload(prompt_len=128)
 
 
-def chosen(profile: DeviceProfile, lts) -> list:
-    "`(baseline's depth, method, architecture)` of all that is trained."
-    drawn = SPACE.sample(20_000, seed=0)
-    latency, out = profile.predict(drawn).latency_s.to_numpy(), []
-    for b in SPACE.baseline():
-        if b.n_layer not in DEPTHS:
-            continue
-        limit = float(profile.predict([b]).latency_s[0])
-        front = exact_frontier(SPACE, profile, ("decoder_params", "latency_s"), dict(max_latency_s=limit))
-        seen, of_b = lts.candidates[lts.candidates.role == "candidate"], lts.baseline[lts.baseline.n_layer == b.n_layer]
-        within = seen[seen.latency_s <= float(of_b.latency_s.iloc[0])]
-        out += [
-            (b.n_layer, "baseline", b),
-            (b.n_layer, "exact", front.population[int(front.F[:, 0].argmin())]),
-            (b.n_layer, "random", drawn[int(np.flatnonzero(np.abs(latency / limit - 1) < 0.03)[0])]),
-        ]
-        if len(within):
-            out.append((b.n_layer, "lts", lts.architecture(within.loc[within.decoder_params.idxmax()].id)))
+def predict(profile: DeviceProfile, architecture: Architecture) -> float:
+    "Seconds of the prompt, as the profile predicts them."
+    return float(profile.predict([architecture]).latency_s[0])
+
+
+def largest_exact(profile: DeviceProfile, latency_s: float) -> Architecture:
+    "Most decoder parameters within a latency, computed under the profile."
+    front = exact_frontier(SPACE, profile, ("decoder_params", "latency_s"), dict(max_latency_s=latency_s))
+    return front.population[int(front.F[:, 0].argmin())]
+
+
+def largest_measured(lts: SearchResult, n_layer: int) -> Architecture | None:
+    "Most decoder parameters among what evolution measured within the baseline model of this depth, if there is any."
+    limit = float(lts.baseline[lts.baseline.n_layer == n_layer].latency_s.iloc[0])
+    measured = lts.candidates[lts.candidates.role == "candidate"]
+    within = measured[measured.latency_s <= limit]
+    return lts.architecture(within.loc[within.decoder_params.idxmax()].id) if len(within) else None
+
+
+def choose_models(profile: DeviceProfile, lts: SearchResult) -> list:  # (baseline's depth, method, architecture)
+    "All that is trained."
+    drawn, chosen = SPACE.sample(20_000, seed=0), []
+    latencies = profile.predict(drawn).latency_s.to_numpy()
+    for baseline in SPACE.baseline():
+        depth, latency_s = baseline.n_layer, predict(profile, baseline)
+        if depth in DEPTHS:
+            alike = np.flatnonzero(np.abs(latencies / latency_s - 1) < 0.03)
+            chosen.append((depth, "baseline", baseline))
+            chosen.append((depth, "exact", largest_exact(profile, latency_s)))
+            chosen.append((depth, "random", drawn[int(alike[0])]))
+            if of_lts := largest_measured(lts, depth):
+                chosen.append((depth, "lts", of_lts))
     one = SPACE.baseline()[0]
-    return out + [
-        (n, "gpt2", replace(one, n_head=one.n_head[:1] * n, d_inner=(4 * one.d_model,) * n)) for n in GPT2_DEPTHS
-    ]
+    for depth in GPT2_DEPTHS:
+        usual = replace(one, n_head=one.n_head[:1] * depth, d_inner=(4 * one.d_model,) * depth)
+        chosen.append((depth, "gpt2", usual))
+    return chosen
 
 
-if __name__ == "__main__":
-    target = get_target("torch-cpu")
-    if (HERE / "device.json").exists():
-        profile = DeviceProfile.load(HERE / "device.json")
-    else:
-        with Store(HERE / "device.sqlite") as store:
-            profile = DeviceProfile.measure(SPACE, target, WORKLOAD, store, held_out=40)
-        profile.save(HERE / "device.json")
-    lts = search(
-        SPACE, target, "lts", WORKLOAD, HERE / "lts", seed=0, evaluations=EVALUATIONS, resume=(HERE / "lts").exists()
-    )
+def load_or_measure_profile(target) -> DeviceProfile:
+    "The profile in device.json, or a new one, which is saved there."
+    file = HERE / "device.json"
+    if file.exists():
+        return DeviceProfile.load(file)
+    with Store(HERE / "device.sqlite") as store:
+        profile = DeviceProfile.measure(SPACE, target, WORKLOAD, store, held_out=40)
+    profile.save(file)
+    return profile
+
+
+def main():
+    target, run = get_target("torch-cpu"), HERE / "lts"
+    profile = load_or_measure_profile(target)
+    lts = search(SPACE, target, "lts", WORKLOAD, run, seed=0, evaluations=EVALUATIONS, resume=run.exists())
     rows = [
         dict(
             depth=depth,
             method=method,
-            id=a.id,
-            decoder_params=count(a).decoder,
-            predicted_s=float(profile.predict([a]).latency_s[0]),
-            architecture=json.loads(a.to_json()),
+            id=architecture.id,
+            decoder_params=count(architecture).decoder,
+            predicted_s=predict(profile, architecture),
+            architecture=json.loads(architecture.to_json()),
         )
-        for depth, method, a in chosen(profile, lts)
+        for depth, method, architecture in choose_models(profile, lts)
     ]
-    (HERE / "plan.json").write_text(
-        json.dumps(dict(machine=describe_machine(), seeds=SEEDS, rows=rows), indent=0) + "\n", encoding="utf-8"
-    )
-    for r in rows:
-        print(r["depth"], f"{r['method']:8}", r["id"], f"{r['decoder_params']:,}", f"{1e3 * r['predicted_s']:.2f} ms")
+    plan = dict(machine=describe_machine(), seeds=SEEDS, rows=rows)
+    replace_text(HERE / "plan.json", json.dumps(plan, indent=0) + "\n")
+    for row in rows:
+        size, milliseconds = f"{row['decoder_params']:,}", f"{1e3 * row['predicted_s']:.2f} ms"
+        print(row["depth"], f"{row['method']:8}", row["id"], size, milliseconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
 python benchmarks/frontier_quality/run.py [workers]     # into trained.sqlite; hours on two cores
 """
 
-import importlib.util
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -15,22 +15,21 @@ from lts_nb.training.jobs import TrainingJob
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
-spec = importlib.util.spec_from_file_location("study_run", HERE.parent / "study" / "run.py")
-study = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(study)
 
 
-if __name__ == "__main__":
+def plan_jobs() -> list[TrainingJob]:
+    "The trainings of plan.json, seed by seed."
     plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
-    jobs = [
-        TrainingJob(Architecture.from_json(json.dumps(r["architecture"])), seed, "frontier")
-        for seed in plan["seeds"]
-        for r in plan["rows"]
-    ]
-    with Store(HERE / "trained.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
+    models = [Architecture.from_json(json.dumps(row["architecture"])) for row in plan["rows"]]
+    return [TrainingJob(architecture, seed, "frontier") for seed in plan["seeds"] for architecture in models]
+
+
+def main(workers: int | None = None):
+    recipe = runpy.run_path(str(HERE.parent / "study" / "run.py"))["RECIPE"]
+    with Store(HERE / "trained.sqlite") as store, LocalExecutor(workers) as pool:
         run_training_jobs(
-            jobs,
-            study.RECIPE,
+            plan_jobs(),
+            recipe,
             "stdlib",
             store,
             pool,
@@ -38,3 +37,7 @@ if __name__ == "__main__":
             compiled=True,
             say=lambda text: print(text, flush=True),
         )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

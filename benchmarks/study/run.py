@@ -14,22 +14,27 @@ import numpy as np
 from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
 from lts_nb.training.executor import LocalExecutor
-from lts_nb.training.jobs import plan_training_jobs
+from lts_nb.training.jobs import TrainingJob, plan_training_jobs
 from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000))
-JOBS = plan_training_jobs(SearchSpace.preset("gpt2-study")) + plan_training_jobs(
-    SearchSpace.preset("llama-study"), 16, 60e3, 800e3, (400e3,), 8, 0
-)
-JOBS = [
-    JOBS[i] for i in np.random.default_rng(0).permutation(len(JOBS))
-]  # so that what is there at any time is a fair part of the whole
 
 
-if __name__ == "__main__":
-    with Store(HERE / "study.sqlite") as store, LocalExecutor(int(sys.argv[1]) if sys.argv[1:] else None) as pool:
+def plan_jobs() -> list[TrainingJob]:
+    "The trainings in an order in which what is there at any time is a fair part of all."
+    llama = SearchSpace.preset("llama-study")
+    jobs = plan_training_jobs(SearchSpace.preset("gpt2-study"))
+    jobs += plan_training_jobs(llama, n=16, low=60e3, high=800e3, sizes=(400e3,), alike=8, repeated=0)
+    return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
+
+
+JOBS = plan_jobs()
+
+
+def main(workers: int | None = None):
+    with Store(HERE / "study.sqlite") as store, LocalExecutor(workers) as pool:
         run_training_jobs(
             JOBS,
             RECIPE,
@@ -40,3 +45,7 @@ if __name__ == "__main__":
             compiled=True,
             say=lambda text: print(text, flush=True),
         )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -21,8 +21,9 @@ from ..core.errors import InputError
 def study_published(archive: Path | None, out: Path, json_: bool):
     "Print the table of the published results and draw the paper's figures into a folder."
     from lts_nb.study import published_figures
-    from lts_nb.study.published import disagreements, published
-    from lts_nb.study.ranking import readable
+    from lts_nb.study.published import published
+    from lts_nb.study.recounting import disagreements
+    from lts_nb.study.resampling import readable
 
     frame = published(archive)
     table, odd = published_figures.published_table(frame), disagreements(frame)
@@ -46,17 +47,17 @@ SHOWN = ("rho", "tau", "cr50")
 
 def study_tables(runs) -> dict:  # name -> table
     "What the training runs of a store show."
-    from lts_nb.study.tables import agreements, first_seeds, noise, settled
+    from lts_nb.study.tables import agreements, compare_budgets, first_seeds, seed_noise
 
     good = runs[runs.error.isna()]
     scores = good.drop_duplicates("id").set_index("id")[["decoder_params", "total_params", "n_layer", "d_model"]]
     agreement = agreements(first_seeds(runs), scores, ("corpus", "backbone", "tokens"))
-    return dict(agreement=agreement, budgets=settled(runs), noise=noise(runs))
+    return dict(agreement=agreement, budgets=compare_budgets(runs), noise=seed_noise(runs))
 
 
 def agreement_lines(table) -> str:
     "How scores agree with losses, as text."
-    from lts_nb.study.ranking import readable
+    from lts_nb.study.resampling import readable
 
     if not len(table):
         return "too few for a rank correlation"
@@ -116,9 +117,9 @@ def runs_of(store):
 def write_law(store, out: Path, backbone: str | None, json_: bool):
     "Fit a loss law on the training runs of a store and write it."
     from lts_nb.core.files import replace_text
-    from lts_nb.study.tables import law_of
+    from lts_nb.study.law_fitting import law_of_runs
 
-    law = law_of(runs_of(store), backbone)
+    law = law_of_runs(runs_of(store), backbone)
     replace_text(out, law.to_json())
     typer.echo(law.to_json() if json_ else f"{law}\nnext: lts search --proxy {out}")
 
