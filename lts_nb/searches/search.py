@@ -15,7 +15,7 @@ from ..core.workload import Workload
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.targets.registry import describe_target, get_target
 from .limits import check_limits
-from .methods.registry import get_method
+from .methods.registry import get_method, load_methods
 from .quality import quality_of
 from .result import SearchResult
 from .run_folder import open_run
@@ -24,6 +24,8 @@ from .session import SearchTask, begin_record, open_session
 from .settings import SearchSettings, as_json_fields, settings_of
 from ..space.presets import get_space
 from ..space.space import SearchSpace
+
+load_methods()  # so that the registry of methods is complete as soon as one can search
 
 # %% ../../nbs/searches/10_search.ipynb #0b8bf08c
 def given_settings(target, **given) -> dict:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__
 from ..core.errors import InputError
 from ..core.metrics import get_metric, latencies
 from ..core.workload import Workload
@@ -252,4 +251,6 @@ def begin_record(
     begun: dict | None,  # the record of a run that is continued
 ) -> dict:
     "What `run.json` says from the beginning."
-    return (begun or settings.as_dict()) | dict(machine=environment, lts_nb=__version__)
+    from lts_nb import __version__ as version
+
+    return (begun or settings.as_dict()) | dict(machine=environment, lts_nb=version)

@@ -99,7 +99,7 @@ def test_killed_and_continued(run, straight):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gloo as Linux has it")
 def test_two_processes_come_to_the_same(run, straight, tmp_path):
     script = tmp_path / "lts.py"
-    script.write_text("import sys; from lts_nb.cli import main; sys.exit(main())", encoding="utf-8")
+    script.write_text("import sys; from lts_nb.cli.main import main; sys.exit(main())", encoding="utf-8")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", script]
     command = [*map(str, [*launch, *options(run, "--out", run / "shared")])]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

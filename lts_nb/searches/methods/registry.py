@@ -24,11 +24,11 @@ class Method:
     check: Callable | None = None  # called with the `SearchSettings`; raises `InputError` for what it cannot do
     describe: Callable | None = None  # called with the `SearchBudget`; how it will spend it, in words
 
-
+# %% ../../../nbs/searches/methods/00_registry.ipynb #3c162f37
 METHODS: dict[str, Method] = {}
 "Name -> `Method`: those registered so far. `load_methods` adds the package's own."
 
-# %% ../../../nbs/searches/methods/00_registry.ipynb #3c162f37
+
 def register_method(
     name: str,  # to be asked for
     samples: bool = True,  # does it propose architectures that are then measured?
