@@ -56,7 +56,7 @@ def objective_values(problem: Problem, c: Candidates) -> dict:
     total = decoder + embedding_params(fixed, c.d_model, *c.embedding)
     state = [np.broadcast_to(v, shape) for v in (c.n_layer, c.d_model, decoder, total)]
     values = {}
-    for name in problem.metrics | c.sums.keys():
+    for name in sorted(problem.metrics | c.sums.keys()):
         if name in c.sums:
             value = c.sums[name]
         elif name == "quality":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import lts_nb.space.flops  # noqa: F401  (attaches the formula of FLOPs to its metric)
 from ..core.errors import InputError
 from ..core.metrics import Metric
 from ..core.workload import Workload

@@ -1,6 +1,7 @@
 """The knapsack of vectors on random choices, against every combination of them, and the packing of states."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,10 +131,20 @@ def test_the_limit_counts_all_vectors():
 
 
 def test_sums_in_another_order_are_equal():
-    compare = comparison([(0, 1)], np.array([1.0, 1]))
-    a, b = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
-    assert a != b and len(compare.best(np.array([[a, 0], [b, 0]]))) == 1
-    assert len(compare.best(np.array([[a, 0], [a * (1 - 1e-9), 0]]))) == 1
+    compare = comparison([(0, 1), (1, 1)], np.array([1.0, 2]))
+    small, large = sorted((0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1))
+    assert small < large
+    assert compare.best(np.array([[small, 2], [large, 1]])).tolist() == [1]  # the first component is a tie
+    assert compare.best(np.array([[small * (1 - 1e-9), 2], [large, 1]])).tolist() == [0, 1]
+
+
+def test_a_negative_term_of_the_state_allows_no_epsilon():
+    space = SearchSpace("gpt2", n_layer=[1], d_model=[8], d_inner=[16, 24], n_head=[2], vocab_size=[10], max_len=64)
+    costs = {name: random_cost(space, i) for i, name in enumerate(("prefill_s", "decode_s"))}
+    below = {name: replace(cost, state=lambda *state: -99.0 + 0 * state[2]) for name, cost in costs.items()}
+    exact_frontier(space, below, ("prefill_s", "decode_s"))
+    with pytest.raises(InputError, match="epsilon=0.1: must be 0 where a state takes prefill_s below the sum"):
+        exact_frontier(space, below, ("prefill_s", "decode_s"), epsilon=0.1)
 
 
 def test_widths_fill_a_signed_integer_of_64_bits():
