@@ -11,8 +11,10 @@ import time
 import pytest
 from kit import lts, start
 
+from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
 from lts_nb.training.corpus import stdlib_corpus
+from lts_nb.training.training_runs import TRAINING_RUN_TABLE
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,9 @@ def study(tmp_path_factory) -> list:
     (folder / "space.json").write_text(space.to_json(), encoding="utf-8")
     (folder / "text").mkdir()
     texts = stdlib_corpus()
-    for i, text in enumerate((texts.train + texts.valid)[::12]):
+    for i, text in enumerate((texts.train + texts.valid)[::60]):
         (folder / "text" / f"{i}.txt").write_text(text, encoding="utf-8")
-    options = "--train --architectures 3 --min-params 2000 --max-params 20000 --repeated 1 --workers 1"
+    options = "--train --architectures 3 --min-params 2000 --max-params 20000 --repeated 1 --workers 2"
     return [
         *options.split(),
         *("--tokens", "20500,41000", "--equal", "", "--space", folder / "space.json", "--corpus", folder / "text"),
@@ -81,7 +83,10 @@ def test_full_disk(study, tmp_path):
 
     code, _, err = with_files_up_to(5_000)  # no room for the store
     assert code == 2 and err.count("\n") == 1 and "call again when there is room" in err
-    code, out, _ = with_files_up_to(14_000)  # room for the store, none for a checkpoint
+    with Store(tmp_path / "empty.sqlite") as store:
+        store.execute(TRAINING_RUN_TABLE)
+    size_of_store = (tmp_path / "empty.sqlite").stat().st_size
+    code, out, _ = with_files_up_to(size_of_store + 5_000)  # room for the store, none for a checkpoint
     (failed,) = json.loads(out)["failed"]
     assert code == 0 and failed["seed"] == 0 and failed["error"]
     code, out, err = lts("study", *one)  # room: tried again
@@ -100,7 +105,7 @@ def test_full_disk(study, tmp_path):
         (["--min-params", "1e9", "--max-params", "2e9"], "no architecture drawn"),
         (["--published"], "choose one"),
         (["--equal", "x"], "equal='x'"),
-        (["--equal", "3000"], "equals: only"),
+        (["--equal", "3000"], "n=6: only"),
     ],
 )
 def test_nonsense(study, tmp_path, change, finding):
