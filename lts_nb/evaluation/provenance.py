@@ -70,13 +70,13 @@ def filed_measurement(
 
 def measure_now(
     run: str | Path,  # folder of the search, to blame
-    told: dict,  # what determined the search, of its `run.json`
+    record: dict,  # what determined the search, of its `run.json`
     architecture: Architecture,
 ) -> tuple:  # what the target measured, and its environment
     "Measure an architecture as a search would. Raises `InputError` if it cannot be."
-    workload = Workload(**told["workload"])
+    workload = Workload(**record["workload"])
     workload.check(architecture.max_len)
-    target = get_target(**told["target"])
+    target = get_target(**record["target"])
     target.reserve([architecture])
     environment = target.environment()
     try:
@@ -97,16 +97,16 @@ def measurements_from_run(
     Raises `InputError` if it cannot be.
     """
     result = SearchResult.load(run)
-    told, machine = result.run, result.run["machine"]
+    record, machine = result.run, result.run["machine"]
     measured = filed_measurement(result, architecture)
     if measured is None:
-        measured, machine = measure_now(run, told, architecture)
-    target = " ".join(value if name == "name" else f"{name}={value}" for name, value in told["target"].items())
+        measured, machine = measure_now(run, record, architecture)
+    target = " ".join(value if name == "name" else f"{name}={value}" for name, value in record["target"].items())
     return [
         dict(
             latency_s=float(measured.latency_s),
             peak_bytes=int(measured.peak_bytes),
-            workload=told["workload"],
+            workload=record["workload"],
             target=target,
             machine=machine,
         )

@@ -95,10 +95,10 @@ def excess(
 ) -> np.ndarray:  # `(n_points,)`: worst relative violation of a limit; 0 or less means within budget
     "How far each point is beyond a budget, relative to the limit that it breaks worst."
     F, limits = np.atleast_2d(np.asarray(F, float)), np.asarray(limits, float)
-    told = np.isfinite(limits)
-    if not told.any():
+    given = np.isfinite(limits)
+    if not given.any():
         return np.zeros(len(F))
-    return ((F[:, told] - limits[told]) / np.abs(limits[told])).max(1)
+    return ((F[:, given] - limits[given]) / np.abs(limits[given])).max(1)
 
 # %% ../../nbs/frontier/00_pareto.ipynb #149f2e75
 def knee(
