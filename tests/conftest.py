@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
-from kit import SMALL, lts, start  # noqa: F401  (until every test imports them from kit)
+from hypothesis import settings
+from kit import SMALL
+
+settings.register_profile("the same examples everywhere", derandomize=True, deadline=None)
+settings.load_profile("the same examples everywhere")
 
 
 @pytest.fixture

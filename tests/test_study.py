@@ -102,7 +102,7 @@ def test_full_disk(study, tmp_path):
         (["--lr", "0"], "lr=0"),
         (["--corpus", "no/such/folder"], "is neither a folder nor a file"),
         (["--space", "gpt9"], "space='gpt9'"),
-        (["--min-params", "1e9", "--max-params", "2e9"], "no architecture drawn"),
+        (["--min-params", "1e9", "--max-params", "2e9"], "none that was drawn has"),
         (["--published"], "choose one"),
         (["--equal", "x"], "equal='x'"),
         (["--equal", "3000"], "n=6: only"),

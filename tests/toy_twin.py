@@ -44,6 +44,7 @@ def config_of(architecture):
         max_position_embeddings=architecture.max_len,
         d_model=architecture.d_model,
         num_layers=architecture.n_layer,
+        attention_heads=architecture.n_head[0],
         layer_heads=list(architecture.n_head),
         layer_widths=list(architecture.d_inner),
         pad_token_id=None,

@@ -115,7 +115,7 @@ def takes_limits(
                 found[f"{flag[:3]}_{name}" if sided else name] = value * factor
             return command(**arguments, limits=found)
 
-        own = inspect.signature(command, eval_str=True).parameters
+        own = inspect.signature(command).parameters
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name != "limits"]
         last = parameters.pop() if parameters[-1].name == "json_" else None
         parameters += [parameter for _, _, parameter in options.values()] + [last] * (last is not None)

@@ -29,6 +29,7 @@ from lts_nb.cli.options import (
     print_json,
     takes_limits,
 )
+from ..core.metrics import METRICS
 from ..core.metrics import objectives as objective_names
 
 # %% ../../nbs/cli/01_search.ipynb #98805820
@@ -43,7 +44,7 @@ Objectives = Annotated[
     str | None,
     typer.Option(
         help="two or three of quality (with --proxy), "
-        + ", ".join(objective_names())
+        + ", ".join(f"{name} ({METRICS[name].label})" for name in objective_names())
         + ", with commas  [default: decoder_params,latency_s,peak_bytes]"
     ),
 ]

@@ -62,7 +62,7 @@ def test_card_and_code(tmp_path, backbone):
     folder = export(model_of(backbone), tmp_path / "out")
     code = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in folder.glob("*.py")}
     page = (folder / "README.md").read_text(encoding="utf-8")
-    assert sum(code.values()) < 600  # short enough to be read
+    assert sum(code.values()) < 700  # short enough to be read
     assert all(f"[{name}]({name}) ({lines} lines)" in page for name, lines in code.items())
     assert backbone in ModelCard(page).data.tags and "No tokenizer belongs to it" in page
     assert Architecture.from_json((folder / "architecture.json").read_text(encoding="utf-8")) == EXAMPLES[backbone]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KIND_OF', 'member', 'is_number', 'check_seconds', 'read_by_width', 'read_table', 'read_fit', 'read_sample',
-           'read_held_out', 'read_list', 'read_quantity', 'read_errors', 'read_lengths', 'read_description',
-           'profile_fields', 'profile_json']
+           'read_held_out', 'read_list', 'read_quantity', 'read_errors', 'read_lengths', 'read_workload',
+           'read_description', 'profile_fields', 'profile_json']
 
 # %% ../../../nbs/profiler/profile/05_profile_file.ipynb #b27109da
 import json
@@ -205,6 +205,17 @@ def read_lengths(
     return tuple(lengths)
 
 
+def read_workload(
+    given,  # of JSON
+    lengths: tuple,  # of `read_lengths`
+) -> Workload:
+    "Read the request that a profile was made for. Raises `InputError`, also if the lengths do not cover it."
+    workload = Workload.of(member("profile", given, "workload", dict))
+    if not lengths[0] <= workload.prompt_len <= lengths[-1]:
+        raise InputError(f"workload: prompt_len={workload.prompt_len}: must be from {lengths[0]} to {lengths[-1]}")
+    return workload
+
+
 def read_description(
     given,  # of JSON
     field: str,
@@ -231,7 +242,7 @@ def profile_fields(
         space=space,
         target=read_description(given, "target", ("name", "threads", "dtype")),
         machine=read_description(given, "machine", ("cpu",)),
-        workload=Workload.of(member("profile", given, "workload", dict)),
+        workload=read_workload(given, lengths),
         lengths=lengths,
         reference_s=check_seconds("reference_s", [member("profile", given, "reference_s")], 1)[0],
         samples=read_list("samples", given, read_sample),

@@ -203,7 +203,12 @@ def judge_kind(
 def judge(
     profile,  # a `DeviceProfile` with `held_out`
 ):  # the same with `errors`, and the better kind of table
-    "Compare predictions with the held-out measurements, and let the better kind of table predict."
+    """Compare predictions with the held-out measurements, and let the better kind of table predict.
+
+    Raises `InputError` if nothing was held out.
+    """
+    if not profile.held_out:
+        raise InputError("held_out=[]: the profile was not validated, so there is nothing to judge it by")
     errors = {kind: judge_kind(profile, kind) for kind in KINDS}
     mean = {kind: np.mean([quantity.mape for quantity in errors[kind].values()]) for kind in KINDS}
     return replace(profile, kind=min(KINDS, key=mean.get), errors=errors)
