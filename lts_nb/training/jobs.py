@@ -50,8 +50,8 @@ def draw_evenly_spaced(
     for i, members in enumerate(steps):
         if not len(members):
             raise InputError(
-                f"architectures={n}: none that was drawn has {edges[i]:,.0f} to {edges[i + 1]:,.0f} decoder parameters; "
-                "take fewer or another range"
+                f"architectures={n}: none that was drawn has {edges[i]:,.0f} to {edges[i + 1]:,.0f} "
+                "decoder parameters; take fewer or another range"
             )
     shapes = np.c_[drawn.n_layer, drawn.d_model]
     picks = []
