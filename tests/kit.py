@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 from lts_nb.cli.main import main
 from lts_nb.space.space import SearchSpace
@@ -30,3 +31,8 @@ def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         code = main([*map(str, args)])
     return code, out.getvalue(), err.getvalue()
+
+
+def few_held_out():
+    "Within it, searches in this process validate their profile on four architectures instead of twenty."
+    return patch("lts_nb.searches.methods.exact.HELD_OUT", 4)

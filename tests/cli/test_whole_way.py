@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from kit import lts
+from kit import few_held_out, lts
 
 from lts_nb.frontier.loss_law import fit_law
 from lts_nb.space.space import SearchSpace
@@ -49,7 +49,8 @@ def searched_by_law(tmp_path):
     law_file.write_text(law.to_json(), encoding="utf-8")
     space = SearchSpace.preset("gpt2", **SMALL | dict(n_layer=[1, 2, 3], d_inner=[64, 128, 256]))
     space_file.write_text(space.to_json(), encoding="utf-8")
-    out = call("search", "--space", space_file, "--prompt-len", 16, "--proxy", law_file, "--out", run, "--json")
+    with few_held_out():
+        out = call("search", "--space", space_file, "--prompt-len", 16, "--proxy", law_file, "--out", run, "--json")
     law_file.unlink()
     return run, law, json.loads(out)["frontier"]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from kit import lts
+from kit import few_held_out, lts
 
 from lts_nb.core.workload import Workload
 from lts_nb.searches.result import SearchResult
@@ -42,7 +42,8 @@ def run(*arguments):
 def test_search_and_build(name, tmp_path):
     space, path = small_space(name, tmp_path)
     out, workload = tmp_path / "run", Workload(prompt_len=32, new_tokens=8)
-    run("search", "--space", path, "--prompt-len", 32, "--new-tokens", 8, "--out", out)
+    with few_held_out():
+        run("search", "--space", path, "--prompt-len", 32, "--new-tokens", 8, "--out", out)
     run("pick", out, "--json")
     result = SearchResult.load(out)
     frontier, members = result.frontier, [result.architecture(i) for i in result.frontier.id]
