@@ -95,9 +95,12 @@ CHECKS = {
     "requirements": check_requirements,
     "layers": check_layers,
 }
+# these begin first, so that no worker waits long for the other in the end
+SLOWEST = ["tests/models/test_whole_way_by_backbone.py", "tests/test_study.py", "tests/test_interrupted.py"]
+PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 COMMANDS = {
     "nbdev_test": [SCRIPTS / "nbdev_test", "--n_workers", "2"],
-    "pytest": [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"],
+    "pytest": [*PYTEST, *SLOWEST, "tests"],
 }
 
 
