@@ -78,21 +78,21 @@ def random_space(rng, deepest: int = 4, most: int = MOST) -> SearchSpace:
     return space if space.size() < most else random_space(rng, deepest, most)
 
 
-def random_costs(space: SearchSpace, seed: int, high: int = 100) -> dict:
-    "A table without structure for each latency."
-    return {name: random_cost(space, 3 * seed + i, high) for i, name in enumerate(latencies())}
+def random_costs(space: SearchSpace, seed: int, high: int = 100, multiplies: bool = False) -> dict:
+    "A table without structure for each latency, with a factor of the state if asked."
+    return {name: random_cost(space, 3 * seed + i, high, multiplies) for i, name in enumerate(latencies())}
 
 
-def everything(P, costs: dict, request: Workload) -> dict:
+def everything(P, costs: dict, request: Workload, size: int = 4) -> dict:
     "Every objective of architectures by the ordinary functions, minimised."
     n = count(P)
     values = {
         "decoder_params": -n.decoder,
         "total_params": -n.total,
-        "weight_bytes": 4 * n.total,
+        "weight_bytes": size * n.total,
         "flops": flops(P, request),
-        "peak_bytes": peak_bytes(P, request),
-        "kv_cache_bytes": kv_cache_bytes(P, request.batch_size, request.context),
+        "peak_bytes": peak_bytes(P, request, size),
+        "kv_cache_bytes": kv_cache_bytes(P, request.batch_size, request.context, size),
         "quality": law(*(np.asarray(v, np.int64) for v in (P.n_layer, P.d_model, n.decoder, n.total))),
     }
     return values | {name: cost.predict(P) for name, cost in costs.items()}
@@ -175,6 +175,8 @@ def branches(problem) -> set:
         "decoding": problem.workload.new_tokens > 0,
         "large wanted": any(sign < 0 for _, sign in problem.directions),
         "groups": max(space.group_size) > 1,
+        "bfloat16": problem.bytes_per_value == 2,
+        "factor": any(cost.factor for cost in problem.costs.values()),
         "several embeddings": any(len(space.embeddings(d)) > 1 for d in space.d_model),
     }
     return {name for name, holds in facts.items() if holds}
@@ -184,12 +186,13 @@ def prove(seed: int, objectives, deepest: int = 4, most: int = MOST) -> set:  # 
     "Compare with brute force on one random problem."
     rng = np.random.default_rng(seed)
     space, request = random_space(rng, deepest, most), REQUESTS[seed % 4]
-    costs, P = random_costs(space, seed, high=[30, 1000][seed % 2]), space.enumerate()
-    values = everything(P, costs, request)
+    multiplies, size = seed // len(PAIRS_AND_TRIPLES) % 2 == 1, (4, 4, 2)[seed // len(PAIRS_AND_TRIPLES) % 3]
+    costs, P = random_costs(space, seed, [30, 1000][seed % 2], multiplies), space.enumerate()
+    values = everything(P, costs, request, size)
     constraints = random_constraints(rng, space, values)
     ok = keeps(P, values, constraints)
     try:
-        found = exact_frontier(space, costs, objectives, constraints, request, law)
+        found = exact_frontier(space, costs, objectives, constraints, request, law, 0.0, size)
     except InputError as error:
         assert not ok.any() or "min_peak_bytes" in str(error), error
         return set()
@@ -198,7 +201,7 @@ def prove(seed: int, objectives, deepest: int = 4, most: int = MOST) -> set:  # 
         check_within_factor(found, F, values["peak_bytes"][ok], constraints)
     else:
         assert np.array_equal(np.unique(F[is_nondominated(F)], axis=0), found.F[np.lexsort(found.F.T[::-1])])
-    check_members(found, space, everything(found.population, costs, request), constraints)
+    check_members(found, space, everything(found.population, costs, request, size), constraints)
     return branches(found.problem)
 
 

@@ -238,7 +238,8 @@ def test_a_damaged_store_is_not_overwritten(finished, tmp_path):
         (["search", "--evaluations", "5"], "is for the methods lts and random"),
         (["search", "--method", "lts", "--budget-s", "inf"], "budget_s=inf"),
         (["search", "--method", "lts", "--evaluations", "0"], "evaluations=0"),
-        (["search", "--dtype", "bfloat16"], "dtype='bfloat16': must be 'float32' for method 'exact'"),
+        (["search", "--max-latency-s", "1e-9"], "max_latency_s=1e-09: no architecture is likely to meet it"),
+        (["search", "--max-latency-s", "1e-9", "--method", "lts"], "max_latency_s=1e-09: no architecture is likely"),
         (["search", "--profile", "{profiled}/device.json", "--space", "gpt2"], "is not in this profile"),
         (
             ["search", "--profile", "{profiled}/device.json", "--threads", "1", "--prompt-len", "30"],

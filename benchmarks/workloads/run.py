@@ -1,9 +1,10 @@
 """Which architecture is best for which workload, computed from device profiles, then measured on the same machine.
 
-    python benchmarks/workloads/run.py        # reads the profiles, appends to results.json pair by pair
+    python benchmarks/workloads/run.py        # reads the profiles, writes results.json
 
 Each question compares the fastest architectures of two spaces or two objectives with at least so many decoder
-parameters, in three interleaved rounds. What is already in results.json is not measured again.
+parameters. All that are to serve the same request are visited in the same rounds, each in a process of its own; every
+sample is kept in visits.sqlite, and what is there is not measured again.
 """
 
 import json
@@ -18,19 +19,18 @@ from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.profile.device_profile import DeviceProfile
+from lts_nb.profiler.store import Store
 from lts_nb.profiler.targets.registry import get_target
-from lts_nb.profiler.timing import Effort
+from lts_nb.profiler.visits import Panel
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-ROUNDS = 3
-EFFORT = Effort(warmup=2, repetitions=3, seconds=0.1)
+ROUNDS = 6
 SIZES = (10e6, 20e6, 40e6, 80e6)  # least decoder parameters
-READ, WRITE = Workload(prompt_len=160), Workload(prompt_len=160, new_tokens=32)
-LONG_READ, LONG_WRITE = Workload(prompt_len=2048), Workload(prompt_len=2032, new_tokens=16)
+WRITE, LONG_WRITE = Workload(prompt_len=160, new_tokens=32), Workload(prompt_len=2032, new_tokens=16)
 PROFILES = dict(
     gpt2="../gpt2_profile/device.json",
     llama="../llama_cpu/device.json",
@@ -52,11 +52,6 @@ class Question:
     metric: str | None  # what is compared; None where each of the two was chosen for another
     spaces: tuple[SearchSpace, SearchSpace]
     metrics: tuple[str, str]  # for which each is the fastest
-
-    @property
-    def key(self) -> tuple:
-        "What tells it from others in results.json."
-        return self.name, self.profile_name, self.size, self.metric
 
     def pair(self) -> list[Architecture]:
         "The two architectures, with as many positions as the request takes."
@@ -83,15 +78,15 @@ def embedding(profiles: dict) -> Iterator[Question]:
     "The ordinary embedding and any."
     profile = profiles["embedding"]
     spaces = replace(profile.space, d_embed=(0,), div_val=(1,)), profile.space
-    for workload, metric in ((READ, "prefill_s"), (WRITE, "decode_s")):
+    for workload, metric in ((WRITE, "prefill_s"), (WRITE, "decode_s")):
         for size in SIZES:
             yield Question("embedding", "gpt2", profile, size, workload, metric, spaces, (metric, metric))
 
 
 def attention_or_convolution(profiles: dict) -> Iterator[Question]:
     "Attention in every layer, and convolutions allowed."
-    requests = [("lfm2", READ, "prefill_s"), ("lfm2", WRITE, "decode_s")]
-    requests += [("lfm2_2048", LONG_READ, "prefill_s"), ("lfm2_2048", LONG_WRITE, "decode_s")]
+    requests = [("lfm2", WRITE, "prefill_s"), ("lfm2", WRITE, "decode_s")]
+    requests += [("lfm2_2048", LONG_WRITE, "prefill_s"), ("lfm2_2048", LONG_WRITE, "decode_s")]
     for name, workload, metric in requests:
         profile, metrics = profiles[name], (metric, metric)
         spaces = replace(profile.space, layer_kind=("attention",)), profile.space
@@ -99,18 +94,27 @@ def attention_or_convolution(profiles: dict) -> Iterator[Question]:
             yield Question("attention or convolution", name, profile, size, workload, metric, spaces, metrics)
 
 
-def measure(target, pair: list[Architecture], workload: Workload) -> list:
-    "`[prefill_s, decode_s]` of both, a list of rounds each."
-    target.reserve(pair)
-    found = [[], []]
-    for _ in range(ROUNDS):
-        for rounds, architecture in zip(found, pair):
-            measured = target.measure(architecture, workload, EFFORT, memory=False)
-            rounds.append([measured.prefill_s, measured.decode_s])
+def measure(questions: list[Question], target) -> list:
+    "Visit the pairs of questions; for each, `[prefill_s, decode_s]` of both, a list of rounds each, and resolutions."
+    panels, numbers = {}, []
+    store, environment = Store(HERE / "visits.sqlite"), target.environment()
+    for question in questions:
+        panel = panels.setdefault(question.workload, Panel(target, store, environment))
+        numbers.append([panel.add(architecture, question.workload) for architecture in question.pair()])
+    for workload, panel in panels.items():
+        for i in range(ROUNDS):
+            panel.visit()
+            print(f"{workload}: round {i + 1} of {ROUNDS}", flush=True)
+    found = []
+    for question, pair in zip(questions, numbers, strict=True):
+        panel = panels[question.workload]
+        phases = np.stack([panel.seconds("prefill_s"), panel.seconds("decode_s")], -1)[:, pair]
+        resolutions = [panel.estimates(name).resolution for name in ("prefill_s", "decode_s")]
+        found.append((phases.transpose(1, 0, 2).tolist(), resolutions))
     return found
 
 
-def answer(question: Question, target) -> dict:
+def answer(question: Question, measured: list, resolutions: list) -> dict:
     "A row of results.json: both architectures, predicted and measured."
     pair, workload = question.pair(), question.workload
     predicted = question.profile.predict(pair, workload)
@@ -126,7 +130,8 @@ def answer(question: Question, target) -> dict:
         decoder_params=[c.decoder for c in counts],
         total_params=[c.total for c in counts],
         predicted=predicted[["prefill_s", "decode_s"]].astype(float).values.tolist(),
-        measured=measure(target, pair, workload),
+        measured=measured,
+        resolution=resolutions,
     )
 
 
@@ -140,17 +145,15 @@ def describe(row: dict) -> str:
 
 def main():
     profiles = {name: DeviceProfile.load(HERE / file) for name, file in PROFILES.items()}
-    results = dict(machine=describe_machine(), rounds=ROUNDS, rows=[])
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    done = {(row["question"], row["profile"], row["parameters"], row["goal"]) for row in results["rows"]}
-    target = get_target("torch-cpu")
     questions = [*reading_or_writing(profiles), *embedding(profiles), *attention_or_convolution(profiles)]
-    for question in questions:
-        if question.key not in done:
-            results["rows"].append(answer(question, target))
-            replace_text(RESULTS, json.dumps(results, indent=1))
-            print(describe(results["rows"][-1]), flush=True)
+    target = get_target("torch-cpu")
+    measured = measure(questions, target)
+    target.close()
+    rows = [answer(question, *found) for question, found in zip(questions, measured, strict=True)]
+    results = dict(machine=describe_machine(), rounds=ROUNDS, rows=rows)
+    replace_text(RESULTS, json.dumps(results, indent=1))
+    for row in rows:
+        print(describe(row))
 
 
 if __name__ == "__main__":

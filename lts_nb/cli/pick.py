@@ -8,7 +8,7 @@ __all__ = ['pick']
 # %% ../../nbs/cli/04_pick.ipynb #57818991
 import typer
 
-from .options import Json, Run, app, as_records, print_json, takes_limits
+from .options import Json, Run, app, as_records, note, print_json, takes_limits
 
 # %% ../../nbs/cli/04_pick.ipynb #daa3a36f
 @app.command()
@@ -17,12 +17,15 @@ def pick(run: Run, json_: Json = False, *, limits: dict):
     """The best architecture within a budget.
 
     Without a budget: a balanced choice, the knee of the frontier.
+    A member is picked by what was predicted of all; one that was not measured says so.
     What was no objective of the search cannot be limited."""
     from lts_nb.searches.result import SearchResult
-    from lts_nb.show.choose import in_words
+    from lts_nb.show.choose import in_words, overrun_in_words, was_measured
 
     row = SearchResult.load(run).row(**limits)
     if json_:
-        return print_json(as_records(row.to_frame().T.infer_objects())[0])
+        return print_json(as_records(row.to_frame().T.infer_objects())[0] | dict(measured=was_measured(row)))
     typer.echo(f"{row['id']}: {in_words(row)}")
+    if overrun := overrun_in_words(row, limits):
+        note(overrun)
     typer.echo(f"next: lts build {run} {row['id'][:8]} --out model")

@@ -13,7 +13,7 @@ import typer
 from .options import Json, Run, app, as_records, print_json
 
 # %% ../../nbs/cli/03_show.ipynb #56799bce
-Rows = Annotated[int, typer.Option(min=1, help="rows; the frontier is thinned to what differs most")]
+Rows = Annotated[int, typer.Option(min=1, help="rows: members of the best quality for their latency, spaced evenly")]
 
 
 @app.command()

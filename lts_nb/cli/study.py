@@ -9,6 +9,7 @@ __all__ = ['SHOWN', 'Published', 'Train', 'Archive', 'Equal', 'LearningRate', 'C
 
 # %% ../../nbs/cli/06_study.ipynb #3f001a1e
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 
 from .options import Json, Space, app, as_records, given, keeps_results, note, numbers_in, print_json
 from ..core.errors import InputError
+from ..core.files import LOCK, only_one
 
 # %% ../../nbs/cli/06_study.ipynb #b990fdc6
 def study_published(archive: Path | None, out: Path, json_: bool):
@@ -191,8 +193,10 @@ def study_command(
     from lts_nb.profiler.store import Store
 
     stopped = f"stopped; what was trained is kept in {path}. Call the same command again to continue"
-    with keeps_results(out, stopped, "what was trained so far is kept, call again when there is room"):
-        out.mkdir(parents=True, exist_ok=True)
+    with (
+        keeps_results(out, stopped, "what was trained so far is kept, call again when there is room"),
+        only_one(out / LOCK, f"out={str(out)!r}", "study") if train else nullcontext(),
+    ):
         with Store(path) as store:
             if train:
                 jobs = plan_jobs(space, architectures, min_params, max_params, equal, repeated, seed)

@@ -127,7 +127,7 @@ def continuations(
     return np.arange(len(choice)) + offset, choice
 
 # %% ../../nbs/frontier/06_vector_knapsack.ipynb #0285cab8
-class TooManyVectors(Exception):
+class TooManyVectors(InputError):
     "There are more unbeaten vectors than may be held."
 
 
@@ -270,9 +270,8 @@ def solve_vectors(
     choices: GroupChoices,
     added: np.ndarray,  # what each choice adds to the cache key, `(n_choices,)`
     depths: tuple,  # ascending; of `depths_together`
-    limit: int,  # vectors to hold at most
 ) -> VectorSolution:
-    "All unbeaten vectors. Raises `InputError` if there are more than `limit`."
+    "All unbeaten vectors. Raises `TooManyVectors`, an `InputError`, if there are more than the problem may hold."
     n_groups, d = depths[-1] // choices.group_size, choices.d_model
     check_steps(choices, n_groups)
     grain = np.expm1(np.log1p(problem.epsilon) / n_groups)
@@ -283,9 +282,9 @@ def solve_vectors(
     )
     peak = partial(peak_after, problem, choices, depths[-1])
     try:
-        return VectorSolution(choices, vector_knapsack(adds, peak, n_groups, floor, compare, limit))
+        return VectorSolution(choices, vector_knapsack(adds, peak, n_groups, floor, compare, problem.max_vectors))
     except TooManyVectors:
-        raise InputError(
-            f"epsilon={problem.epsilon:g}: more than {limit:,} unbeaten vectors at d_model={d}; "
+        raise TooManyVectors(
+            f"epsilon={problem.epsilon:g}: more than {problem.max_vectors:,} unbeaten vectors at d_model={d}; "
             "allow a larger epsilon (0.01 is 1 %) or fix some choices"
         ) from None

@@ -14,18 +14,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..frontier.evolution import generation_sizes, planned_evaluations
-from ..profiler.timing import Effort
 from .methods.registry import get_method
 from .session import Session
 from ..space.flops import flops
 from ..space.population import Population
 
 # %% ../../nbs/searches/08_budget.ipynb #d67f8e15
-FRESH_SHARE = 0.85
-"""Time for fresh looks / time for first looks.
+FRESH_SHARE = 1.3
+"""Time for measuring the frontier afresh / time for first looks.
 
-With three objectives, 0.85 of a first look's time falls to each candidate: the frontier's share of a hundred of them,
-times the requests of all fresh looks at a member over those of a first one.
+With three objectives, about 0.85 of the first hundred candidates are on the frontier. Each of them is visited six times
+more, where a first look takes as long as four visits: two, and two requests that measure memory.
 """
 
 
@@ -95,9 +94,8 @@ def budget_for(
     "Measure a few probes and turn a time budget into a number of evaluations."
     space, workload = session.settings.space, session.settings.workload
     probes, work = choose_probes(session, n_probes)
-    # the first one pays for imports and the weight buffer
-    session.target.measure(probes[-1], workload, effort=Effort(1, repetitions=1, seconds=0))
-    seconds = [session.measure(a)[1] for a in probes]
+    session.look(probes[:1])  # the first one pays for imports and the weight buffer
+    seconds = [session.look(probes[[i]]) for i in range(len(probes))]
     constant, slope = seconds_line(flops(probes, workload), seconds)
     baseline_s = float((constant + slope * flops(space.baseline(), workload)).sum())
     baseline = baseline_s < budget_s / 3

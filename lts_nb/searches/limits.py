@@ -74,6 +74,8 @@ def counted_values(
         return peak_bytes(population, workload, bytes_per_value)
     if name == "kv_cache_bytes":
         return kv_cache_bytes(population, workload.batch_size, workload.context, bytes_per_value)
+    if name == "weight_bytes":
+        return bytes_per_value * count(population).total
     if name == "flops":
         return flops(population, workload)
     metric = get_metric(name)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_method', 'reason_for_nothing', 'measured_table', 'objectives_of', 'still_on_frontier', 'confirm_frontier',
-           'search_by_sampling']
+           'with_errors', 'search_by_sampling']
 
 # %% ../../nbs/searches/09_sampling.ipynb #4f1a875b
 import math
@@ -21,23 +21,26 @@ from .limits import limits_of, split_limit
 from .methods.registry import get_method
 from .quality import ALWAYS_THERE
 from .result import SearchResult
+from .run_folder import note_failures
 from lts_nb.searches.session import (
+    LOOKS,
     ROUNDS,
+    Afresh,
     SearchTask,
     Session,
-    check_latency,
     measure_afresh,
     read_metric,
     read_metrics,
 )
 from .tables import as_frame
+from ..space.architecture import Architecture
 from ..space.population import Population
 
 # %% ../../nbs/searches/09_sampling.ipynb #90b4be52
 def run_method(task: SearchTask, budget: SearchBudget) -> History:
     "Let a sampling method propose and measure; everything that it evaluated."
     settings, session = task.settings, task.session
-    task.start_bar(budget.evaluations, "measuring candidates")
+    task.start_bar(LOOKS * budget.evaluations, "measuring candidates")
 
     def evaluate(population):
         return session.evaluate(population, task.bar.update)
@@ -48,7 +51,7 @@ def run_method(task: SearchTask, budget: SearchBudget) -> History:
 # %% ../../nbs/searches/09_sampling.ipynb #56ed067a
 def reason_for_nothing(session: Session, architectures: list) -> str:
     "Why no measured architecture is on the frontier."
-    measured = [m for m, _ in map(session.measure, architectures) if m]
+    measured = [m for m in map(session.looked.get, architectures) if m]
     if not measured:
         return f"target: all {len(architectures)} measurements failed; the first: {session.store.first_error()}"
     bounds, reasons = limits_of(session.settings.limits, measured=True), []
@@ -85,7 +88,10 @@ def still_on_frontier(
     candidates: pd.DataFrame,
     member: np.ndarray,  # `(n,)` booleans: of the provisional frontier, and within limits when measured afresh
 ) -> pd.DataFrame:
-    "The members that no other beats, by latency."
+    "The members that no other beats, by latency. Raises `InputError` if there is none."
+    if not member.any():
+        reason = session.store.first_error() or "they break a limit on what is measured"
+        raise InputError(f"frontier: measured afresh, none of its members is left ({reason})")
     member = member.copy()
     member[member] = frontier_of(objectives_of(session, candidates)[member])
     return candidates[member].sort_values("latency_s").reset_index(drop=True)
@@ -95,41 +101,49 @@ def confirm_frontier(
     task: SearchTask,
     history: History,  # everything that was evaluated
     baseline: list,  # architectures of the scaled baseline, measured beside the frontier
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # frontier, candidates
-    "Fresh looks at the frontier and the baseline; then the tables. Raises `InputError` if nothing qualified."
+) -> tuple[pd.DataFrame, pd.DataFrame, float]:  # frontier, candidates, resolution
+    "Visits to the frontier and the baseline; then the tables. Raises `InputError` if nothing qualified."
     session, architectures = task.session, list(history.population)
     members = np.flatnonzero(history.on_frontier())
     if not len(members):
         raise InputError(reason_for_nothing(session, architectures))
     task.start_bar(ROUNDS * (len(members) + len(baseline)), "measuring the frontier afresh")
-    firsts = [session.measure(a)[0] for a in architectures]
-    again = [architectures[i] for i in members] + baseline
-    known = [firsts[i] for i in members] + [None] * len(baseline)
-    fresh = measure_afresh(session, again, known, task.bar.update)
-    final = dict(enumerate(firsts)) | dict(zip(members.tolist(), fresh))
-    candidates = measured_table(
-        session,
-        architectures,
-        list(final.values()),
-        generation=history.generation,
-        first_latency_s=[m.latency_s if m else math.nan for m in firsts],
-        role="candidate",
-    )
+    firsts = [session.looked[a] for a in architectures]
+    again = dict.fromkeys([*(architectures[i] for i in members), *baseline])
+    known = dict(zip(architectures, firsts, strict=True))
+    fresh = measure_afresh(session, list(again), [known.get(a) for a in again], task.bar.update)
+    number = {architecture: i for i, architecture in enumerate(again)}
+    final = dict(enumerate(firsts)) | {i: fresh.measurements[number[architectures[i]]] for i in members.tolist()}
     confirmed = np.array([i in members and session.keeps_limits(m) for i, m in final.items()])
-    columns = dict(generation=-1, first_latency_s=math.nan, role="baseline")
+    firsts_s = [m.latency_s if m else math.nan for m in firsts]
+    columns = dict(generation=history.generation, first_latency_s=firsts_s, role="candidate")
+    candidates = with_errors(measured_table(session, architectures, list(final.values()), **columns), fresh, number)
     parts = [candidates]
     if baseline:
-        parts.append(measured_table(session, baseline, fresh[len(members) :], **columns))
-    return still_on_frontier(session, candidates, confirmed), pd.concat(parts, ignore_index=True)
+        columns = dict(generation=-1, first_latency_s=math.nan, role="baseline")
+        measured = [fresh.measurements[number[architecture]] for architecture in baseline]
+        parts.append(with_errors(measured_table(session, baseline, measured, **columns), fresh, number))
+    everybody = pd.concat(parts, ignore_index=True)
+    return still_on_frontier(session, candidates, confirmed), everybody, fresh.estimates.resolution
+
+
+def with_errors(frame: pd.DataFrame, fresh: Afresh, number: dict) -> pd.DataFrame:
+    "Add how well each row was measured afresh; NaN where it was not. `number` is an architecture's place in `fresh`."
+    places = [number.get(Architecture.from_json(text)) for text in frame.architecture]
+    columns = {
+        name: [math.nan if place is None else values[place] for place in places]
+        for name, values in fresh.columns().items()
+    }
+    return frame.assign(**columns)
 
 # %% ../../nbs/searches/09_sampling.ipynb #4fb72cad
 def search_by_sampling(task: SearchTask) -> SearchResult:
     "A search by any method that proposes architectures. Raises `InputError` if nothing qualified."
     session, record = task.session, task.record
-    check_latency(session)
     budget = load_or_make_budget(session, record, task.say)
     task.write_record(evaluations=budget.evaluations, plan=asdict(budget))
     history = run_method(task, budget)
     baseline = list(task.settings.space.baseline()) if budget.baseline else []
-    frontier, candidates = confirm_frontier(task, history, baseline)
+    frontier, candidates, record["resolution"] = confirm_frontier(task, history, baseline)
+    note_failures(record, candidates, session.store)
     return SearchResult(frontier, candidates, record | dict(measuring_s=session.store.seconds()))

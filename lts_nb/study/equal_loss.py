@@ -98,6 +98,16 @@ def _sorted_interval(
     return float(known[low]), float(known[high])
 
 # %% ../../nbs/study/11_equal_loss.ipynb #db5dfead
+def _some_models(n: int, random: np.random.Generator, redraw: bool) -> np.ndarray:  # `(n,)`
+    "All of n models; or as many drawn with repetition, at least two of them different where there are two."
+    if not redraw:
+        return np.arange(n)
+    while True:
+        drawn = np.sort(random.integers(n, size=n))
+        if n < 2 or len(np.unique(drawn)) > 1:
+            return drawn
+
+
 def gain(
     losses_a: list,  # of each of a's models its losses, one a seed
     costs_a,  # `(n, rounds)`: their costs, one a round; `(n, 1)` for a cost without noise
@@ -107,8 +117,9 @@ def gain(
     resamples: int = 1000,
     level: float = 0.95,  # of the interval
     at: int | None = None,  # a's model at whose loss they are compared, instead of at all losses that both reach
+    models: bool = False,  # does the interval also cover which models a family happens to have? Not with `at`
 ) -> dict:
-    """How much cheaper b is than a at equal loss, with an interval from seeds and rounds.
+    """How much cheaper b is than a at equal loss, with an interval from seeds and rounds, and from models if asked.
 
     Gives `ratio` with `_low` and `_high`; `reached`, the share of resamples in which both reach a loss to compare;
     `noise`, nats; `best` and `worst` loss that both reach. Raises `InputError` as `cost_ratio` does, and without a
@@ -120,7 +131,12 @@ def gain(
     def ratio_of(loss, cost):
         return cost_ratio(loss[:n], cost[:n], loss[n:], cost[n:], None if at is None else loss[:n][at])
 
-    draws = [ratio_of(*drawn) for drawn in _redraw(losses, costs, resamples, np.random.default_rng(seed))]
+    random = np.random.default_rng(seed)
+    draws = []
+    for loss, cost in _redraw(losses, costs, resamples, random):
+        one, other = (_some_models(size, random, models) for size in (n, len(losses) - n))
+        which = np.concatenate([one, n + other])
+        draws.append(ratio_of(loss[which], cost[which]))
     low, high = _sorted_interval(draws, level)
     mean = np.array([values.mean() for values in losses])
     return dict(

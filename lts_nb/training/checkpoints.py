@@ -16,7 +16,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ..core.errors import InputError
-from ..core.files import replace_text
+from ..core.files import LOCK, replace_text
 
 # %% ../../nbs/training/08_checkpoints.ipynb #c7f116ae
 def open_training_folder(
@@ -31,7 +31,7 @@ def open_training_folder(
     if int(os.environ.get("RANK", "0")):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    if any(file.name != "begun.part.json" for file in folder.iterdir()):
+    if any(file.name not in ("begun.part.json", LOCK) for file in folder.iterdir()):
         raise InputError(
             f"{argument}={str(folder)!r}: holds other things; must be a new name, an empty folder, "
             "or a training to continue"

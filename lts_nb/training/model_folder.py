@@ -11,10 +11,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..core.files import replace_text
+from ..core.files import LOCK, only_one, replace_text
 from ..profiler.store import Store
 from ..space.architecture import Architecture
 from .checkpoints import open_training_folder
@@ -77,6 +78,16 @@ def _settings(architecture: Architecture, corpus: Corpus, data: Tokens, recipe: 
     )
 
 
+def _is_first() -> bool:
+    "Is this the process that files, of those that share the steps?"
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _hold_folder(folder: Path):
+    "Keep other trainings out of a folder; the first process does it for all that share the steps."
+    return only_one(folder / LOCK, f"out={str(folder)!r}", "training") if _is_first() else nullcontext()
+
+
 def _file_record(folder: Path, training: dict):
     "Write curve and record, the record last, and remove the checkpoints: the training is done."
     plot_curve(training).savefig(folder / "curve.png", dpi=120)
@@ -112,20 +123,21 @@ def train_model(
     data = tokenize(text, min(vocab_size or architecture.vocab_size, 65536), tokenizer=tokenizer, most=most)
     check_recipe_fits(architecture, data, recipe)
     settings = _settings(architecture, text, data, recipe, seed)
-    open_training_folder(folder, settings, "out")
-    if (record := folder / "training.json").exists():
-        return json.loads(record.read_text(encoding="utf-8"))
 
     def receive(model):
         save_model(model, architecture, data, folder)
 
-    found = train(architecture, data, recipe, seed, folder / "checkpoints", compiled, saves, say, parts, receive)
-    training = settings | _results(found)
-    if int(os.environ.get("RANK", "0")) == 0:
-        if store is not None:
-            job, machine = TrainingJob(architecture, seed, "model"), training["machine"]
-            file_training_run(store, job, json.dumps(asdict(recipe)), data.sha256, found, None, machine)
-        _file_record(folder, training)
+    with _hold_folder(folder):
+        open_training_folder(folder, settings, "out")
+        if (record := folder / "training.json").exists():
+            return json.loads(record.read_text(encoding="utf-8"))
+        found = train(architecture, data, recipe, seed, folder / "checkpoints", compiled, saves, say, parts, receive)
+        training = settings | _results(found)
+        if _is_first():
+            if store is not None:
+                job, machine = TrainingJob(architecture, seed, "model"), training["machine"]
+                file_training_run(store, job, json.dumps(asdict(recipe)), data.sha256, found, None, machine)
+            _file_record(folder, training)
     return training
 
 

@@ -25,10 +25,10 @@ def space_of(n_layer, d_model, d_inner) -> SearchSpace:
 
 def competing_costs(space: SearchSpace, seed: int) -> dict:
     "Latencies of which decoding is slow where prefill is fast."
-    costs = random_costs(space, seed, high=1000)
+    costs = random_costs(space, seed, high=1000, multiplies=seed % 5 > 2)
     latency, prefill = costs["latency_s"], costs["prefill_s"]
     slow = {d: 1001 - table + latency.layer[d] % 99 for d, table in prefill.layer.items()}
-    return costs | {"decode_s": AdditiveCost(space, latency.once, slow)}
+    return costs | {"decode_s": AdditiveCost(space, latency.once, slow, factor=latency.factor)}
 
 
 def check_near(found, P, values: dict, limits: dict, epsilon: float):
@@ -61,7 +61,7 @@ def test_vectors(seed):
 def test_merged_peaks(seed):
     epsilon, request = [0.02, 0.1, 0.5][seed % 3], REQUESTS[seed % 4]
     space = space_of([2, 3], [4, 8], [8, 11, 16, 24, 40])
-    costs, P = {"latency_s": random_costs(space, seed)["latency_s"]}, space.enumerate()
+    costs, P = {"latency_s": random_costs(space, seed, multiplies=seed % 4 > 1)["latency_s"]}, space.enumerate()
     values, objectives = everything(P, costs, request), ("decoder_params", "latency_s", "peak_bytes")
     limits = {"max_peak_bytes": float(np.quantile(values["peak_bytes"], 0.5))} if seed % 2 else {}
     found = exact_frontier(space, costs, objectives, limits, request, epsilon=epsilon)
@@ -80,12 +80,24 @@ def test_losses_of_many_layers_do_not_add_up(seed):
     decode = 1001 - prefill + rng.integers(0, 200, (1, 4))
     tables = {"prefill_s": prefill, "decode_s": decode}
     costs = {name: AdditiveCost(deep, {(8, 7, 8, 1): 0.0}, {8: layer}) for name, layer in tables.items()}
-    exact = exact_frontier(deep, costs, ("prefill_s", "decode_s"))
+    exact = exact_frontier(deep, costs, ("prefill_s", "decode_s"), epsilon=0.0)
     for epsilon in (0.05, 0.3, 0.9):
         found = exact_frontier(deep, costs, ("prefill_s", "decode_s"), epsilon=epsilon)
         assert all(some_is_near(f, found.F, epsilon) for f in exact.F)
         assert len(found.F) <= len(exact.F)
     assert len(found.F) < len(exact.F)
+
+
+@pytest.mark.parametrize(("held", "lost"), [(10**6, 0.0), (1000, 0.01)])
+def test_by_default_a_per_cent_is_lost_where_vectors_are_too_many(held, lost, monkeypatch):
+    monkeypatch.setattr("lts_nb.frontier.exact.QUICK", held)
+    part = SearchSpace.preset("gpt2", n_layer=[8], d_model=[256], d_inner=range(512, 2049, 256))
+    costs, objectives = competing_costs(part, 1), ("decoder_params", "prefill_s", "decode_s")
+    found = exact_frontier(part, costs, objectives)
+    assert found.certificate["approximation"] == found.problem.epsilon == lost
+    F = columns(everything(part.sample(3_000, seed=0), costs, found.problem.workload), objectives)
+    assert all(some_is_near(f, found.F, lost) for f in F[is_nondominated(F)])
+    assert (found.margin([0, -1]) >= 1).all()
 
 
 def test_nothing_is_lost_where_epsilon_has_no_use():

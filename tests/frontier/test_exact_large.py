@@ -8,7 +8,6 @@ from lts_nb.core.workload import Workload
 from lts_nb.frontier.cost_table import AdditiveCost, random_cost
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
-from lts_nb.frontier.problem import wants_epsilon
 from lts_nb.space.counts import count
 from lts_nb.space.memory import peak_bytes
 from lts_nb.space.space import SearchSpace
@@ -43,8 +42,8 @@ def test_random_architectures_do_not_beat_it(preset):
     table = random_cost(space, 1)
     F = objectives_of(space.sample(20_000, seed=0), table)
     for n in (2, 3):
-        epsilon = 0.01 if wants_epsilon(space, THREE[:n], {}, Workload()) else 0.0
-        found = exact_frontier(space, table, THREE[:n], epsilon=epsilon)
+        found = exact_frontier(space, table, THREE[:n])
+        epsilon = found.problem.epsilon
         assert np.array_equal(objectives_of(found.population, table)[:, :n], found.F)
         assert unbeaten(F[:, :n] * (1, 1, 1 + epsilon)[:n], found.F) == 0
 

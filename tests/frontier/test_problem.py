@@ -6,11 +6,10 @@ from frontier_kit import columns
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.metrics import METRICS, Metric, register_metric
-from lts_nb.core.workload import Workload
 from lts_nb.frontier.cost_table import AdditiveCost, random_cost
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.frontier.pareto import is_nondominated
-from lts_nb.frontier.problem import pose, restrict, wants_epsilon
+from lts_nb.frontier.problem import TOLERATED, count_stacks, pose, restrict
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 
@@ -84,12 +83,34 @@ def test_an_infinite_limit_is_none():
     assert np.array_equal(exact_frontier(SMALL, COST, TWO, {"max_latency_s": float("inf")}).F, free.F)
 
 
-def test_epsilon_is_wanted_where_exactness_is_slow():
-    assert wants_epsilon(LLAMA, ("flops", "peak_bytes"), {}, Workload())
-    assert wants_epsilon(SMALL, ("latency_s", "prefill_s"), {}, Workload())
-    assert wants_epsilon(SMALL, TWO, {"min_latency_s": 1}, Workload())
-    assert not wants_epsilon(SMALL, ("decoder_params", "latency_s", "peak_bytes"), {}, Workload())
-    assert not wants_epsilon(LLAMA, TWO, {}, Workload())
+LARGE = SearchSpace.preset("gpt2")
+
+
+@pytest.mark.parametrize(
+    ("space", "objectives", "constraints", "lost"),
+    [
+        (SearchSpace.preset("llama"), ("flops", "peak_bytes"), {}, TOLERATED),
+        (LARGE, ("latency_s", "prefill_s"), {}, TOLERATED),
+        (LARGE, TWO, {"min_latency_s": 1}, TOLERATED),
+        (LARGE, TWO, {"min_latency_s": 1, "homogeneous": True}, 0),
+        (LARGE, TWO, {"min_latency_s": 1, "n_layer": 2, "d_model": 128}, 0),
+        (LARGE, ("decoder_params", "latency_s", "peak_bytes"), {}, 0),
+        (SearchSpace.preset("llama"), TWO, {}, 0),
+        (SMALL, ("latency_s", "prefill_s"), {}, 0),
+    ],
+)
+def test_a_per_cent_may_be_lost_where_exactness_is_slow(space, objectives, constraints, lost):
+    costs = {name: random_cost(space, 0) for name in ("latency_s", "prefill_s")}
+    problem = pose(space, costs, objectives, constraints, None, epsilon=None)
+    assert problem.epsilon == lost
+    assert pose(space, costs, objectives, constraints, None, epsilon=0.3).epsilon == 0.3
+
+
+def test_stacks_are_counted_in_any_order():
+    part = SearchSpace("gpt2", n_layer=[1, 2], d_model=[8], d_inner=[16, 24], n_head=[1, 2], vocab_size=[9], max_len=8)
+    P = part.enumerate()
+    kinds = {(int(n), *sorted(zip(f[:n], h[:n]))) for n, f, h in zip(P.n_layer, P.d_inner, P.n_head)}
+    assert count_stacks(part) == len(kinds)
 
 
 @pytest.fixture

@@ -58,3 +58,21 @@ def test_caches(tmp_path, sizes, found):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(size)
     assert machine.last_level_cache(tmp_path) == found
+
+
+def test_a_cache_that_may_not_be_read_is_unknown(tmp_path, monkeypatch):
+    (tmp_path / "index0" / "size").mkdir(parents=True)
+    assert machine.last_level_cache(tmp_path) is None
+    (tmp_path / "index1").mkdir()
+    (tmp_path / "index1" / "size").write_text("unknown")
+    assert machine.last_level_cache(tmp_path) is None
+
+
+def test_a_reboot_leaves_the_machine_the_same(monkeypatch):
+    before = machine.describe_machine()
+    total = psutil.virtual_memory().total
+    monkeypatch.setattr(machine, "memory_bytes", lambda: total - 4096)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    after = machine.describe_machine()
+    assert after != before and machine.same_machine(before, after)
+    assert machine.differences(before, after | {"cores": 1000}) == {"cores": (before["cores"], 1000)}

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,11 @@ SPACE = SearchSpace.preset(
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    "The file of a validated profile."
-    return DeviceProfile.measure(SPACE, FakeTarget(), Workload(prompt_len=16), held_out=6).to_json()
+    "The file of a validated profile that asked whole models."
+    device, asked, request = FakeTarget(), list(SPACE.sample(8, 0)), Workload(prompt_len=16)
+    profile = DeviceProfile.measure(SPACE, device, request, held_out=6)
+    seconds = {"latency_s": np.array([device.seconds(a, request) for a in asked])}
+    return profile.corrected(asked, seconds, request).to_json()
 
 
 def places(node, path=()):  # every place in a JSON tree
@@ -72,30 +76,32 @@ def test_cut_short(text, tmp_path, keep, junk):
 @pytest.mark.parametrize(
     "change, finding",
     [
-        (lambda p: p.update(version=2), "version=2: this lts_nb reads versions up to 1"),
+        (lambda p: p.update(version=3), "version=3: this lts_nb reads versions up to 2"),
+        (lambda p: p.update(fits={}), "version=1: holds tables that were fitted width by width"),
         (lambda p: p.update(format="lts_nb.space"), "format='lts_nb.space': must be 'lts_nb.profile'"),
         (lambda p: p.update(unit="ms"), "unit: must be 's'"),
         (lambda p: p.pop("machine"), "block profile machine: is missing"),
         (lambda p: p["machine"].pop("cpu"), "must tell cpu"),
+        (lambda p: p["fit"]["decode"][0]["ffn"].pop("64"), "block decode 0 ffn d_model=64: is missing"),
         (
-            lambda p: p["fits"]["affine"]["decode"][0]["ffn"].pop("64"),
-            "block affine decode 0 ffn d_model=64: is missing",
+            lambda p: p["fit"]["prefill"][1]["ffn"]["64"].pop(),
+            "prefill 1 ffn d_model=64: has 2 entries, must have 3; a block is missing",
         ),
         (
-            lambda p: p["fits"]["affine"]["prefill"][1]["ffn"]["64"].pop(),
-            "affine prefill 1 ffn d_model=64: has 1 entries, must have 2; a block is missing",
-        ),
-        (
-            lambda p: p["fits"]["tabulated"]["prefill"][0]["once"].update({"64": [-1.0]}),
-            "tabulated prefill 0 once d_model=64: holds -1.0; must be seconds",
+            lambda p: p["fit"]["prefill"][0]["once"].update({"64": [-1.0]}),
+            "prefill 0 once d_model=64: holds -1.0; must be seconds",
         ),
         (lambda p: p["samples"][0]["parts_s"][0].__setitem__(0, float("nan")), "samples 0 parts_s: holds nan"),
         (lambda p: p["samples"][0]["parts_s"].pop(), "samples 0 parts_s: has 8 passes, must have 9"),
-        (lambda p: p["held_out"][0].update(time=3), "held_out 0 time=3: must be a whole number from 1 to 2"),
-        (lambda p: p["verdict"]["affine"]["prefill"].pop("n"), "verdict affine prefill: missing"),
+        (lambda p: p["held_out"][0].update(round=-3), "held_out 0 round=-3: must be a whole number"),
+        (lambda p: p["errors"]["prefill"].pop("n"), "errors prefill: missing"),
+        (lambda p: p["correction"]["latency_s"]["by_width"].pop("64"), "block correction latency_s 64: is missing"),
+        (
+            lambda p: p["correction"]["latency_s"]["by_width"]["64"].update({"2": 0}),
+            "correction latency_s d_model=64 n_layer=2: holds 0; must be above 0",
+        ),
         (lambda p: p["lengths"].sort(reverse=True), "must be at least two, ascending"),
-        (lambda p: p.update(kind="cubic"), "kind='cubic': must be one of affine, tabulated"),
-        (lambda p: p["fits"].pop("affine"), "block fits affine: is missing"),
+        (lambda p: p.pop("fit"), "block profile fit: is missing"),
     ],
 )
 def test_named(text, tmp_path, change, finding):

@@ -1,6 +1,8 @@
 """The store under kills, full disks, foreign and damaged files, files of version 1, and several processes."""
 
 import gzip
+import hashlib
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -206,6 +208,59 @@ def test_stored_files_open(path):
                 )
                 assert (found, seconds) == (row["measurement"], row["seconds"])
             assert store.version == 1
+
+
+NOW = dict(cpu="x", cores=2, memory_bytes=2**33, last_level_cache_bytes=2**25, python="3.12.3", torch="2.9")
+SAME = [
+    {},
+    dict(memory_bytes=2**33 - 4096),
+    dict(memory_bytes=None),
+    dict(memory_bytes=2**33 + 2**27, python="3.12.4"),
+    dict(last_level_cache_bytes=None),
+]
+OTHER = [dict(cpu="y"), dict(cores=4), dict(torch="2.10"), dict(python="3.13.0"), dict(last_level_cache_bytes=2**26)]
+
+
+class Described(FakeTarget):
+    "A device whose description is given."
+
+    described = NOW
+
+    def environment(self):
+        return self.described
+
+
+def measure_as(store, described: dict) -> int:  # how many measurements were made
+    "Measure an architecture on a device with this description."
+    target = Described()
+    target.described = described
+    measure_once(store, architectures(1)[0], Workload(), target, target.environment())
+    return len(target.asked)
+
+
+@pytest.mark.parametrize("moved", SAME)
+def test_a_reboot_measures_nothing_again(moved):
+    with Store() as store:
+        assert measure_as(store, NOW) == 1
+        assert measure_as(store, NOW | moved) == 0
+
+
+@pytest.mark.parametrize("moved", OTHER)
+def test_another_machine_measures_itself(moved):
+    with Store() as store:
+        assert measure_as(store, NOW) == measure_as(store, NOW | moved) == 1
+        assert measure_as(store, NOW) == measure_as(store, NOW | moved) == 0
+
+
+@pytest.mark.parametrize("moved", SAME)
+def test_keys_that_hash_whole_descriptions_are_gone_on_with(moved):
+    old = hashlib.sha256(json.dumps(NOW, sort_keys=True).encode()).hexdigest()[:12]
+    with Store() as store:
+        assert measure_as(store, NOW) == 1
+        store.execute("update measurement set environment = ?", (old,))
+        store._keys.clear()  # as if the file had been opened again
+        assert measure_as(store, NOW | moved) == 0
+        assert measure_as(store, NOW | dict(cpu="y")) == 1
 
 
 def test_environments_are_told_apart_whatever_their_order():

@@ -8,6 +8,7 @@ import pytest
 from searches.kit import LAW, TINY, SteadyTarget, quiet_search, run_json
 
 from lts_nb.core.errors import InputError, MeasurementFailed
+from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.searches.quality import Quality, quality_of
 from lts_nb.searches.result import SearchResult
 from lts_nb.searches.tables import to_csv
@@ -146,3 +147,28 @@ def test_runs_from_before_there_was_a_choice(straight, tmp_path):
         sampled(SteadyTarget(), out, resume=True, proxy=LAW)
     sampled(device := SteadyTarget(), out, resume=True)
     assert device.asked == []
+
+
+@pytest.mark.parametrize("run", [sampled, exact])
+def test_a_run_goes_on_after_a_reboot(tmp_path, run):
+    machine = dict(cpu="made up", memory_bytes=25276510208, last_level_cache_bytes=2**25, python="3.12.3", torch="2.9")
+    before, after, other = SteadyTarget(stop_after=30), SteadyTarget(), SteadyTarget()
+    before.environment = lambda: machine
+    after.environment = lambda: machine | dict(memory_bytes=25276506112, python="3.12.4", last_level_cache_bytes=None)
+    other.environment = lambda: machine | dict(torch="2.10")
+    with pytest.raises(KeyboardInterrupt):
+        run(before, tmp_path / "run")
+    with pytest.raises(InputError, match="measured with torch='2.9', now '2.10'; one frontier must not mix them"):
+        run(other, tmp_path / "run", resume=True)
+    result = run(after, tmp_path / "run", resume=True)
+    run(straight := SteadyTarget(), tmp_path / "straight")
+    assert before.asked + after.asked == straight.asked
+    assert result.run.get("measured", True)
+
+
+def test_a_profile_is_of_this_machine_after_a_reboot(tmp_path):
+    before, after = SteadyTarget(), SteadyTarget()
+    before.environment = lambda: dict(cpu="made up", memory_bytes=2**33)
+    after.environment = lambda: dict(cpu="made up", memory_bytes=2**33 - 4096)
+    profile = DeviceProfile.measure(TINY, before, held_out=0)
+    assert quiet_search(target=after, profile=profile).run["measured"]

@@ -11,16 +11,19 @@ from lts_nb.core.errors import InputError
 from lts_nb.core.metrics import METRICS, Metric, register_metric
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.evolution import extend_history, frontier_of
-from lts_nb.frontier.pareto import knee, thin
+from lts_nb.frontier.pareto import knee
+from lts_nb.frontier.shown import choose_shown, factor_of
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
-from lts_nb.searches.methods.exact import SHOWN
+from lts_nb.searches.limits import counted_values
+from lts_nb.searches.methods.exact import compute_frontier
 from lts_nb.searches.methods.registry import METHODS, register_method
 from lts_nb.searches.quality import quality_of
 from lts_nb.searches.report import headline, pairs, table
 from lts_nb.searches.search import search
+from lts_nb.searches.settings import SearchSettings, check_settings
 from lts_nb.space.counts import count
-from lts_nb.space.memory import peak_bytes
+from lts_nb.space.memory import kv_cache_bytes, peak_bytes
 from lts_nb.space.population import Population
 
 EXACT = ("decoder_params", "latency_s", "peak_bytes")
@@ -29,8 +32,15 @@ EVERY = FEW.enumerate()
 F = np.c_[quality_of(LAW).of(EVERY), PROFILE.cost().predict(EVERY).round(13), peak_bytes(EVERY)]
 
 
+class Elsewhere(FakeTarget):
+    "Another machine than the profile's: predictions stand for measurements."
+
+    def environment(self):
+        return dict(cpu="another")
+
+
 def by_profile(**settings):
-    return quiet_search(target=FakeTarget(), profile=PROFILE, **settings)
+    return quiet_search(target=Elsewhere(), profile=PROFILE, **settings)
 
 
 def frontier_values(values):
@@ -47,7 +57,7 @@ def loss(architecture):
         (dict(space="gpt9"), "space='gpt9'"),
         (dict(target="tpu"), "target='tpu'"),
         (dict(method="magic"), "method='magic': must be one of exact, lts, random"),
-        (dict(evaluations=9), "evaluations=9: is for the methods lts and random"),
+        (dict(evaluations=9), "evaluations=9: is for lts and random"),
         (dict(budget_s=9), "budget_s=9: is for"),
         (dict(profile="no.json"), "profile='no.json': cannot be read"),
         (dict(seed=-1), "seed=-1"),
@@ -130,11 +140,12 @@ def test_partners_by_a_law_are_as_good_and_no_faster(by_law):
 def test_what_is_left_out_is_judged_by_perplexity(by_law):
     full, frontier = by_law.full_frontier, by_law.frontier
     ratios = np.c_[np.exp(full.F[:, 0]), full.F[:, 1:]]
-    shown = thin(ratios, SHOWN, full.population.homogeneous)[0]
-    assert set(frontier.id) == {full.population[int(i)].id for i in shown}
     values = frontier[["predicted_loss", "predicted_latency_s", "peak_bytes"]].to_numpy()
-    kept = thin(np.c_[np.exp(values[:, 0]), values[:, 1:]], 6)[0]
-    assert list(table(by_law, 6)[0].id) == list(frontier.id.str[:8].iloc[kept])
+    kept = choose_shown(np.exp(values[:, 0]), values[:, 1], values[:, 2:], 6)
+    rows, epsilon = table(by_law, 6)
+    assert set(rows.id) == set(frontier.id.str[:8].iloc[kept.best])
+    stand_for_all = factor_of(*ratios[:, :2].T, np.exp(values[kept.best, 0]), values[kept.best, 1])
+    assert np.isclose(1 + epsilon, stand_for_all)
 
 
 def test_the_default_is_decoder_parameters():
@@ -152,6 +163,43 @@ def test_other_counts(proxy, column):
     assert isinstance(unmeasured.n_layer, int | np.integer)
     assert headline(result, 9, 0).split(":")[0] == f"exact search of gpt2 on fake by {column}"
     assert ("all parameters [M]" in table(result)[0]) == (proxy == "total_params")
+
+
+def test_two_latencies_without_a_word_about_epsilon():
+    request = Workload(prompt_len=160, new_tokens=32)
+    result = by_profile(objectives=("decoder_params", "latency_s", "decode_s"), workload=request)
+    costs = [PROFILE.cost(name, FEW, request).predict(EVERY) for name in ("latency_s", "decode_s")]
+    expected = frontier_values(np.c_[-count(EVERY).decoder, np.stack(costs, 1)].round(13))
+    found = result.full_frontier.F.round(13)
+    assert np.allclose(found[np.lexsort(found.T[::-1])], expected, rtol=1e-9, atol=1e-12)
+    assert result.full_frontier.certificate["approximation"] == 0
+
+
+@pytest.mark.parametrize("target", [dict(dtype="bfloat16", threads=1), dict(dtype="bfloat16", threads=2)])
+@pytest.mark.parametrize("memory", ["peak_bytes", "kv_cache_bytes", "weight_bytes"])
+def test_bfloat16_counts_two_bytes_a_value(target, memory):
+    request = Workload(prompt_len=160, new_tokens=8)
+    objectives, limits = ("decoder_params", "latency_s", memory), {"max_peak_bytes": 8_000_000}
+    settings = SearchSettings(FEW, dict(name="fake") | target, workload=request, limits=limits, objectives=objectives)
+    check_settings(settings)
+    found = compute_frontier(settings, PROFILE)
+    peak = peak_bytes(EVERY, request, bytes_per_value=2)
+    sizes = dict(peak_bytes=peak, weight_bytes=2 * count(EVERY).total)
+    sizes["kv_cache_bytes"] = kv_cache_bytes(EVERY, context=request.context, bytes_per_value=2)
+    values = np.c_[
+        -count(EVERY).decoder, PROFILE.cost("latency_s", FEW, request).predict(EVERY).round(13), sizes[memory]
+    ]
+    assert 0 < (peak <= 8_000_000).sum() < len(peak)
+    assert len(found.F) == len(frontier_values(values[peak <= 8_000_000]))
+    for name in (memory, "peak_bytes"):
+        counted = counted_values(name, found.population, request, bytes_per_value=2)
+        assert name != memory or (counted == found.F[:, 2]).all()
+        assert name != "peak_bytes" or counted.max() <= 8_000_000
+
+
+def test_memory_is_counted_by_what_a_number_takes():
+    with pytest.raises(InputError, match="dtype='int8': must be 'float32' or 'bfloat16' for method 'exact'"):
+        check_settings(SearchSettings(FEW, dict(name="fake", threads=1, dtype="int8")))
 
 
 def test_two_objectives():

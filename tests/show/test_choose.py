@@ -6,7 +6,7 @@ import pytest
 import show_frames as frames
 
 from lts_nb.core.errors import InputError
-from lts_nb.show.choose import choose, in_words
+from lts_nb.show.choose import choose, gain_in_words, in_words
 
 FRONTIER = frames.frontier_within(frames.candidates())
 LOSSY = frames.by_loss()
@@ -74,3 +74,52 @@ def test_the_nearest_is_named():
 def test_in_words(more, words):
     shape = "2 layers of width 64, feed-forward 128–256, "
     assert in_words(pd.Series(WRITER | more)) == shape + words
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (
+            dict(latency_clock=None, predicted_low_s=0.047, predicted_high_s=0.053),
+            "49.8 ms (predicted, 47–53; not measured)",
+        ),
+        (dict(latency_clock=np.nan), "49.8 ms (predicted; not measured)"),
+        (
+            dict(latency_clock="wall", standard_error=0.02, predicted_low_s=0.047, predicted_high_s=0.053),
+            "49.8 ± 1.0 ms",
+        ),
+        (dict(latency_clock="wall", standard_error=np.nan), "49.8 ms"),
+    ],
+)
+def test_a_prediction_is_no_fact(more, words):
+    assert in_words(pd.Series(WRITER | dict(latency_s=0.0498) | more)).endswith(f"parameters, {words}, 8 MB")
+
+
+def test_phases_are_predicted_too():
+    row = pd.Series(WRITER | dict(latency_clock=None, decode_s=0.0123))
+    assert "12.3 ms a new token (predicted; not measured), 8 MB" in in_words(row)
+
+
+def test_small_numbers_are_not_zero():
+    tiny = WRITER | dict(decoder_params=4_200, peak_bytes=31_000, latency_s=3.2e-5)
+    assert in_words(pd.Series(tiny)).endswith("0.0042 M decoder parameters, 0.032 ms, 0.03 MB")
+
+
+@pytest.mark.parametrize(
+    "ratio, name, interval, words",
+    [
+        (1.28, "latency_s", (1.05, 1.71), "1.28 times faster (1.05 to 1.71)"),
+        (1.04, "decode_s", (0.95, 1.1), "1.04 times faster (from 5 % slower to 1.10 times faster)"),
+        (0.4, "latency_s", None, "2.50 times slower"),
+        (0.84, "peak_bytes", (0.76, 0.91), "19 % more memory (10 to 32 %)"),
+        (0.93, "peak_bytes", (0.86, 1.01), "8 % more memory (from 16 % more memory to 1 % less memory)"),
+        (2.53, "peak_bytes", None, "60 % less memory"),
+        (0.4, "peak_bytes", None, "2.50 times the memory"),
+        (1.25, "kv_cache_bytes", None, "20 % less KV cache"),
+        (1.0, "latency_s", (0.999, 1.001), "as fast"),
+        (1.02, "latency_s", (1.0, 1.04), "1.02 times faster (from as fast to 1.04 times faster)"),
+        (0.997, "peak_bytes", None, "as much memory"),
+    ],
+)
+def test_gains_in_words(ratio, name, interval, words):
+    assert gain_in_words(ratio, name, interval) == words

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from lts_nb.core.errors import InputError
+from lts_nb.core.files import LOCK, only_one
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.model_folder import train_model
 from lts_nb.training.recipe import recipe_for
@@ -94,3 +95,11 @@ def test_nothing_is_made_for_what_does_not_fit(small, tmp_path):
 def test_of_several_budgets_the_largest(small, tmp_path):
     several = replace(RECIPE, tokens=(3_000, 6_000))
     assert train_model(ARCHITECTURE, tmp_path / "model", small, several, say=None)["tokens"] == 6_000
+
+
+def test_two_trainings_do_not_share_a_folder(small, tmp_path):
+    folder = tmp_path / "model"
+    with only_one(folder / LOCK, "out='here'", "training"):
+        with pytest.raises(InputError, match="model': another training is running there; wait until it ends"):
+            train_model(ARCHITECTURE, folder, small, RECIPE, say=None)
+    assert list(folder.iterdir()) == []

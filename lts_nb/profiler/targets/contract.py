@@ -51,6 +51,14 @@ class Target(ABC):
         "Get ready for the largest of these architectures. Raises `InputError` if one is too large for the device."
         return spare
 
+    def renew(self):
+        "Draw again what luck decides for as long as a process lives: go on in a fresh process, if it runs in one."
+        return None
+
+    def close(self):
+        "Give back what it holds, such as processes. A target that is used again afterwards takes it anew."
+        return None
+
     @abstractmethod
     def measure(
         self,

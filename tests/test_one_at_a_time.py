@@ -1,0 +1,102 @@
+"""Two processes and one place: the second is refused in one line, and a killed one leaves nothing locked."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from kit import SMALL, lts, start
+
+from lts_nb.core.files import LOCK
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from lts_nb.core.files import only_one
+with only_one(Path(sys.argv[1]), "out='here'", "search"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+SHALLOW = replace(SMALL, n_layer=(1,))
+
+
+def hold(path) -> subprocess.Popen:
+    "A process that holds the lock of this file."
+    command = [sys.executable, "-c", HOLD, path]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def refused(*args) -> str:  # what was said
+    "`lts` in this process, which is refused in one line."
+    code, out, err = lts(*args)
+    assert (code, out, err.count("\n")) == (2, "", 1), (code, out, err)
+    return err
+
+
+@pytest.fixture
+def other_space(tmp_path):
+    path = tmp_path / "shallow.json"
+    path.write_text(SHALLOW.to_json(), encoding="utf-8")
+    return path
+
+
+def test_two_searches_begun_together(tmp_path, space_file, other_space):
+    asked = ("search", "--out", tmp_path / "run", "--prompt-len", 8, "--method", "lts", "--evaluations", 5, "--json")
+    processes = [start(*asked, "--space", space) for space in (space_file, other_space)]
+    ended = [(*process.communicate(timeout=300), process.returncode) for process in processes]
+    assert sorted(code for *_, code in ended) == [0, 2], ended
+    winner, loser = sorted(ended, key=lambda end: end[2])
+    assert "another search is running there" in loser[1] or "already holds a search" in loser[1]
+    assert loser[0] == "" and "Traceback" not in loser[1]
+    kept = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert kept["space"] == json.loads(winner[0])["run"]["space"]
+    assert {row["id"] for row in json.loads(winner[0])["frontier"]} and not (tmp_path / "run" / LOCK).exists()
+
+
+def test_a_running_search_is_neither_continued_nor_disturbed_until_it_is_killed(tmp_path, space_file, other_space):
+    run = tmp_path / "run"
+    process = start(
+        *("search", "--out", run, "--space", space_file, "--prompt-len", 8, "--method", "lts", "--evaluations", 500)
+    )
+    while process.poll() is None and not (run / "run.json").exists():
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    before = (run / "run.json").read_bytes()
+    for more in (["--resume"], [], ["--space", other_space]):
+        assert "run': another search is running there; wait until it ends" in refused("search", "--out", run, *more)
+    assert process.poll() is None and (run / "run.json").read_bytes() == before
+    assert "has not finished" in refused("show", run)  # reading needs no lock
+    process.kill()
+    process.communicate()
+    assert "already holds a search" in refused("search", "--out", run)
+
+
+@pytest.mark.parametrize(
+    ("lock", "args", "work"),
+    [
+        (f"run/{LOCK}", ["search", "--out", "{0}/run"], "search"),
+        (f".device{LOCK}", ["profile", "--out", "{0}/device.json"], "profile"),
+        (f"study/{LOCK}", ["study", "--train", "--out", "{0}/study"], "study"),
+    ],
+)
+def test_every_place_is_one_process_s_at_a_time(tmp_path, lock, args, work):
+    (tmp_path / lock).parent.mkdir(exist_ok=True)
+    holder = hold(tmp_path / lock)
+    said = refused(*(arg.format(tmp_path) for arg in args))
+    assert f"another {work} is running there; wait until it ends, or choose another place" in said
+    holder.kill()
+    holder.wait()
+    second = hold(tmp_path / lock)  # a killed process holds nothing
+    second.stdin.close()
+    assert second.wait(timeout=60) == 0
+    assert not (tmp_path / lock).exists()
+
+
+def test_a_folder_of_somebody_gets_no_lock(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    assert "holds files but no search" in refused("search", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
