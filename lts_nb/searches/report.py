@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['compared_names', 'best_known', 'compared_values', 'compared_of_all', 'choose_rows', 'shape_columns', 'rounded',
            'latency_column', 'cost_columns', 'leanest_columns', 'table', 'how_many', 'exact_in_words',
-           'sampled_in_words', 'resolution_in_words', 'rows_in_words', 'headline', 'pairs', 'gains']
+           'sampled_in_words', 'resolution_in_words', 'rows_in_words', 'headline', 'pairs', 'known_members', 'gains']
 
 # %% ../../nbs/searches/05_report.ipynb #3758f3e0
 import math
@@ -18,7 +18,7 @@ from ..core.workload import Workload
 from ..frontier.shown import RESOLUTION, Shown, choose_shown, factor_of
 from .limits import counted_values
 from .quality import Quality
-from .run_folder import failures_in_words
+from .run_folder import failures_in_words, tabulate
 from ..show.choose import decimals, describe_range, latency_interval, latency_value, measured_rows
 from ..space.architecture import Architecture
 from ..space.population import Population
@@ -233,24 +233,29 @@ def pairs(
     )
 
 # %% ../../nbs/searches/05_report.ipynb #6dc8c64c
+def known_members(result) -> tuple[pd.DataFrame, str]:  # rows, and the column of their latency
+    "All that a result knows of its frontier: every member as predicted, or else what was measured."
+    full = result.full_frontier
+    if full is None or not {"latency_s", "peak_bytes"} <= set(full.objectives):
+        return result.frontier, "latency_s"
+    return tabulate(full, result.quality), "predicted_latency_s"
+
+
 def gains(
     result,  # a `SearchResult`
 ) -> pd.DataFrame:
-    """By which factors members of at least a baseline model's quality beat it in latency and in peak memory.
+    """By which factors members of at least a baseline model's quality beat it in latency, and as fast ones in memory.
 
     A row for each baseline model that some member reaches: `n_layer`, `decoder_params`, `speed_up`, `memory_saving`.
     """
-    rows, quality = [], result.quality
+    rows, quality, (members, of_model) = [], result.quality, known_members(result)
+    values, slack = quality.read(members), 1 + (result.run.get("resolution") or RESOLUTION)
     for _, model in result.baseline.sort_values("n_layer").iterrows():
-        as_good = result.frontier[quality.read(result.frontier) <= quality.read(model)]
-        if not len(as_good):
-            continue
-        rows.append(
-            dict(
-                n_layer=model.n_layer,
-                decoder_params=model.decoder_params,
-                speed_up=model.latency_s / as_good.latency_s.min(),
-                memory_saving=model.peak_bytes / as_good.peak_bytes.min(),
-            )
-        )
+        good = members[values <= quality.read(model) * (1 - 1e-9 * quality.sign)]
+        as_fast = good[good.latency_s <= model[of_model] * slack]
+        if len(good):
+            row = dict(n_layer=model.n_layer, decoder_params=model.decoder_params)
+            leanest = as_fast.peak_bytes.min() if len(as_fast) else math.nan
+            row |= dict(speed_up=model[of_model] / good.latency_s.min(), memory_saving=model.peak_bytes / leanest)
+            rows.append(row)
     return pd.DataFrame(rows)
