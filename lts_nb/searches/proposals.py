@@ -35,12 +35,13 @@ def choose_targets(
     settings: SearchSettings,
     found: ExactFrontier,
     resolution: float,
-) -> tuple[Compared, float]:  # targets, and the factor within which they stand for all members
+    at_most: int = AT_MOST,
+) -> tuple[Compared, float, Population]:  # targets; the factor within which they stand for all members; the fastest
     "Qualities to aim for, each with the other costs of the fastest member that has it."
     compared = frontier_compared(settings, found)
     worth = settings.quality.with_ratios(compared.quality)
-    shown = choose_shown(worth, compared.cost, compared.others, AT_MOST, resolution=resolution)
-    return compared.pick(shown.best), shown.factor
+    shown = choose_shown(worth, compared.cost, compared.others, at_most, resolution=resolution)
+    return compared.pick(shown.best), shown.factor, found.population[shown.best]
 
 # %% ../../nbs/searches/13_proposals.ipynb #17ea1369
 @dataclass

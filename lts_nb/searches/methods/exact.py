@@ -104,7 +104,6 @@ def confirm_here(task: SearchTask, profile: DeviceProfile) -> Confirmed:
     panel = Panel(session.target, session.store, session.environment, "confirm", settings.seed)
     contest = Contest(settings, session, panel)
     spent = session.store.seconds("profile%") + session.store.seconds("held out%")
-    contest.add(list(settings.space.baseline()))
     task.start_bar(0, "measuring what is promised")
 
     def compute(profile):
@@ -138,8 +137,7 @@ def rows_of(contest: Contest, won: list) -> list[Row]:
     for target, pick in contest.picks.items():
         if target in winner_of:
             rows.append(("lts", winner_of[target], people.index(pick)))
-    baseline = list(contest.settings.space.baseline())
-    rows += [("baseline", "", people.index(a)) for a in baseline]
+    rows += [("baseline", "", people.index(a)) for a in contest.settings.space.baseline() if a in people]
     visited = {i for visits in contest.panel.rounds for i in visits}
     rest = sorted(visited - {i for *_, i in rows})
     return [row for row in rows if row[2] in visited] + [("rival", "", i) for i in rest]
@@ -202,7 +200,7 @@ def measured_table(state: Confirmed, won: list) -> pd.DataFrame:
 def predicted_table(settings: SearchSettings, profile: DeviceProfile, found: ExactFrontier) -> pd.DataFrame:
     "What a profile of another machine proposes, with predictions in place of measurements."
     resolution = profile_resolution(profile)
-    targets, _ = choose_targets(settings, found, resolution)
+    targets, *_ = choose_targets(settings, found, resolution)
     alike = homogeneous_members(settings.space)
     accept = free_checks(settings.limits, settings.workload, settings.bytes_per_value)
     proposals = propose(Pool(settings, settings.ties, alike[accept(alike)]), profile, found, targets, resolution)
