@@ -27,12 +27,13 @@ def slowness_around(
     excess: np.ndarray,  # log seconds beyond each visit's own cost, in the order of time, `(n,)`
 ) -> np.ndarray:  # `(n,)`
     "The median excess of each visit's neighbours in time, itself left out; 0 for a visit that is alone."
-    found = np.zeros(len(excess))
-    for place in range(len(excess)):
-        around = excess[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
-        others = np.delete(around, min(place, NEIGHBOURS))
-        found[place] = np.median(others) if len(others) else 0.0
-    return found
+    padded = np.pad(np.asarray(excess, float), NEIGHBOURS, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1).copy()
+    around[:, NEIGHBOURS] = np.nan
+    ordered, counts = np.sort(around, 1), np.isfinite(around).sum(1)  # NaN comes last
+    rows = np.arange(len(ordered))
+    middle = (ordered[rows, (counts - 1) // 2] + ordered[rows, counts // 2]) / 2
+    return np.where(counts > 0, middle, 0.0)
 
 # %% ../../nbs/profiler/06_visits.ipynb #40fdc457
 def typical_values(
@@ -65,9 +66,9 @@ def separate(
     log_seconds: np.ndarray,  # `(rounds, n)`, NaN where nothing was measured
     orders: list,  # of each round: the columns in the order in which they were visited
 ) -> tuple[np.ndarray, np.ndarray]:  # cost of each `(n,)`; what is left of each visit `(rounds, n)`
-    "Tell costs from the machine's slowness. Costs are at the mean speed of the rounds."
-    slow = np.zeros_like(log_seconds)
-    slow += np.nanmedian(log_seconds - np.nanmedian(log_seconds, 0), 1, keepdims=True)
+    "Tell costs from the machine's slowness. Costs are at the mean speed of the rounds in which anything succeeded."
+    slow, told = np.zeros_like(log_seconds), np.isfinite(log_seconds).any(1)
+    slow[told] += np.nanmedian((log_seconds - np.nanmedian(log_seconds, 0))[told], 1, keepdims=True)
     for _ in range(5):
         steady = log_seconds - slow
         cost = typical_values(steady, scatter(steady - np.nanmedian(steady, 0)) + 1e-6)
@@ -75,7 +76,7 @@ def separate(
             visited = [column for column in order if np.isfinite(log_seconds[number, column])]
             if len(visited) > 1:
                 slow[number, visited] = slowness_around((log_seconds - cost)[number, visited])
-    level = np.mean([np.median(slow[number, order]) for number, order in enumerate(orders)])
+    level = np.mean([np.median(slow[number, orders[number]]) for number in np.flatnonzero(told)])
     return cost + level, log_seconds - slow - cost
 
 # %% ../../nbs/profiler/06_visits.ipynb #9bcd3474
@@ -135,16 +136,16 @@ def estimate(
     orders: list,  # of each round: the columns in the order in which they were visited
 ) -> Estimates:
     "Costs, their errors, and what can be told apart."
-    known = np.isfinite(seconds).any(0)
+    known, visits = np.isfinite(seconds).any(0), np.isfinite(seconds).sum(0)
+    found, error = np.full((2, len(known)), np.nan)
+    if not known.any():
+        return Estimates(found, error, visits, np.inf)
     place = np.cumsum(known) - 1
     kept = [[int(place[column]) for column in order if known[column]] for order in orders]
-    log_seconds, visits = np.log(seconds[:, known]), np.isfinite(seconds).sum(0)
+    log_seconds = np.log(seconds[:, known])
     cost, left = separate(log_seconds, kept)
-    error = np.full(len(known), np.nan)
-    error[known] = standard_errors(left)
-    found = np.full(len(known), np.nan)
-    found[known] = np.exp(cost)
-    normal = 1.645 * np.sqrt(2) * np.nanmedian(error) if len(seconds) > 1 else np.inf
+    error[known], found[known] = standard_errors(left), np.exp(cost)
+    normal = 1.645 * np.sqrt(2) * np.nanmedian(error) if visits.max() > 1 else np.inf
     differences = split_differences(log_seconds, kept)
     split = np.quantile(np.abs(differences), TOLD_APART) if len(differences) else 0.0
     return Estimates(found, error, visits, float(max(normal, split)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..frontier.members import ExactFrontier
 from ..frontier.shown import RESOLUTION
 from ..profiler.profile.device_profile import DeviceProfile
@@ -21,6 +22,7 @@ from ..profiler.visits import Panel
 from .contest import Contest, undecided
 from .proposals import AT_MOST, Pool, choose_targets, propose
 from .rivals import Compared, compare, evolution_picks, nearest_ties
+from .run_folder import all_failed
 from .ties import homogeneous_members
 from ..space.population import Population
 
@@ -172,8 +174,10 @@ def confirm(
 
 
 def take_in(state: Confirmed, plain: DeviceProfile, compute: Callable) -> float:  # the resolution
-    "Refit with all that was measured, and solve again."
+    "Refit with all that was measured, and solve again. Raises `InputError` if nothing could be measured."
     state.contest.update()
+    if not any(state.contest.measurements):
+        raise InputError(all_failed(len(state.contest.architectures), state.contest.session.store))
     state.profile = learn(state.contest, plain)
     state.found = compute(state.profile)
     return state.contest.resolution

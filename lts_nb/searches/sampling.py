@@ -21,7 +21,7 @@ from .limits import limits_of, split_limit
 from .methods.registry import get_method
 from .quality import ALWAYS_THERE
 from .result import SearchResult
-from .run_folder import note_failures
+from .run_folder import all_failed, note_failures
 from lts_nb.searches.session import (
     LOOKS,
     ROUNDS,
@@ -53,7 +53,7 @@ def reason_for_nothing(session: Session, architectures: list) -> str:
     "Why no measured architecture is on the frontier."
     measured = [m for m in map(session.looked.get, architectures) if m]
     if not measured:
-        return f"target: all {len(architectures)} measurements failed; the first: {session.store.first_error()}"
+        return all_failed(len(architectures), session.store)
     bounds, reasons = limits_of(session.settings.limits, measured=True), []
     for limit in bounds:
         side, metric = split_limit(limit)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'ROUNDS', 'is_read', 'read_metric', 'closed_form', 'read_metrics', 'latencies_of', 'pool_visits', 'Session',
-           'Afresh', 'measure_afresh', 'check_machine', 'open_session', 'least_work', 'check_latency', 'SearchTask',
-           'begin_record']
+           'Afresh', 'measure_afresh', 'check_machine', 'open_session', 'least_work', 'check_latency', 'check_readings',
+           'SearchTask', 'begin_record']
 
 # %% ../../nbs/searches/07_session.ipynb #c8800801
 import math
@@ -270,6 +270,18 @@ def check_latency(session: Session):
                 f"max_{name}={bound:g}: no architecture is likely to meet it; "
                 f"one of those with the least work takes {taken:.3g} s"
             )
+
+# %% ../../nbs/searches/07_session.ipynb #10ef6ac5
+def check_readings(session: Session):
+    "Raise `InputError` if a metric that only a target can tell is asked for, and the target does not."
+    s = session.settings
+    asked = dict.fromkeys([*s.objectives, *(split_limit(name)[1].name for name in s.limits)])
+    others = [name for name in asked if name not in (s.quality.objective, *READINGS)]
+    asked = [name for name in others if get_metric(name).source == "measured"]
+    least = least_work(session) if asked else None
+    measurement = least and session.measure(least)[0]
+    for name in asked if measurement else ():
+        read_metric(measurement, name)
 
 # %% ../../nbs/searches/07_session.ipynb #a93acf29
 @dataclass

@@ -118,9 +118,6 @@ def check_sampling(settings: SearchSettings):
         allowed = dict.fromkeys([quality.objective, *known_objectives()])
         raise InputError(f"objectives={list(given)!r}: must be two or more different ones of {', '.join(allowed)}")
     check_objectives_include(quality, given)
-    timed = {"decode_s", "max_decode_s", "min_decode_s"} & {*given, *settings.limits}
-    if timed and not settings.workload.new_tokens:
-        raise InputError(f"new_tokens=0: must be above 0 where {min(timed)} is asked for")
     if settings.evaluations is not None:
         check_integer("evaluations", settings.evaluations, 1, 10**6)
     if settings.budget_s is not None:
@@ -142,6 +139,9 @@ def check_settings(settings: SearchSettings):
         check_ties(settings.ties, settings.quality)
     if method.check:
         method.check(settings)
+    timed = {"decode_s", "max_decode_s", "min_decode_s"} & {*settings.objectives, *settings.limits}
+    if timed and not settings.workload.new_tokens:
+        raise InputError(f"new_tokens=0: must be above 0 where {min(timed)} is asked for")
     check_integer("seed", settings.seed, 0, 2**32 - 1)
 
 # %% ../../nbs/searches/02_settings.ipynb #3673ee77

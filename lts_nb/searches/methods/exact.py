@@ -205,7 +205,8 @@ def predicted_table(settings: SearchSettings, profile: DeviceProfile, found: Exa
     accept = free_checks(settings.limits, settings.workload, settings.bytes_per_value)
     proposals = propose(Pool(settings, settings.ties, alike[accept(alike)]), profile, found, targets, resolution)
     shown = list(dict.fromkeys([*proposals.taken, *proposals.leanest]))
-    picks = evolution_picks(settings, profile, targets)
+    members = Population.of(proposals.taken, settings.space.max_layer)
+    picks = evolution_picks(settings, profile, compare(settings, profile, members))
     rows = [("candidate", "", a) for a in shown]
     rows += [("lts", member.id, pick) for member, pick in zip(proposals.taken, picks, strict=True) if pick]
     rows += [("baseline", "", a) for a in settings.space.baseline()]
