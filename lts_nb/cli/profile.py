@@ -56,7 +56,7 @@ def profile_command(
     target: Target = None,
     out: Out = Path("device.json"),
     held_out: HeldOut = 12,
-    measure_s: MeasureSeconds = 60.0,
+    measure_s: MeasureSeconds = 45.0,
     seed: Seed = 0,
     threads: Threads = None,
     dtype: DType = None,

@@ -53,13 +53,13 @@ def check_exact(settings: SearchSettings):
     check_objectives_include(quality, settings.objectives)
 
 # %% ../../../nbs/searches/methods/01_exact.ipynb #2a4040e4
-HELD_OUT = 12
+HELD_OUT = 10
 "Random architectures that validate a profile which a search measures."
 
 PROFILE_SHARE, PROFILE_S = 0.25, 60.0
 "Share of the time for measuring that a profile may take, and seconds that it takes at most."
 
-CONFIRMING = 0.93
+CONFIRMING = 0.88
 "Share of the time after which no further visit is begun; the rest measures the memory of what is shown."
 
 
