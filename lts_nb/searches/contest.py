@@ -13,7 +13,7 @@ import numpy as np
 from ..core.metrics import latencies
 from ..profiler.visits import Estimates, Panel
 from .rivals import Compared, compared_costs, each
-from .session import Session, latencies_of, pool_visits
+from .session import Session, estimates_of, pool_visits
 from .settings import SearchSettings
 from .ties import order_of_ties
 from ..space.architecture import Architecture
@@ -62,7 +62,7 @@ class Contest:
 
     def update(self):
         "Take in what was visited since."
-        self.estimates = {name: self.panel.estimates(name) for name in latencies_of(self.settings.workload)}
+        self.estimates = estimates_of(self.panel, self.settings.workload)
         self.measurements = pool_visits(self.panel, self.estimates, self.memory)
 
     def qualified(self) -> np.ndarray:  # numbers
