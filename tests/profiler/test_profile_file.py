@@ -85,7 +85,7 @@ def test_cut_short(text, tmp_path, keep, junk):
         (lambda p: p["fit"]["decode"][0]["ffn"].pop("64"), "block decode 0 ffn d_model=64: is missing"),
         (
             lambda p: p["fit"]["prefill"][1]["ffn"]["64"].pop(),
-            "prefill 1 ffn d_model=64: has 2 entries, must have 3; a block is missing",
+            "prefill 1 ffn d_model=64: has 1 entries, must have 2; a block is missing",
         ),
         (
             lambda p: p["fit"]["prefill"][0]["once"].update({"64": [-1.0]}),

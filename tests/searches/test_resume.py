@@ -71,11 +71,17 @@ def test_what_does_not_continue_a_run(straight):
         sampled(moved, folder, resume=True)
 
 
-@pytest.mark.parametrize("after", [0, 9, 40, 100, -3])
-def test_exact_search_stopped_anywhere(tmp_path, after):
-    exact(full := SteadyTarget(), tmp_path / "straight")
-    after = after % len(full.asked)
-    assert stop_and_continue(exact, tmp_path / "straight", tmp_path / "run", after) == full.asked
+@pytest.fixture(scope="module")
+def straight_exact(tmp_path_factory):
+    "An exact search that was never interrupted: its folder, what it asked the device for."
+    exact(device := SteadyTarget(), folder := tmp_path_factory.mktemp("runs") / "exact")
+    return folder, device.asked
+
+
+@pytest.mark.parametrize("after", [0, 9, 40, 100, -3])  # in the first visit, among probes, in later rounds, at the end
+def test_exact_search_stopped_anywhere(straight_exact, tmp_path, after):
+    folder, asked = straight_exact
+    assert stop_and_continue(exact, folder, tmp_path / "run", after % len(asked)) == asked
 
 
 def test_failed_measurements_are_tried_once_more(tmp_path):
@@ -149,8 +155,8 @@ def test_runs_from_before_there_was_a_choice(straight, tmp_path):
     assert device.asked == []
 
 
-@pytest.mark.parametrize("run", [sampled, exact])
-def test_a_run_goes_on_after_a_reboot(tmp_path, run):
+@pytest.mark.parametrize("run, whole", [(sampled, "straight"), (exact, "straight_exact")])
+def test_a_run_goes_on_after_a_reboot(request, tmp_path, run, whole):
     machine = dict(cpu="made up", memory_bytes=25276510208, last_level_cache_bytes=2**25, python="3.12.3", torch="2.9")
     before, after, other = SteadyTarget(stop_after=30), SteadyTarget(), SteadyTarget()
     before.environment = lambda: machine
@@ -161,8 +167,7 @@ def test_a_run_goes_on_after_a_reboot(tmp_path, run):
     with pytest.raises(InputError, match="measured with torch='2.9', now '2.10'; one frontier must not mix them"):
         run(other, tmp_path / "run", resume=True)
     result = run(after, tmp_path / "run", resume=True)
-    run(straight := SteadyTarget(), tmp_path / "straight")
-    assert before.asked + after.asked == straight.asked
+    assert before.asked + after.asked == request.getfixturevalue(whole)[-1]
     assert result.run.get("measured", True)
 
 
