@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Out', 'Method', 'Objectives', 'Profile', 'Proxy', 'Budget', 'Evaluations', 'MeasureSeconds', 'Ties', 'Seed', 'Logits',
-           'Resume', 'LIMITS', 'search_command', 'target_of', 'report']
+           'Resume', 'NO_ROOM', 'LIMITS', 'search_command', 'target_of', 'report']
 
 # %% ../../nbs/cli/01_search.ipynb #e260e1ff
 from pathlib import Path
@@ -83,6 +83,8 @@ Logits = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="continue the search in --out, with its settings")]
 
 # %% ../../nbs/cli/01_search.ipynb #3ecfc368
+NO_ROOM = "everything measured so far is kept, continue with --resume when there is room"
+
 LIMITS = {"latency_s": False, "peak_bytes": False, "decoder_params": True}
 
 
@@ -121,9 +123,8 @@ def search_command(
     from lts_nb.searches.search import search
 
     request = given(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits)
-    go_on = "everything measured so far is kept, continue with --resume when there is room"
     stopped = f"stopped; everything measured is kept. Continue with: lts search --out {out} --resume"
-    with keeps_results(out, stopped, go_on):
+    with keeps_results(out, stopped, NO_ROOM):
         result = search(
             space,
             target_of(target, threads=threads, dtype=dtype),

@@ -104,37 +104,29 @@ def confirm_frontier(
 ) -> tuple[pd.DataFrame, pd.DataFrame, float]:  # frontier, candidates, resolution
     "Visits to the frontier and the baseline; then the tables. Raises `InputError` if nothing qualified."
     session, architectures = task.session, list(history.population)
-    members = np.flatnonzero(history.on_frontier())
-    if not len(members):
+    members = set(np.flatnonzero(history.on_frontier()).tolist())
+    if not members:
         raise InputError(reason_for_nothing(session, architectures))
-    task.start_bar(ROUNDS * (len(members) + len(baseline)), "measuring the frontier afresh")
+    again = list(dict.fromkeys([*(architectures[i] for i in sorted(members)), *baseline]))
+    task.start_bar(ROUNDS * len(again), "measuring the frontier afresh")
+    fresh = measure_afresh(session, again, task.bar.update)
+    latest = [fresh.measurements.get(a, session.looked[a]) for a in architectures]
+    confirmed = np.array([i in members and session.keeps_limits(m) for i, m in enumerate(latest)])
     firsts = [session.looked[a] for a in architectures]
-    again = dict.fromkeys([*(architectures[i] for i in members), *baseline])
-    known = dict(zip(architectures, firsts, strict=True))
-    fresh = measure_afresh(session, list(again), [known.get(a) for a in again], task.bar.update)
-    number = {architecture: i for i, architecture in enumerate(again)}
-    final = dict(enumerate(firsts)) | {i: fresh.measurements[number[architectures[i]]] for i in members.tolist()}
-    confirmed = np.array([i in members and session.keeps_limits(m) for i, m in final.items()])
-    firsts_s = [m.latency_s if m else math.nan for m in firsts]
-    columns = dict(generation=history.generation, first_latency_s=firsts_s, role="candidate")
-    candidates = with_errors(measured_table(session, architectures, list(final.values()), **columns), fresh, number)
-    parts = [candidates]
+    columns = dict(generation=history.generation, first_latency_s=[m.latency_s if m else math.nan for m in firsts])
+    tables = [with_errors(measured_table(session, architectures, latest, **columns, role="candidate"), fresh)]
     if baseline:
+        measured = [fresh.measurements[a] for a in baseline]
         columns = dict(generation=-1, first_latency_s=math.nan, role="baseline")
-        measured = [fresh.measurements[number[architecture]] for architecture in baseline]
-        parts.append(with_errors(measured_table(session, baseline, measured, **columns), fresh, number))
-    everybody = pd.concat(parts, ignore_index=True)
-    return still_on_frontier(session, candidates, confirmed), everybody, fresh.estimates.resolution
+        tables.append(with_errors(measured_table(session, baseline, measured, **columns), fresh))
+    return still_on_frontier(session, tables[0], confirmed), pd.concat(tables, ignore_index=True), fresh.resolution
 
 
-def with_errors(frame: pd.DataFrame, fresh: Afresh, number: dict) -> pd.DataFrame:
-    "Add how well each row was measured afresh; NaN where it was not. `number` is an architecture's place in `fresh`."
-    places = [number.get(Architecture.from_json(text)) for text in frame.architecture]
-    columns = {
-        name: [math.nan if place is None else values[place] for place in places]
-        for name, values in fresh.columns().items()
-    }
-    return frame.assign(**columns)
+def with_errors(frame: pd.DataFrame, fresh: Afresh) -> pd.DataFrame:
+    "Add how well each row was measured afresh; NaN where it was not."
+    people = [Architecture.from_json(text) for text in frame.architecture]
+    columns = dict(standard_error=fresh.errors, visits=fresh.visits)
+    return frame.assign(**{name: [float(known.get(a, math.nan)) for a in people] for name, known in columns.items()})
 
 # %% ../../nbs/searches/09_sampling.ipynb #4fb72cad
 def search_by_sampling(task: SearchTask) -> SearchResult:

@@ -108,6 +108,14 @@ def _some_models(n: int, random: np.random.Generator, redraw: bool) -> np.ndarra
             return drawn
 
 
+def _drawn_series(losses: list, costs: np.ndarray, n: int, resamples: int, seed, models: bool):
+    "Losses and costs of two series, `n` models in the first, as other seeds, rounds and models might have given them."
+    random = np.random.default_rng(seed)
+    for loss, cost in _redraw(losses, costs, resamples, random):
+        which = np.r_[_some_models(n, random, models), n + _some_models(len(losses) - n, random, models)]
+        yield loss[which], cost[which]
+
+
 def gain(
     losses_a: list,  # of each of a's models its losses, one a seed
     costs_a,  # `(n, rounds)`: their costs, one a round; `(n, 1)` for a cost without noise
@@ -131,12 +139,7 @@ def gain(
     def ratio_of(loss, cost):
         return cost_ratio(loss[:n], cost[:n], loss[n:], cost[n:], None if at is None else loss[:n][at])
 
-    random = np.random.default_rng(seed)
-    draws = []
-    for loss, cost in _redraw(losses, costs, resamples, random):
-        one, other = (_some_models(size, random, models) for size in (n, len(losses) - n))
-        which = np.concatenate([one, n + other])
-        draws.append(ratio_of(loss[which], cost[which]))
+    draws = [ratio_of(*drawn) for drawn in _drawn_series(losses, costs, n, resamples, seed, models)]
     low, high = _sorted_interval(draws, level)
     mean = np.array([values.mean() for values in losses])
     return dict(
