@@ -9,13 +9,13 @@ __all__ = ['GOAL', 'Contest', 'as_good', 'ties_of', 'not_heavier', 'leanest', 'w
 from dataclasses import dataclass, field
 
 import numpy as np
+from .pooling import estimates_of, pool_visits
 
 from ..core.metrics import latencies
 from ..profiler.visits import Estimates, Panel
 from .rivals import Compared, compared_costs, each
 from .session import Session
 from .settings import SearchSettings
-from .tables import estimates_of, pool_visits
 from .ties import order_of_ties
 from ..space.architecture import Architecture
 from ..space.population import Population

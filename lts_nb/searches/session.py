@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from .pooling import estimates_of, pool_visits
 
 from ..core.errors import InputError
 from ..core.metrics import get_metric, latencies
@@ -29,7 +30,7 @@ from .limits import check_feasible, counted_values, free_checks, keeps, limits_o
 from .quality import check_quality, homogeneous_ends
 from .run_folder import write_run
 from .settings import SearchSettings
-from .tables import READINGS, estimates_of, pool_visits
+from .tables import READINGS
 from ..space.architecture import Architecture
 from ..space.population import Population
 

@@ -4,20 +4,15 @@
 
 # %% auto #0
 __all__ = ['READINGS', 'STATISTICS', 'FLOATS', 'MAY_HAVE', 'LISTS', 'INTEGERS', 'describe_architecture', 'as_frame', 'to_csv',
-           'read_table', 'from_csv', 'estimates_of', 'pool_visits']
+           'read_table', 'from_csv']
 
 # %% ../../nbs/searches/03_tables.ipynb #71b8b413
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
-from ..core.metrics import latencies
-from ..profiler.measurement import Measurement, summarize
-from ..profiler.visits import Panel
 from ..space.architecture import Architecture
 from ..space.counts import count
 
@@ -93,36 +88,3 @@ def from_csv(
         return read_table(path, quality)
     except (ValueError, KeyError, TypeError, OSError) as e:  # whatever a damaged file makes of pandas and JSON
         raise InputError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None
-
-# %% ../../nbs/searches/03_tables.ipynb #d2c37af6
-def estimates_of(panel: Panel, workload) -> dict:  # latency -> `Estimates`
-    "What visits say about each latency of a request; without new tokens, the prompt is all of it."
-    whole = panel.estimates("latency_s")
-    if not workload.new_tokens:
-        return dict(latency_s=whole, prefill_s=whole)
-    return dict(latency_s=whole) | {name: panel.estimates(name) for name in latencies() if name != "latency_s"}
-
-
-def pool_visits(
-    panel: Panel,
-    estimates: dict,  # latency -> `Estimates`
-    known: dict | None = None,  # number -> an earlier `Measurement`, whose memory counts
-) -> list:  # a `Measurement` for each request, None where none succeeded
-    "Each request's visits as one measurement."
-    found = []
-    for i, (_, workload) in enumerate(panel.requests):
-        visits = [visits[i] for visits in panel.rounds if visits.get(i)]
-        first = (known or {}).get(i) or next((m for m in visits if m.kv_cache_bytes is not None), None)
-        found.append(_pooled(visits, first, workload, {k: e.seconds[i] for k, e in estimates.items()}))
-    return found
-
-
-def _pooled(visits: list, first: Measurement | None, workload, seconds: dict) -> Measurement | None:
-    if not visits:
-        return None
-    names = ("prefill_s", "decode_s", "reference_s")
-    samples = {name: sum((m.samples[name] for m in visits), []) for name in names}
-    fields = summarize(samples, workload, visits[0].latency_clock) | {k: float(v) for k, v in seconds.items()}
-    if visits[0].extra:
-        fields["extra"] = {name: float(np.median([m.extra[name] for m in visits])) for name in visits[0].extra}
-    return replace(first or visits[0], samples=samples, **fields)
