@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from kit import SMALL
+from kit import SMALL, quick_searches
 
 settings.register_profile("the same examples everywhere", derandomize=True, deadline=None)
 settings.load_profile("the same examples everywhere")
@@ -16,3 +16,10 @@ def space_file(tmp_path) -> Path:
     path = tmp_path / "space.json"
     path.write_text(SMALL.to_json(), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def quickly():
+    "Searches in this process are quick ones."
+    with quick_searches():
+        yield

@@ -7,7 +7,7 @@ import string
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kit import SMALL, few_held_out, lts
+from kit import SMALL, lts
 
 from lts_nb.core.workload import Workload
 from lts_nb.profiler.measurement import Measurement
@@ -130,7 +130,7 @@ def test_json(text):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, quickly):
     "A run folder of a real search."
     out = tmp_path_factory.mktemp("runs") / "run"
     search(
@@ -146,11 +146,10 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def profiled(tmp_path_factory):
+def profiled(tmp_path_factory, quickly):
     "A run folder of a real exact search, its device profile in it."
     out = tmp_path_factory.mktemp("runs") / "exact"
-    with few_held_out():
-        search(SMALL, out=out, workload=Workload(prompt_len=16), progress=False, say=lambda s: None)
+    search(SMALL, out=out, workload=Workload(prompt_len=16), progress=False, say=lambda s: None)
     return out
 
 
@@ -235,7 +234,11 @@ def test_a_damaged_store_is_not_overwritten(finished, tmp_path):
         (["search", "--min-params", "2e7", "--max-params", "1e7"], "leave no architecture"),
         (["search", "--max-memory-mb", "-1"], "max_peak_bytes=-1000000"),
         (["search", "--method", "exactly"], "method='exactly'"),
-        (["search", "--evaluations", "5"], "is for the methods lts and random"),
+        (["search", "--evaluations", "5"], "is for lts and random, not for method 'exact'"),
+        (["search", "--measure-s", "0"], "measure_s=0.0: must be a number above 0"),
+        (["search", "--measure-s", "60", "--method", "lts"], "measure_s=60.0: is for exact, not for method 'lts'"),
+        (["search", "--ties", "loss"], "ties='loss': must be one of homogeneous, shape, none (loss needs --proxy with"),
+        (["search", "--objectives", "decoder_params,decode_s"], "new_tokens=0: must be above 0 where decode_s"),
         (["search", "--method", "lts", "--budget-s", "inf"], "budget_s=inf"),
         (["search", "--method", "lts", "--evaluations", "0"], "evaluations=0"),
         (["search", "--max-latency-s", "1e-9"], "max_latency_s=1e-09: no architecture is likely to meet it"),

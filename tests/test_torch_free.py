@@ -1,5 +1,6 @@
 """A saved profile is searched, and a stored run opened, on a machine without torch."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,11 @@ def run(script: str, missing: tuple) -> str:
     return done.stdout
 
 
-def test_a_saved_profile_is_searched():
-    profile = str(BENCHMARKS / "gpt2_cpu" / "device.json")
+def test_a_saved_profile_is_searched(tmp_path):
+    tree = json.loads((BENCHMARKS / "gpt2_cpu" / "device.json").read_text(encoding="utf-8"))
+    tree["machine"]["cpu"] = "a faraway one"  # on whose like this test may run
+    (tmp_path / "device.json").write_text(json.dumps(tree), encoding="utf-8")
+    profile = str(tmp_path / "device.json")
     assert int(run(SEARCH.format(profile=profile), ("torch", "transformers"))) > 1000
 
 

@@ -24,7 +24,7 @@ SEARCH = [
     (["--sede", "1"], "--sede"),
     (["--seed", "many"], "many"),
     (["--method", "lts", "--evaluations", "0"], "evaluations=0"),
-    (["--evaluations", "9"], "is for the methods"),
+    (["--evaluations", "9"], "is for lts and random, not for method 'exact'"),
     (["--profile", FILE], "file': profile: not JSON"),
     (["--method", "lts", "--profile", FILE], "not JSON"),
     (["--out", FILE], "is a file"),

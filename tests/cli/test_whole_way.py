@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from kit import few_held_out, lts
+from kit import lts
 
 from lts_nb.frontier.loss_law import fit_law
 from lts_nb.space.space import SearchSpace
 
+pytestmark = pytest.mark.usefixtures("quickly")
 SMALL = dict(n_layer=[1, 2], d_model=[32, 64], d_inner=[64, 128], n_head=[2], vocab_size=[300], max_len=32)
 SAMPLED = ["candidates.csv", "frontier.csv", "frontier.png", "run.json", "store.sqlite"]
 DEPTH, WIDTH = (axis.ravel() for axis in np.meshgrid([1, 2, 3, 4], [32, 64, 96]))
@@ -49,8 +50,7 @@ def searched_by_law(tmp_path):
     law_file.write_text(law.to_json(), encoding="utf-8")
     space = SearchSpace.preset("gpt2", **SMALL | dict(n_layer=[1, 2, 3], d_inner=[64, 128, 256]))
     space_file.write_text(space.to_json(), encoding="utf-8")
-    with few_held_out():
-        out = call("search", "--space", space_file, "--prompt-len", 16, "--proxy", law_file, "--out", run, "--json")
+    out = call("search", "--space", space_file, "--prompt-len", 16, "--proxy", law_file, "--out", run, "--json")
     law_file.unlink()
     return run, law, json.loads(out)["frontier"]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from kit import few_held_out, lts
+from kit import lts
 
 from lts_nb.core.workload import Workload
 from lts_nb.searches.result import SearchResult
@@ -13,6 +13,7 @@ from lts_nb.space.counts import count
 from lts_nb.space.memory import kv_cache_bytes, peak_bytes
 from lts_nb.space.space import SearchSpace
 
+pytestmark = pytest.mark.usefixtures("quickly")
 SMALL = dict(n_layer=[2, 4], d_model=[64], d_inner=[128, 256], vocab_size=[1000], max_len=64)
 SPACES = {
     "gpt2": dict(n_head=[2, 4]),
@@ -42,8 +43,7 @@ def run(*arguments):
 def test_search_and_build(name, tmp_path):
     space, path = small_space(name, tmp_path)
     out, workload = tmp_path / "run", Workload(prompt_len=32, new_tokens=8)
-    with few_held_out():
-        run("search", "--space", path, "--prompt-len", 32, "--new-tokens", 8, "--out", out)
+    run("search", "--space", path, "--prompt-len", 32, "--new-tokens", 8, "--out", out)
     run("pick", out, "--json")
     result = SearchResult.load(out)
     frontier, members = result.frontier, [result.architecture(i) for i in result.frontier.id]
