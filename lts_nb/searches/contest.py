@@ -9,10 +9,10 @@ __all__ = ['GOAL', 'Contest', 'as_good', 'ties_of', 'not_heavier', 'leanest', 'w
 from dataclasses import dataclass, field
 
 import numpy as np
-from .pooling import estimates_of, pool_visits
 
 from ..core.metrics import latencies
 from ..profiler.visits import Estimates, Panel
+from .pooling import estimates_of, pool_visits
 from .rivals import Compared, compared_costs, each
 from .session import Session
 from .settings import SearchSettings

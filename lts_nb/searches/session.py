@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from .pooling import estimates_of, pool_visits
 
 from ..core.errors import InputError
 from ..core.metrics import get_metric, latencies
@@ -27,6 +26,7 @@ from ..profiler.targets.registry import get_target
 from ..profiler.timing import VISIT, Effort
 from ..profiler.visits import Panel
 from .limits import check_feasible, counted_values, free_checks, keeps, limits_of, split_limit
+from .pooling import estimates_of, pool_visits
 from .quality import check_quality, homogeneous_ends
 from .run_folder import write_run
 from .settings import SearchSettings
