@@ -32,11 +32,12 @@ ROUNDS = 8
 STREAM = "import numpy as np\na = np.ones(2**27)\nwhile True: a += 1.0\n"  # one gigabyte, over and over
 
 
-def visited(name: str, architectures: list, workload: Workload, rounds: int, measure: bool = True) -> Panel:
-    "A panel of architectures, visited in rounds, or read from its store."
-    target = get_target()
-    store = Store(HERE / f"{name}.sqlite")
-    panel = Panel(target, store, target.environment(), seed=sum(map(ord, name)))
+def visited(name: str, architectures: list, workload: Workload, rounds: int) -> Panel:
+    "A panel of architectures, visited in rounds, or read from its store, wherever that was filled."
+    target, store, path = get_target(), Store(HERE / f"{name}.sqlite"), HERE / "runs.json"
+    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    environment = runs[name]["machine"] if name in runs else target.environment()
+    panel = Panel(target, store, environment, seed=sum(map(ord, name)))
     for architecture in architectures:
         panel.add(architecture, workload)
     for _ in range(rounds):
@@ -95,14 +96,14 @@ def compare(one: str, other: str, metric: str) -> dict:
     )
 
 
-def against_profile(name: str, path: Path, metric: str) -> dict:
+def against_profile(name: str, folder: str, metric: str) -> dict:
     "A profile's predictions against visits of a run of their own."
-    profile, space = DeviceProfile.load(path), get_space("gpt2")
+    profile, space = DeviceProfile.load(HERE.parent / folder / "device.json"), get_space("gpt2")
     people = list(space.sample(40, 11))
     found = visited(name, people, REQUEST, ROUNDS).estimates(metric)
     error = np.abs(ratios(profile.predict(people, REQUEST)[metric].to_numpy(), found.seconds))
     return dict(
-        profile=str(path),
+        profile=folder,
         visits=name,
         metric=metric,
         mean_error=round(float(error.mean()), 4),
@@ -145,9 +146,9 @@ def report():
     for metric in ("prefill_s", "decode_s", "latency_s"):
         for names in (*kinds.values(), [kinds[0][0], kinds[1][0]] if kinds[0] and kinds[1] else []):
             found["agreement"] += [compare(a, b, metric) for a, b in zip(names, names[1:])]
-        for profile in sorted(HERE.glob("*.json")):
-            if profile.name not in ("runs.json", "results.json") and kinds[0]:
-                found["profile"].append(against_profile(kinds[0][0], profile, metric))
+        for profile in ("gpt2_profile", "gpt2_cpu"):
+            for names in kinds.values():
+                found["profile"] += [against_profile(name, profile, metric) for name in names]
     for run in ("gpt2_cpu", "llama_cpu", "lfm2_cpu"):
         found["intervals"].append(intervals(HERE.parent / run, members.get(run)))
     (HERE / "results.json").write_text(json.dumps(found, indent=1), encoding="utf-8")

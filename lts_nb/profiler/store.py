@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['APPLICATION', 'VERSION', 'KEY', 'TABLE', 'environment_key', 'Store', 'find_environment', 'measurement_key',
-           'measure_once', 'why_failed']
+           'is_measured', 'measure_once', 'why_failed']
 
 # %% ../../nbs/profiler/05_store.ipynb #839ddce6
 import hashlib
@@ -205,6 +205,19 @@ def _find(store: Store, key: tuple) -> tuple | None:  # `(body, seconds)`
     where = ", ".join("?" * len(key))
     rows = store.execute(f"select body, seconds from measurement where ({KEY}) = ({where})", key)
     return rows[0] if rows else None
+
+
+def is_measured(
+    store: Store,
+    architecture: Architecture,
+    workload: Workload,
+    target,  # of `lts_nb.profiler.targets`
+    environment: dict,  # as `target.environment()` gives it
+    occasion: str,
+) -> bool:
+    "Is this very measurement filed, and did it succeed?"
+    found = _find(store, measurement_key(store, architecture, workload, target, environment, occasion))
+    return found is not None and found[0] is not None
 
 
 def _file(store: Store, key: tuple, architecture: Architecture, made: Measurement | None, error: str | None, seconds):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.workload import Workload
 from .measurement import Measurement
-from .store import Store, measure_once
+from .store import Store, is_measured, measure_once
 from .timing import VISIT
 from ..space.architecture import Architecture
 
@@ -194,16 +194,19 @@ class Panel:
         "Visit requests once more: a round, in random order, in a fresh process if anything is left to measure."
         number, found, spent = len(self.rounds), {}, 0.0
         order = np.random.default_rng((self.seed, number)).permutation(sorted(which or range(len(self.requests))))
-        self.target.renew()
-        self.target.reserve([architecture for architecture, _ in self.requests])
-        for i in order.tolist():
-            architecture, workload = self.requests[i]
-            what = (self.store, architecture, workload, self.target, self.environment, f"{self.occasion} {number}")
+        whats = {i: self._filed_under(i, number) for i in order.tolist()}
+        if not all(is_measured(*what) for what in whats.values()):
+            self.target.renew()
+            self.target.reserve([architecture for architecture, _ in self.requests])
+        for i, what in whats.items():
             m, seconds = measure_once(*what, retry_failed=True, effort=VISIT, memory=i in memory)
             found[i], spent = m, spent + seconds
             done()
         self.rounds.append(found)
         return spent
+
+    def _filed_under(self, i: int, number: int) -> tuple:
+        return self.store, *self.requests[i], self.target, self.environment, f"{self.occasion} {number}"
 
     def seconds(self, metric: str = "latency_s") -> np.ndarray:  # `(rounds, n)`, NaN where there is none
         "What every visit took."
