@@ -14,7 +14,7 @@ from lts_nb.training.corpus import stdlib_corpus
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, quickly):
     "A small search, and some text."
     folder = tmp_path_factory.mktemp("train")
     (folder / "space.json").write_text(SMALL.to_json(), encoding="utf-8")
