@@ -157,12 +157,14 @@ def started(script: str, *arguments) -> subprocess.Popen:
 
 
 ASKING = """
+import signal
 import sys
 import psutil
 from lts_nb.core.workload import Workload
 from lts_nb.profiler.targets.serving import TINY, ask_to_measure
 from lts_nb.profiler.targets.worker import Worker
 from lts_nb.profiler.timing import VISIT
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 worker = Worker(dict(name="unruly"), imports=("unruly",))
 worker.renew()
 process = psutil.Process(worker._process.pid)
