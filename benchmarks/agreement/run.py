@@ -112,7 +112,7 @@ def against_profile(name: str, folder: str, metric: str) -> dict:
     )
 
 
-def intervals(run: Path, later: str | None) -> dict:
+def intervals(run: Path, later: str) -> dict:
     "Which share of a run's members lies inside their 90 % intervals, in it and visited again."
     result = SearchResult.load(run)
     frame = result.frontier
@@ -122,26 +122,25 @@ def intervals(run: Path, later: str | None) -> dict:
         ratio = np.exp(ratios(seconds, frame.predicted_latency_s.to_numpy()))
         return round(float(((low <= ratio) & (ratio <= high)).mean()), 3)
 
-    found = dict(
-        run=run.name, members=len(frame), resolution=result.run["resolution"], same_run=inside(frame.latency_s)
+    members = [Architecture.from_json(text) for text in frame.architecture]
+    again = visited(later, members, Workload.of(result.run["workload"]), ROUNDS).estimates()
+    difference = np.abs(ratios(again.seconds, frame.latency_s.to_numpy()))
+    return dict(
+        run=run.name,
+        members=len(frame),
+        resolution=round(result.run["resolution"], 4),
+        same_run=inside(frame.latency_s),
+        again=later,
+        later=inside(again.seconds),
+        median=round(float(np.median(difference)), 4),
+        within_resolution=round(float((difference <= result.run["resolution"]).mean()), 3),
     )
-    if later:
-        members = [Architecture.from_json(text) for text in frame.architecture]
-        again = visited(later, members, Workload.of(result.run["workload"]), ROUNDS).estimates()
-        difference = np.abs(ratios(again.seconds, frame.latency_s.to_numpy()))
-        found |= dict(
-            later=inside(again.seconds),
-            median=round(float(np.median(difference)), 4),
-            within_resolution=round(float((difference <= result.run["resolution"]).mean()), 3),
-        )
-    return found
 
 
 def report():
     "Compare all that was visited."
     runs = json.loads((HERE / "runs.json").read_text(encoding="utf-8"))
     kinds = {busy: [n for n, run in runs.items() if run["kind"] == "visits" and run["busy"] == busy] for busy in (0, 1)}
-    members = {run["run"]: name for name, run in runs.items() if run["kind"] == "members"}
     found = dict(agreement=[], profile=[], intervals=[])
     for metric in ("prefill_s", "decode_s", "latency_s"):
         for names in (*kinds.values(), [kinds[0][0], kinds[1][0]] if kinds[0] and kinds[1] else []):
@@ -149,8 +148,9 @@ def report():
         for profile in ("gpt2_profile", "gpt2_cpu"):
             for names in kinds.values():
                 found["profile"] += [against_profile(name, profile, metric) for name in names]
-    for run in ("gpt2_cpu", "llama_cpu", "lfm2_cpu"):
-        found["intervals"].append(intervals(HERE.parent / run, members.get(run)))
+    for name, run in runs.items():
+        if run["kind"] == "members":
+            found["intervals"].append(intervals(HERE.parent / run["run"], name))
     (HERE / "results.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     for rows in found.values():
         for row in rows:
