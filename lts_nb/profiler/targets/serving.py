@@ -7,12 +7,10 @@ __all__ = ['ERRORS', 'TINY', 'READY', 'AGAIN', 'ask_to_reserve', 'ask_to_measure
            'take_pipes', 'serve', 'watch', 'serve_by_forking', 'be_child', 'learn_families', 'prepare', 'main']
 
 # %% ../../../nbs/profiler/targets/03_serving.ipynb #dad41128
-import base64
 import contextlib
 import importlib
 import json
 import os
-import pickle
 import select
 import signal
 import sys
@@ -181,15 +179,16 @@ def be_child(target: Target, pipes: tuple) -> NoReturn:
 
 # %% ../../../nbs/profiler/targets/03_serving.ipynb #39a0680d
 def learn_families(
-    families: list,  # pickled and in base 64
+    families: list,  # `[module, name of the class, fields]` of each, as the asking side describes them
 ) -> list[str]:
     "Register families; the backbones of those whose models can be built in this process."
     learned = []
-    for pickled in families:
+    for module, name, fields in families:
         with contextlib.suppress(ImportError, AttributeError, InputError):
             from lts_nb.models.build import twin_of
 
-            family = register_family(pickle.loads(base64.b64decode(pickled)), replace=True)
+            make = getattr(importlib.import_module(module), name)
+            family = register_family(make(**fields | dict(fields=frozenset(fields["fields"]))), replace=True)
             twin_of(family.name)
             learned.append(family.name)
     return learned
@@ -198,7 +197,7 @@ def learn_families(
 def prepare(
     description: dict,  # as `describe_target` gives it
     imports: list,  # names of modules
-    families: list,  # pickled and in base 64
+    families: list,  # as for `learn_families`
 ) -> tuple[Target, list]:  # the target; the backbones that `learn_families` gives
     "Import what a target needs, and make it."
     from lts_nb.profiler.targets.registry import get_target
