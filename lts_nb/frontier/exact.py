@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Survivors', 'unbeaten', 'survivors_of', 'members_of', 'judge_again', 'terms_of', 'certify', 'alike_choices',
-           'alike_twins', 'prefer_alike', 'solve', 'exact_frontier', 'states_listed', 'margins']
+           'alike_twins', 'prefer_alike', 'solve', 'exact_frontier']
 
 # %% ../../nbs/frontier/09_exact.ipynb #3679335b
 import contextlib
@@ -208,39 +208,3 @@ def exact_frontier(
         P, F, off = judge_again(problem, P, F, metrics)
     certificate = certify(problem, n_states, off, getattr(cost, "epsilon", None))
     return ExactFrontier(prefer_alike(problem, P, F), F, problem.objectives, certificate, problem)
-
-# %% ../../nbs/frontier/09_exact.ipynb #df63ee50
-def states_listed(frontier: ExactFrontier) -> dict:
-    "Outline -> parameters in layers of the members that have it."
-    P, listed = frontier.population, {}
-    embeddings = (tuple(e) for e in P.matrix[:, 2:5].tolist())
-    for n_layer, d, e, size, n in zip(
-        P.n_layer.tolist(), P.d_model.tolist(), embeddings, P.group_size, params_in_layers(P)
-    ):
-        listed.setdefault(Outline(n_layer, d, e, int(size)), []).append(n)
-    return listed
-
-# %% ../../nbs/frontier/09_exact.ipynb #75c899d5
-def margins(
-    frontier: ExactFrontier,
-    which: np.ndarray,  # numbers of members, `(n,)`
-) -> np.ndarray:  # factors of at least 1, `(n,)`; infinite where no rival is as good in the other objectives
-    """How wrong the cost must be before members are beaten by a state that is not on the frontier.
-
-    The smallest factor by which an architecture of such a state, at least as good in every other objective, would have
-    to be faster than predicted to equal a member. Solves the problem again. Raises `InputError` without a latency.
-    """
-    timed = np.isin(frontier.objectives, latencies())
-    if not timed.any():
-        raise InputError(f"objectives={frontier.objectives}: a margin needs one of {', '.join(latencies())}")
-    goals, margin = frontier.F[which], np.full(len(which), np.inf)
-    skip = {f"max_{name}" for name, is_timed in zip(frontier.objectives, timed) if is_timed}
-    listed = states_listed(frontier)
-    for block, F, kept in judged_blocks(frontier.problem, skip):
-        mine = listed.get(block.outline, ())
-        F = F[~np.isin(block.candidates.params_in_layers[kept], mine)]
-        F = F[unbeaten(F, 0.0)]
-        for i, goal in enumerate(goals):
-            rivals = F[(F[:, ~timed] <= goal[~timed]).all(1)]
-            margin[i] = min(margin[i], (rivals[:, timed] / goal[timed]).max(1).min(initial=np.inf))
-    return margin

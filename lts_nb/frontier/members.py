@@ -37,11 +37,12 @@ class ExactFrontier:
     def margin(
         self,
         which=None,  # a member's number or several; all by default
-    ) -> np.ndarray:  # factors of at least 1, as many; infinite where no rival is as good in the other objectives
-        """How wrong the cost must be before a member is beaten by a state that is not on the frontier.
+    ) -> np.ndarray:  # factors of at least 1, as many; infinite where no other shape is as good in all else
+        """How wrong the cost must be before another shape, a depth and a width, is as fast as a member.
 
-        Solves the problem again, as `lts_nb.frontier.exact.margins` does. Raises `InputError` without a latency.
+        Solves the problem again, as `lts_nb.frontier.near_ties` does. Raises `InputError` without a latency.
         """
-        from lts_nb.frontier.exact import margins
+        from lts_nb.frontier.near_ties import near_ties
 
-        return margins(self, np.arange(len(self.F)) if which is None else np.atleast_1d(which))
+        numbers = np.arange(len(self.F)) if which is None else np.atleast_1d(which)
+        return near_ties(self, self.population[numbers], self.F[numbers], resolution=0.0)[0]

@@ -26,7 +26,7 @@ def shape_ratios(
     """
     timed = np.isin(frontier.objectives, latencies())
     if not timed.any():
-        raise InputError(f"objectives={frontier.objectives}: near ties need one of {', '.join(latencies())}")
+        raise InputError(f"objectives={frontier.objectives}: a margin needs one of {', '.join(latencies())}")
     skip = {f"max_{name}" for name, is_timed in zip(frontier.objectives, timed) if is_timed}
     found = {}
     for block, F, _ in judged_blocks(frontier.problem, skip):

@@ -6,7 +6,6 @@ from frontier_kit import REQUESTS, columns, everything, keeps, law, random_costs
 
 from lts_nb.core.metrics import latencies
 from lts_nb.frontier.exact import exact_frontier
-from lts_nb.space.counts import count
 
 CASES = (
     ("decoder_params", "latency_s"),
@@ -16,23 +15,19 @@ CASES = (
 )
 
 
-def states(P) -> np.ndarray:
-    "A text for each architecture: depth, width, embedding, decoder parameters, group size."
-    return np.array([str(row) for row in np.c_[P.matrix[:, :5], count(P).decoder, P.group_size].tolist()])
-
-
 def limits_of(values: dict, objectives: tuple) -> dict:
     "The second objective at most at its median, and not too few parameters."
     least = float(np.quantile(-values["decoder_params"], 0.1))
     return {f"max_{objectives[1]}": float(np.median(values[objectives[1]])), "min_decoder_params": least}
 
 
-def margins_by_hand(found, rivals: np.ndarray) -> list:
-    "By how much the nearest of rivals that are as good in all else would have to be faster, for each member."
+def margins_by_hand(found, P, F: np.ndarray) -> list:
+    "Ratio of the nearest architecture of another depth or width that is as good in all else, for each member."
     timed, margins = np.isin(found.objectives, latencies()), []
-    for f in found.F:
-        as_good = rivals[(rivals[:, ~timed] <= f[~timed]).all(1)]
-        margins.append((as_good[:, timed] / f[timed]).max(1).min(initial=np.inf))
+    for member, goal in zip(found.population, found.F, strict=True):
+        other = (P.n_layer != member.n_layer) | (P.d_model != member.d_model)
+        as_good = F[other & (F[:, ~timed] <= goal[~timed]).all(1)]
+        margins.append((as_good[:, timed] / goal[timed]).max(1).min(initial=np.inf))
     return margins
 
 
@@ -46,8 +41,8 @@ def test_margins_equal_brute_force(seed):
     if found.problem.bounds_peak:
         pytest.skip("rivals are given the benefit of the bound")
     from_below = {name: bound for name, bound in limits.items() if name[:3] == "min"}
-    rival = ~np.isin(states(P), states(found.population)) & keeps(P, values, from_below)
-    by_hand = margins_by_hand(found, columns(values, objectives)[rival])
+    rivals = keeps(P, values, from_below)
+    by_hand = margins_by_hand(found, P[rivals], columns(values, objectives)[rivals])
     np.testing.assert_allclose(found.margin(), by_hand, rtol=1e-12)
     assert (found.margin() >= 1).all()
     assert np.array_equal(found.margin(0), found.margin([0]))
