@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['HELD_OUT', 'PROFILE_SHARE', 'PROFILE_S', 'CONFIRMING', 'Row', 'MOST_KEPT', 'KEPT_WITHIN', 'check_exact',
            'load_or_measure_profile', 'compute_frontier', 'confirm_here', 'measure_memory', 'rows_of',
-           'predicted_columns', 'promised_table', 'measured_table', 'predicted_table', 'profile_resolution',
-           'with_near_ties', 'kept_members', 'not_beaten', 'search_measured', 'search_predicted', 'search_exactly']
+           'predicted_columns', 'promised_table', 'measured_table', 'predicted_rows', 'predicted_table',
+           'profile_resolution', 'with_near_ties', 'kept_members', 'not_beaten', 'search_measured', 'search_predicted',
+           'search_exactly']
 
 # %% ../../../nbs/searches/methods/01_exact.ipynb #39ebe301x
 import math
@@ -25,13 +26,13 @@ from ...profiler.timing import VISIT
 from ...profiler.visits import Panel
 from ..confirm import Confirmed, confirm
 from ..contest import Contest, winners
-from ..limits import counted_values, free_checks
+from ..limits import counted_values
 from .registry import register_method
 from ..proposals import Pool, choose_targets, propose
 from ..result import SearchResult
 from ..rivals import compare, compared_costs, evolution_picks
 from ..run_folder import note_failures
-from ..session import SearchTask
+from ..session import SearchTask, Session
 from ..settings import SearchSettings, check_objectives_include
 from ..tables import as_frame
 from ..ties import homogeneous_members
@@ -197,23 +198,26 @@ def measured_table(state: Confirmed, won: list) -> pd.DataFrame:
     return frame
 
 
-def predicted_table(settings: SearchSettings, profile: DeviceProfile, found: ExactFrontier) -> pd.DataFrame:
-    "What a profile of another machine proposes, with predictions in place of measurements."
-    resolution = profile_resolution(profile)
+def predicted_rows(session: Session, profile: DeviceProfile, found: ExactFrontier) -> list:
+    "Whom a profile proposes, evolution's picks and the baseline: role, id of the member it belongs to, itself."
+    settings, resolution = session.settings, profile_resolution(profile)
     targets, *_ = choose_targets(settings, found, resolution)
     alike = homogeneous_members(settings.space)
-    accept = free_checks(settings.limits, settings.workload, settings.bytes_per_value)
-    proposals = propose(Pool(settings, settings.ties, alike[accept(alike)]), profile, found, targets, resolution)
-    shown = list(dict.fromkeys([*proposals.taken, *proposals.leanest]))
+    pool = Pool(settings, settings.ties, alike[session.accept(alike)])
+    proposals = propose(pool, profile, found, targets, resolution)
     members = Population.of(proposals.taken, settings.space.max_layer)
     picks = evolution_picks(settings, profile, compare(settings, profile, members))
-    rows = [("candidate", "", a) for a in shown]
+    rows = [("candidate", "", a) for a in dict.fromkeys([*proposals.taken, *proposals.leanest])]
     rows += [("lts", member.id, pick) for member, pick in zip(proposals.taken, picks, strict=True) if pick]
-    rows += [("baseline", "", a) for a in settings.space.baseline()]
-    nothing = [None] * len(rows)
-    frame = promised_table(profile, settings, [row[:2] for row in rows], [a for *_, a in rows], nothing)
-    known = {name: frame[f"predicted_{name}"] for name in ("latency_s", "prefill_s", "decode_s", "peak_bytes")}
-    return frame.assign(**known)
+    return rows + [("baseline", "", a) for a in settings.space.baseline()]
+
+
+def predicted_table(session: Session, profile: DeviceProfile, found: ExactFrontier) -> pd.DataFrame:
+    "What a profile of another machine proposes, with predictions in place of measurements."
+    rows, settings = predicted_rows(session, profile, found), session.settings
+    frame = promised_table(profile, settings, [row[:2] for row in rows], [a for *_, a in rows], [None] * len(rows))
+    known = ("latency_s", "prefill_s", "decode_s", "peak_bytes")
+    return frame.assign(**{name: frame[f"predicted_{name}"] for name in known})
 
 
 def profile_resolution(profile: DeviceProfile) -> float:
@@ -288,7 +292,7 @@ def search_measured(task: SearchTask, profile: DeviceProfile) -> SearchResult:
 def search_predicted(task: SearchTask, profile: DeviceProfile) -> SearchResult:
     "The frontier on another machine, as its profile predicts it."
     settings, found = task.settings, compute_frontier(task.settings, profile)
-    candidates = predicted_table(settings, profile, found)
+    candidates = predicted_table(task.session, profile, found)
     frontier = not_beaten(candidates[candidates.role == "candidate"], settings)
     frontier = with_near_ties(frontier, settings, profile, found, profile_resolution(profile))
     kept = kept_members(found)
