@@ -90,10 +90,13 @@ def learn(
     contest: Contest,
     plain: DeviceProfile,  # as its parts say
 ) -> DeviceProfile:
-    "A profile that knows what whole models took."
+    "A profile that knows what whole models took; `plain` after one round, which does not tell how well it repeats."
+    if not np.isfinite(contest.resolution):
+        return plain
     known = np.flatnonzero(np.isfinite(contest.decisive.seconds))
     seconds = {name: found.seconds[known] for name, found in contest.estimates.items()}
-    return plain.corrected([contest.architectures[i] for i in known], seconds, contest.settings.workload)
+    people = [contest.architectures[i] for i in known]
+    return plain.corrected(people, seconds, contest.settings.workload, contest.resolution)
 
 # %% ../../nbs/searches/15_confirm.ipynb #3e10cf5f
 def invite(

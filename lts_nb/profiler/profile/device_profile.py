@@ -99,6 +99,7 @@ class DeviceProfile:
         architectures: list,  # members of the space
         seconds: dict,  # latency -> what each took in `workload`, `(n,)`
         workload: Workload,
+        resolution: float = 0.0,  # by how much two of these measurements must differ to be told apart, relative
     ) -> "DeviceProfile":
         "A profile that learned from whole models, its predictions being at their speed; unchanged by fewer than five."
         if len(architectures) < 5:
@@ -107,7 +108,7 @@ class DeviceProfile:
         predicted = predict_latencies(plain, architectures, workload)
         shapes = np.array([(a.n_layer, a.d_model) for a in architectures])
         for name, taken in seconds.items():
-            found[name] = fit_correction(self.space, workload, shapes, taken / predicted[name].to_numpy())
+            found[name] = fit_correction(self.space, workload, shapes, taken / predicted[name].to_numpy(), resolution)
         return replace(self, correction=found)
 
     @property
