@@ -13,14 +13,15 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, app, as_records, note, numbers_in, print_json
+from .options import Json, TextColumn, app, as_records, note, numbers_in, print_json
 
 # %% ../../nbs/cli/08_evaluate.ipynb #4f3e4138
 Model = Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")]
 Corpus = Annotated[
     str | None,
     typer.Option(
-        help="for perplexity: stdlib, a folder of .txt files, a .txt file, or hub:owner/name/configuration"
+        help="for perplexity: stdlib, a folder of texts, a text or a table (.jsonl, .csv, .parquet), "
+        "or hub:owner/name/configuration"
         "  [default: stdlib, unless --tasks is given]"
     ),
 ]
@@ -49,6 +50,7 @@ Trust = Annotated[
 def evaluate_command(
     model: Model,
     corpus: Corpus = None,
+    text_column: TextColumn = None,
     stride: Stride = None,
     window: Window = None,
     line_ends: LineEnds = False,
@@ -81,6 +83,7 @@ def evaluate_command(
         seed,
         line_ends,
         trust_remote_code,
+        text_column,
         note,
     )
     print_evaluation(model, found, json_)

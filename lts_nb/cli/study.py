@@ -15,7 +15,18 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Space, app, as_records, given, keeps_results, note, numbers_in, print_json
+from lts_nb.cli.options import (
+    Json,
+    Space,
+    TextColumn,
+    app,
+    as_records,
+    given,
+    keeps_results,
+    note,
+    numbers_in,
+    print_json,
+)
 from ..core.errors import InputError
 from ..core.files import LOCK, only_one
 
@@ -149,7 +160,8 @@ LearningRate = Annotated[
     float | None, typer.Option(help="learning rate of 128 inputs in two layers  [default: that of `Recipe`]")
 ]
 Corpus = Annotated[
-    str, typer.Option(help="stdlib (Python's standard library), a folder of .txt files, or hub:owner/name")
+    str,
+    typer.Option(help="stdlib (Python's standard library), a folder of texts or tables, one file, or hub:owner/name"),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="processes, one thread each  [default: one a core]")]
 Law = Annotated[
@@ -175,6 +187,7 @@ def study_command(
     tokens: Annotated[str, typer.Option(help="token budgets, all from one run")] = "4e6,8e6",
     lr: LearningRate = None,
     corpus: Corpus = "stdlib",
+    text_column: TextColumn = None,
     seed: Annotated[int, typer.Option(min=0, help="of the drawn architectures")] = 0,
     workers: Workers = None,
     law: Law = None,
@@ -200,7 +213,7 @@ def study_command(
         with Store(path) as store:
             if train:
                 jobs = plan_jobs(space, architectures, min_params, max_params, equal, repeated, seed)
-                train_all(jobs, recipe_of(tokens, lr, jobs), corpus, store, out, workers, compiled)
+                train_all(jobs, recipe_of(tokens, lr, jobs), corpus, text_column, store, out, workers, compiled)
             if law:
                 write_law(store, law, backbone, json_)
             else:
@@ -235,10 +248,13 @@ def recipe_of(tokens: str, lr: float | None, jobs: list):  # a `Recipe`
     return Recipe(tokens=numbers_in("tokens", tokens), seq_len=min(longest, 128), **given(lr=lr))
 
 
-def train_all(jobs: list, recipe, corpus: str, store, out: Path, workers: int | None, compiled: bool):
+def train_all(
+    jobs: list, recipe, corpus: str, text_column: str | None, store, out: Path, workers: int | None, compiled: bool
+):
     "Train what is not in the store yet."
     from lts_nb.training.executor import LocalExecutor
     from lts_nb.training.training_runs import run_training_jobs
 
     with LocalExecutor(workers) as pool:
-        run_training_jobs(jobs, recipe, corpus, store, pool, out / "checkpoints", compiled, note)
+        checkpoints = out / "checkpoints"
+        run_training_jobs(jobs, recipe, corpus, store, pool, checkpoints, compiled, note, text_column=text_column)

@@ -7,6 +7,7 @@ __all__ = ['perplexity_key', 'accuracy_entries', 'Filing', 'text_for', 'evaluate
 
 # %% ../../nbs/evaluation/08_evaluate.ipynb #ev000003
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,16 +77,22 @@ class Filing:
 def text_for(
     corpus: str | Path | Corpus,  # what `read_evaluation_text` takes
     folder: Path,  # of the model
-    say: Callable | None,  # told if only a part is read
+    say: Callable | None,  # told what is read
+    text_column: str | None = None,  # of a table or a data set of the hub; guessed by default
 ) -> tuple:  # name, and a text or documents
     "Choose the text that a model is evaluated on. Raises `InputError`."
-    name, text = read_evaluation_text(corpus)
-    held_out = held_out_documents(Path(corpus), folder) if isinstance(text, str) else ()
-    if not held_out:
-        return name, text
+    name, text = read_evaluation_text(corpus, text_column)
+    is_file = not isinstance(corpus, Corpus) and os.path.isfile(corpus)
+    held_out = held_out_documents(Path(corpus), folder, text_column) if is_file else ()
+    if held_out:
+        name, text = f"{name}, held out", held_out
     if say:
-        say(f"{corpus}: the model was trained on it; only the part that validated is read")
-    return f"{name}, held out", held_out
+        documents, why = (
+            [text] if isinstance(text, str) else text,
+            ", since the model was trained on it" * bool(held_out),
+        )
+        say(f"{name}: {len(documents):,} documents, {sum(map(len, documents)):,} characters{why}")
+    return name, text
 
 # %% ../../nbs/evaluation/08_evaluate.ipynb #8f8dfaed
 def evaluate(
@@ -101,6 +108,7 @@ def evaluate(
     seed: int = 0,  # of `accuracy`
     line_ends: bool = False,  # of `perplexity`
     trust_remote_code: bool = False,  # of `open_model`
+    text_column: str | None = None,  # of `read_evaluation_text`
     say: Callable | None = None,  # told now and then how it goes
 ) -> dict:  # `perplexity` and `accuracy`, None where not asked for, and whether they were `filed`
     "Measure perplexity, accuracy or both of a stored model, and file the results in its folder. Raises `InputError`."
@@ -109,7 +117,7 @@ def evaluate(
     folder, found = Path(place), dict(perplexity=None, accuracy=None)
     if folder.is_dir():
         read_evaluations(folder)  # a damaged file is said before hours of work
-    name, text = (None, None) if corpus is None else text_for(corpus, folder, say)
+    name, text = (None, None) if corpus is None else text_for(corpus, folder, say, text_column)
     model, tokenizer = open_model(place, trust_remote_code)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     filing = Filing(place, model, say)

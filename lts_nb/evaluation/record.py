@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from ..core.errors import InputError
 from ..core.files import read_json, read_text, replace_text, write_json
-from .perplexity import STATISTICS
+from .perplexity import PER_BYTE, STATISTICS
 
 # %% ../../nbs/evaluation/07_record.ipynb #rc000005
 def task_means(
@@ -53,7 +53,10 @@ def perplexity_report(
     lines = []
     for name in STATISTICS:
         value, low, high = (found[name + suffix] for suffix in ("", "_low", "_high"))
-        lines.append(f"{name.replace('_', ' '):17} {value:,.4g} [{low:,.4g}, {high:,.4g}]")
+        shown = f"{value:,.4g} [{low:,.4g}, {high:,.4g}]"
+        if name in PER_BYTE and found.get("lost"):
+            shown = f"none, since the tokenizer loses characters: {found['lost']}"
+        lines.append(f"{name.replace('_', ' '):17} {shown}")
     ends, plural = " with ends of lines" * found["line_ends"], "s" * (found["documents"] > 1)
     lines.append(
         f"{found['tokens']:,} tokens, {found['words']:,} words{ends}, {found['bytes']:,} bytes "

@@ -9,6 +9,7 @@ __all__ = ['read_evaluation_text', 'trained_on', 'held_out_documents', 'count_wo
 # %% ../../nbs/evaluation/02_texts.ipynb #tx000003
 import itertools
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,17 +17,20 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import InputError
-from ..training.corpus import Corpus, get_corpus, read_document
-from ..training.tokenizer import END_OF_TEXT
+from ..training.corpus import Corpus, get_corpus, read_documents
+from ..training.text_files import END_OF_TEXT
+from ..training.tokenizer import find_loss
 
 # %% ../../nbs/evaluation/02_texts.ipynb #2025be7a
 def read_evaluation_text(
     corpus: str | Path | Corpus,  # a file, or what `get_corpus` takes
+    text_column: str | None = None,  # of a table or a data set of the hub; guessed by default
 ) -> tuple:  # its name, and a text or a tuple of documents
-    "Read the text that a model is evaluated on. Raises `InputError` if a file is not UTF-8 text."
-    if not isinstance(corpus, Corpus) and Path(corpus).is_file():
-        return Path(corpus).name, read_document(Path(corpus))
-    found = get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus))
+    "Read the text that a model is evaluated on: all of a file. Raises `InputError` for what cannot be read."
+    if not isinstance(corpus, Corpus) and os.path.isfile(corpus):
+        documents, _, column = read_documents(Path(corpus), text_column)
+        return Path(corpus).name, documents[0] if len(documents) == 1 and not column else tuple(documents)
+    found = get_corpus(corpus if isinstance(corpus, Corpus) else str(corpus), text_column)
     return found.name, found.valid
 
 # %% ../../nbs/evaluation/02_texts.ipynb #2025be79
@@ -42,14 +46,15 @@ def trained_on(
 
 
 def held_out_documents(
-    file: Path,  # a text
+    file: Path,  # a text or a table
     folder: Path,  # of a model
+    text_column: str | None = None,  # of the table; guessed by default
 ) -> tuple[str, ...]:  # none unless the model was trained on this very file
     "The part of a text that a model was not trained on but validated with."
     if (trained := trained_on(folder)) is None:
         return ()
     try:
-        corpus = get_corpus(str(file))
+        corpus = get_corpus(str(file), text_column)
     except InputError:  # such as a text too short to be split: nothing can have been trained on it
         return ()
     return corpus.valid if corpus.sha256 == trained else ()
@@ -70,9 +75,10 @@ def boundary_tokens(
     tokenizer,  # of transformers
 ) -> tuple[int | None, int | None]:
     "The token in front of a text, and the one behind every document; None where a tokenizer has none."
-    vocabulary = tokenizer.get_vocab()
-    end = vocabulary.get(END_OF_TEXT, tokenizer.eos_token_id)
-    own_beginning = END_OF_TEXT not in vocabulary and tokenizer.bos_token_id is not None
+    end = tokenizer.eos_token_id
+    if end is None:  # as a bare tokenizer.json has it
+        end = tokenizer.get_vocab().get(END_OF_TEXT)
+    own_beginning = tokenizer.bos_token_id is not None and tokenizer.eos_token != END_OF_TEXT
     return tokenizer.bos_token_id if own_beginning else end, end
 
 
@@ -98,6 +104,7 @@ class TokenizedText(NamedTuple):
     texts: tuple[str, ...]  # those that are not empty
     tokens: np.ndarray  # `(n,)` int64, with what stands in front and between
     starts: np.ndarray  # `(m,)`: where each text begins among the `n - 1` tokens that are predicted
+    lost: str | None  # what the tokenizer does not give back, such as "'naïve' becomes 'naive'"
 
 
 def to_tokens(
@@ -107,13 +114,16 @@ def to_tokens(
     "Cut a text into tokens. Raises `InputError` if it is no text, empty, or shorter than two tokens."
     texts = check_texts(text)
     front, end = boundary_tokens(tokenizer)
-    pieces = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    options = dict(add_special_tokens=False, split_special_tokens=True, verbose=False)
+    pieces = tokenizer(list(texts), **options)["input_ids"]
     if (n := sum(map(len, pieces))) < 2:
         raise InputError(f"text: has {n} token: must have at least two")
+    spelled = tokenizer.batch_decode(pieces, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    lost = find_loss(zip(texts, spelled))
     if end is not None and not isinstance(text, str):
         pieces = [[*piece, end] for piece in pieces]
     starts = np.cumsum([0] + [len(piece) for piece in pieces])[:-1]
     tokens = list(itertools.chain(*pieces))
     if front is None:
-        return TokenizedText(texts, np.array(tokens, np.int64), np.maximum(starts - 1, 0))
-    return TokenizedText(texts, np.array([front, *tokens], np.int64), starts)
+        return TokenizedText(texts, np.array(tokens, np.int64), np.maximum(starts - 1, 0), lost)
+    return TokenizedText(texts, np.array([front, *tokens], np.int64), starts, lost)

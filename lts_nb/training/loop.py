@@ -164,10 +164,11 @@ def _settings(training: Training) -> dict:
 
 def _summarise(training: Training, found: list[dict]) -> dict:
     "The results of all budgets as one."
-    losses = [budget["loss"] for budget in found]
+    losses, recipe = [budget["loss"] for budget in found], training.recipe
+    n_read = min(recipe.valid_tokens, len(training.data.valid)) // recipe.seq_len * recipe.seq_len
     return dict(
         losses=losses,
-        bits_per_byte=[training.data.bits_per_byte(loss) for loss in losses],
+        bits_per_byte=[training.data.bits_per_byte(loss, n_read) for loss in losses],
         curve=found[-1]["curve"],
         seconds=sum(budget["seconds"] for budget in found),
         tokens=list(training.recipe.tokens),

@@ -22,7 +22,7 @@ from .checkpoints import open_training_folder
 from .corpus import Corpus, Stream, get_corpus
 from .jobs import TrainingJob
 from .recipe import Recipe, check_recipe_fits, recipe_for
-from .tokenizer import wrap_tokenizer
+from .tokenizer import load_tokenizer, wrap_tokenizer
 from .tokens import Tokens, tokenize
 from .training_runs import file_training_run
 
@@ -72,7 +72,7 @@ def _settings(architecture: Architecture, corpus: Corpus, data: Tokens, recipe: 
         id=architecture.id,
         corpus=corpus.name,
         corpus_sha256=data.sha256,
-        tokenizer=hashlib.sha256(data.tokenizer.encode()).hexdigest(),
+        tokenizer=hashlib.sha256(f"{data.tokenizer} {data.end}".encode()).hexdigest(),
         seed=seed,
         recipe=asdict(recipe) | dict(tokens=list(recipe.tokens)),
     )
@@ -95,6 +95,31 @@ def _file_record(folder: Path, training: dict):
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 # %% ../../nbs/training/14_model_folder.ipynb #5ceb524b
+def _read_data(
+    architecture: Architecture,
+    recipe: Recipe,
+    texts: tuple[str | Corpus, str | None],  # corpus and text column, as of `get_corpus`
+    tokens: tuple[str | Path | None, str | None],  # tokenizer to take and its end, as of `load_tokenizer`
+    vocab_size: int | None,  # of the tokenizer that is trained else; the model's if None
+) -> tuple[Corpus, Tokens]:
+    "The text and its tokens. Raises `InputError` for what does not fit, the tokenizer's faults first."
+    place, end = tokens
+    given = None if place is None else load_tokenizer(place, end, architecture.vocab_size)
+    text = get_corpus(*texts)
+    most = recipe.tokens[0] + recipe.seq_len if isinstance(text.train, Stream) else None
+    data = tokenize(text, min(vocab_size or architecture.vocab_size, 65536), tokenizer=given, most=most)
+    check_recipe_fits(architecture, data, recipe)
+    return text, data
+
+
+def _tell_what_was_read(text: Corpus, data: Tokens, say: Callable | None):
+    "Say what the corpus is, and whether its tokenizer spells all of it."
+    if say:
+        say(f"corpus {text.name}: {text.account}")
+    if say and data.lost:
+        say(f"the tokenizer loses characters ({data.lost}), so there will be no figure per byte")
+
+
 def train_model(
     architecture: Architecture,
     folder: str | Path,  # new, or of this very training: then it is continued
@@ -108,20 +133,22 @@ def train_model(
     compiled: bool = False,  # by torch.compile
     saves: int = 20,  # checkpoints on the way, the last two of which are kept until the end
     say: Callable | None = print,  # is called with each line of progress
+    text_column: str | None = None,  # of a corpus that is a table; guessed by default
+    end_of_text: str | None = None,  # token of the given tokenizer that ends a text; what it says itself by default
 ) -> dict:  # what `training.json` holds
     """Train an architecture into a folder that transformers opens.
 
     Gives `id, corpus, corpus_sha256, tokenizer, seed, recipe, tokens, loss` (nats a token), `bits_per_byte, seconds,
-    machine, curve`; `loss` is NaN if the training diverged, and then there is no model.
+    machine, curve`; `loss` is NaN if the training diverged, and then there is no model. `bits_per_byte` is NaN for a
+    tokenizer that loses characters.
     Raises `InputError` for what does not fit, `OSError` if there is no room: the next call continues what is there.
     """
     from lts_nb.training.loop import train
 
-    folder, recipe, text = Path(folder), recipe or recipe_for(architecture), get_corpus(corpus)
+    folder, recipe = Path(folder), recipe or recipe_for(architecture)
     recipe = replace(recipe, tokens=recipe.tokens[-1:])
-    most = recipe.tokens[0] + recipe.seq_len if isinstance(text.train, Stream) else None
-    data = tokenize(text, min(vocab_size or architecture.vocab_size, 65536), tokenizer=tokenizer, most=most)
-    check_recipe_fits(architecture, data, recipe)
+    text, data = _read_data(architecture, recipe, (corpus, text_column), (tokenizer, end_of_text), vocab_size)
+    _tell_what_was_read(text, data, say)
     settings = _settings(architecture, text, data, recipe, seed)
 
     def receive(model):

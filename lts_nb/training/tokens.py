@@ -21,7 +21,15 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import new_folder
 from .corpus import Corpus, get_corpus
-from .tokenizer import END_OF_TEXT, load_tokenizer, train_tokenizer
+from .text_files import END_OF_TEXT
+from lts_nb.training.tokenizer import (
+    GivenTokenizer,
+    find_loss,
+    load_tokenizer,
+    numbers_needed,
+    spell_again,
+    train_tokenizer,
+)
 
 # %% ../../nbs/training/03_tokens.ipynb #2c87c7ca
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,13 +43,28 @@ class Tokens:
     sha256: str  # of the corpus
     tokenizer: str  # of the `tokenizers` package, as JSON
     end: str = END_OF_TEXT  # its token that ends a text
+    lost: str | None = None  # of the validation text, such as "'naïve' becomes 'naive'"; None if nothing is
 
     def bits_per_byte(
         self,
         loss: float,  # nats a token
+        n_read: int | None = None,  # tokens that it was measured on, the first of `valid`; all by default
     ) -> float:
-        "The same loss, whatever the tokenizer."
-        return loss / math.log(2) * len(self.valid) / self.valid_bytes
+        "The same loss, whatever the tokenizer; NaN for one that loses characters."
+        if self.lost:
+            return math.nan
+        n_read = len(self.valid) if n_read is None else min(n_read, len(self.valid))
+        return loss / math.log(2) * n_read / self._bytes_of(n_read)
+
+    def _bytes_of(self, n: int) -> int:
+        "Bytes of the text that the first tokens of `valid` spell, ends aside."
+        if n == len(self.valid):
+            return self.valid_bytes
+        from tokenizers import Tokenizer
+
+        parsed, first = Tokenizer.from_str(self.tokenizer), self.valid[:n].tolist()
+        ends = first.count(parsed.token_to_id(self.end)) * len(self.end.encode())
+        return len(parsed.decode(first, skip_special_tokens=False).encode()) - ends
 
     def __repr__(self):
         return (
@@ -59,6 +82,7 @@ def encode_texts(
     from tokenizers import Tokenizer
 
     parsed, texts = Tokenizer.from_str(tokenizer), iter(texts)
+    parsed.encode_special_tokens = True  # what stands in a text is text, and ends nothing
     end_number = parsed.token_to_id(end)
     while batch := list(islice(texts, 32)):
         for encoding in parsed.encode_batch_fast(batch, add_special_tokens=False):
@@ -90,10 +114,10 @@ def _write_tokens(folder: Path, corpus: Corpus, tokenizer: str, end: str, most: 
     "Make a folder of the cache, unless another process does at the same time."
     from tokenizers import Tokenizer
 
-    size = Tokenizer.from_str(tokenizer).get_vocab_size()
+    size = numbers_needed(Tokenizer.from_str(tokenizer))
     dtype = "uint16" if size <= 65536 else "uint32"
     record = dict(vocab_size=size, valid_bytes=sum(len(text.encode()) for text in corpus.valid))
-    record |= dict(tokenizer=tokenizer, end=end, dtype=dtype)
+    record |= dict(tokenizer=tokenizer, end=end, dtype=dtype, lost=find_loss(spell_again(tokenizer, corpus.valid)))
     try:
         with new_folder(folder) as made:
             for side, limit in ("train", most), ("valid", None):
@@ -110,7 +134,7 @@ def _read_tokens(folder: Path, sha256: str) -> Tokens:
     try:
         record = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
         sides = {side: np.memmap(folder / f"{side}.bin", record["dtype"], "r") for side in ("train", "valid")}
-        fields = {name: record[name] for name in ("valid_bytes", "vocab_size", "tokenizer", "end")}
+        fields = {name: record[name] for name in ("valid_bytes", "vocab_size", "tokenizer", "end", "lost")}
         complete = all(len(sides[side]) == record[side] for side in sides)
     except (ValueError, OSError, KeyError, TypeError):
         complete = False
@@ -144,18 +168,18 @@ def tokenize(
     corpus: str | Corpus,  # as `get_corpus` takes it
     vocab_size: int,  # of the tokenizer that is trained on the corpus
     cache: str | Path | None = None,  # folder; the user's own cache by default
-    tokenizer: str | Path | None = None,  # one to take instead; then its own vocabulary counts
+    tokenizer: str | Path | GivenTokenizer | None = None,  # one to take instead; then its own vocabulary counts
     most: int | None = None,  # at most so many tokens to train on; of a stream, no more is read
 ) -> Tokens:
     """A corpus as tokens, from the cache or made now.
 
     Raises `InputError` if the cache is damaged, `OSError` if it cannot be written.
     """
-    corpus = get_corpus(corpus)
-    text, end = load_tokenizer(tokenizer) if tokenizer else (None, END_OF_TEXT)
-    kind = vocab_size if text is None else hashlib.sha256(text.encode()).hexdigest()[:12]
+    given = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+    corpus, end = get_corpus(corpus), given.end if given else END_OF_TEXT
+    kind = hashlib.sha256(f"{given.text} {end}".encode()).hexdigest()[:12] if given else vocab_size
     name = f"{corpus.sha256[:24]}-{kind}" + ("" if most is None else f"-{most}")
     folder = (Path(cache) if cache else _user_cache(name)) / "tokens" / name
     if not folder.exists():
-        _write_tokens(folder, corpus, text or train_tokenizer(corpus, vocab_size), end, most)
+        _write_tokens(folder, corpus, given.text if given else train_tokenizer(corpus, vocab_size), end, most)
     return _read_tokens(folder, corpus.sha256)

@@ -121,6 +121,7 @@ def run_training_job(
     job: TrainingJob,
     recipe: Recipe,
     corpus: str,  # as `get_corpus` takes it
+    text_column: str | None,  # of a corpus that is a table; guessed if None
     sha256: str,  # the hash that the corpus must have
     folder: str | None,  # for checkpoints
     compiled: bool,
@@ -135,7 +136,7 @@ def run_training_job(
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    data = tokenize(corpus, job.architecture.vocab_size)
+    data = tokenize(get_corpus(corpus, text_column), job.architecture.vocab_size)
     if data.sha256 != sha256:
         raise InputError(
             f"corpus={corpus!r}: has the hash {data.sha256[:12]} on this machine, "
@@ -157,15 +158,18 @@ def run_training_jobs(
     compiled: bool = False,
     say: Callable | None = None,  # is called with a line for each training that ends
     run: Callable = run_training_job,  # what a worker does
+    text_column: str | None = None,  # of a corpus that is a table; guessed by default
 ):
     "Train what the store does not have yet, in the given order, and file each result as it comes."
-    recipe_key, sha256 = json.dumps(asdict(recipe)), get_corpus(corpus).sha256
-    missing = _find_missing(jobs, store, recipe_key, sha256)
-    settings = recipe, corpus, sha256, folder and str(folder), compiled
+    text, recipe_key = get_corpus(corpus, text_column), json.dumps(asdict(recipe))
+    if say:
+        say(f"corpus {text.name}: {text.account}")
+    missing = _find_missing(jobs, store, recipe_key, text.sha256)
+    settings = recipe, corpus, text_column, text.sha256, folder and str(folder), compiled
     futures = {executor.submit(run, job, *settings): job for job in missing}
     for i, future in enumerate(as_completed(futures), 1):
         job, (found, error, environment) = futures[future], _outcome(future)
-        file_training_run(store, job, recipe_key, sha256, found, error, environment)
+        file_training_run(store, job, recipe_key, text.sha256, found, error, environment)
         if say:
             losses = ", ".join(f"{loss:.4f}" for loss in found["losses"]) if found else ""
             say(f"{i}/{len(missing)} {job.architecture.id} seed {job.seed}: {error or losses}")
