@@ -9,6 +9,7 @@ __all__ = ['Stream', 'Corpus', 'cut_long_documents', 'choose_valid', 'split_docu
 # %% ../../nbs/training/00_corpus.ipynb #da458e7b
 import functools
 import hashlib
+import json
 import os
 import sysconfig
 from collections import Counter
@@ -194,6 +195,15 @@ def read_documents(
     return split_at_ends(read_document(file)), 0, None
 
 
+def _is_json(text: str) -> bool:
+    "Do the first lines of a text look like JSON objects, a line each?"
+    lines = [line for line in text[:100_000].split("\n", 4)[:3] if line.strip()]
+    try:
+        return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
 def _read_files(files: list[Path], text_column: str | None) -> tuple[list[str], str, Counter]:
     "The documents in files; what was read, in words; what was left out, by the reason."
     documents, kinds, columns, left_out = [], Counter(), {}, Counter()
@@ -205,7 +215,8 @@ def _read_files(files: list[Path], text_column: str | None) -> tuple[list[str], 
             faults.append(str(fault))
             continue
         documents += texts
-        kinds[kind_of(file) or "without an end"] += 1
+        remark = ", lines of JSON read as prose," * any(map(_is_json, [] if column else texts[:1]))
+        kinds[(kind_of(file) or "without an end") + remark] += 1
         left_out["rows without text"] += rows_left_out
         columns |= {column: None} if column else {}
     if faults:

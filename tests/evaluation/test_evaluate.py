@@ -28,7 +28,7 @@ def test_both(folder, text, tmp_path):
     write_task(own)
     said = []
     found = evaluate(folder, text, "goes_on", shots=(0, 1), limit=4, include=own, say=said.append)
-    assert found["filed"] and "nats a token" in said[0]
+    assert found["filed"] and said[0].startswith("own.txt: 1 documents, ") and "nats a token" in said[1]
     evaluate(folder, text, stride=64, line_ends=True)
     evaluate(folder, text, stride=64, line_ends=True)  # the same again
     evaluate(folder, tasks="goes_on", shots=0, limit=3, seed=3, include=own)
@@ -58,7 +58,7 @@ def test_own_training_text(folder, text):
     for sha256, documents in ((own.sha256, len(own.valid)), ("another", 1)):
         (folder / "training.json").write_text(json.dumps(dict(corpus_sha256=sha256)), encoding="utf-8")
         assert evaluate(folder, text, say=said.append)["perplexity"]["documents"] == documents
-    assert sum("the model was trained on it; only the part that validated is read" in line for line in said) == 1
+    assert sum("own.txt, held out: " in line and ", since the model was trained on it" in line for line in said) == 1
 
 
 def test_nothing_can_be_written(folder, text):

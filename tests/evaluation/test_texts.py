@@ -25,7 +25,7 @@ def test_wikitext(side, words, with_ends):
 
 def test_named_corpora(tmp_path):
     assert read_evaluation_text("stdlib")[1] == stdlib_corpus().valid
-    (tmp_path / "binary.txt").write_bytes(b"a\0b")
+    (tmp_path / "binary.txt").write_bytes(b"a\0\0b")
     with pytest.raises(InputError, match="is binary"):
         read_evaluation_text(tmp_path / "binary.txt")
 

@@ -57,7 +57,7 @@ def test_called_again(run, straight):
     code, out, err = lts(*options(run, "--out", run / "straight"))
     assert (code, json.loads(out)) == (0, [straight]), err
     code, out, err = lts(*options(run, "--out", run / "straight", "--seed", 1))
-    assert (code, out, err.count("\n")) == (2, "", 2) and "was begun with seed='0'" in err
+    assert (code, out, err.count("\n")) == (2, "", 3) and "was begun with seed='0'" in err
 
 
 def test_judged_and_handed_over(run, straight):
@@ -116,7 +116,7 @@ def test_two_processes_come_to_the_same(run, straight, tmp_path):
     [
         (["--corpus", "{folder}/nowhere"], "is neither a folder nor a file"),
         (["--corpus", "{folder}/empty.txt"], "documents that are not empty: 0"),
-        (["--corpus", "{folder}/latin.txt"], "is not UTF-8 text (byte 3)"),
+        (["--corpus", "{folder}/latin.txt"], "is not UTF-8 text (byte 3 is 0xe9)"),
         (["--corpus", "{folder}/binary.txt"], "is binary"),
         (["--corpus", "{folder}/short", "--vocab-size", 257], "must be at least a step"),
         (["--vocab-size", 5000], "vocab_size=300: must be at least the tokenizer's 5000"),
