@@ -79,24 +79,25 @@ def choose_valid(
     sizes: np.ndarray,  # `(n,)` characters of documents
     groups: np.ndarray,  # `(n,)` integers: documents with equal numbers must be on one side
     share: float,  # of all characters
+    elsewhere: np.ndarray | float = 0.0,  # `(n,)` shares of a document's words that stand in other groups
 ) -> np.ndarray:  # `(n,)` booleans
     "Choose the documents that validate: whole groups, in their order, as near to the share as the last one allows."
     sums, chosen, filled = np.bincount(groups, sizes), np.zeros(len(sizes), bool), 0
-    order = list(dict.fromkeys(groups.tolist()))
+    known = np.bincount(groups, sizes * elsewhere) >= sums / 2
+    order = [group for group in dict.fromkeys(groups.tolist()) if not known[group]]
     for group in order:
         if filled + sums[group] / 2 <= share * sizes.sum():
             chosen |= groups == group
             filled += sums[group]
-    if not filled and len(order) > 1:
-        chosen = groups == next(group for group in order if sums[group] <= sizes.sum() / 2)
-    return chosen
+    small = [group for group in order if sums[group] <= sizes.sum() / 2]
+    return chosen if filled or not small else groups == small[0]
 
 # %% ../../nbs/training/00_corpus.ipynb #f52e0862
 def _sort_by_side(texts: list[str], share: float) -> tuple[np.ndarray, str]:
     "Which texts validate, and what became of near copies."
-    sizes, groups = np.array([len(text) for text in texts], int), near_copies(texts)
-    chosen = choose_valid(sizes, groups, share)
-    n_copies = len(texts) and int((np.bincount(groups)[groups] > 1).sum())
+    sizes, (groups, elsewhere) = np.array([len(text) for text in texts], int), near_copies(texts)
+    chosen = choose_valid(sizes, groups, share, elsewhere)
+    n_copies = int((np.bincount(groups)[groups] > 1).sum()) if texts else 0
     if sizes[chosen].sum() < share * sizes.sum() / 2:
         return choose_valid(sizes, np.arange(len(texts)), share), f"{n_copies:,} near copies stand on both sides"
     return chosen, f"{n_copies:,} near copies kept on one side" * (n_copies > 0)

@@ -128,9 +128,17 @@ def test_near_copies_stay_together(change):
     "Of forty texts each has an edition that differs a little."
     texts = [prose(seed, 300) for seed in range(40)]
     corpus = split_documents("editions", texts + [change(text) for text in texts], share=0.2)
-    groups = near_copies(corpus.train + corpus.valid)
+    groups = near_copies(corpus.train + corpus.valid).groups
     assert len(set(groups)) == 40 and not set(groups[: len(corpus.train)]) & set(groups[len(corpus.train) :])
     assert "80 near copies kept on one side" in corpus.account
+
+
+def test_a_collection_of_quotations_is_trained_on():
+    "It has little of any one text, and nothing of its own."
+    texts = [prose(seed, 200) for seed in range(30)]
+    quoted = [" ".join(text[i : i + 150] for text in texts) for i in range(0, 900, 150)]
+    corpus = split_documents("quotations", [*texts, *quoted], share=0.3)
+    assert not set(quoted) & set(corpus.valid) and len(corpus.valid) > 5
 
 
 def test_forms_that_differ_in_a_field():
