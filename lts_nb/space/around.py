@@ -37,14 +37,15 @@ def heads_around(
     widths: tuple,  # of the space
 ) -> dict:  # fields of a space
     "Choices of heads, and of key and value heads where queries share them."
-    most = max(a.n_head)
+    most, kv_heads = max(a.n_head), a.n_kv_head or a.n_head
     if "d_head" not in get_family(a.backbone).fields:
         width = a.d_model // most
         return dict(n_head=ascending([*a.n_head, *(d // width for d in widths if d % width == 0)]))
-    kv_heads = a.n_kv_head or a.n_head
-    groups = steps_down(max(kv_heads), 4, 4)
-    n_head = ascending([*a.n_head, *(group * (most // max(kv_heads)) for group in groups)])
-    return dict(n_head=n_head, n_kv_head=a.n_kv_head and ascending([*kv_heads, *groups]))
+    half = -(-max(kv_heads) // 2)
+    halves = (0, 0) if a.qkv_bias else (half * (most // max(kv_heads)), half)
+    if halves[0] == most > 1:  # one key and value head for all, which cannot be halved
+        halves = most // 2, half
+    return dict(n_head=ascending([*a.n_head, halves[0]]), n_kv_head=a.n_kv_head and ascending([*kv_heads, halves[1]]))
 
 # %% ../../nbs/space/12_around.ipynb #6b8e6d18
 def embedding_around(a: Architecture) -> dict:  # fields of a space
