@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Json', 'Run', 'Space', 'Target', 'Threads', 'DType', 'BatchSize', 'PromptLen', 'NewTokens', 'TextColumn',
-           'SIZE', 'given', 'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'note', 'print_json',
-           'as_records', 'numbers_in', 'keeps_results']
+           'SIZE', 'note_space', 'given', 'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'note',
+           'print_json', 'as_records', 'numbers_in', 'keeps_results']
 
 # %% ../../nbs/cli/00_options.ipynb #89bebfa0
 import contextlib
@@ -34,11 +34,23 @@ app = typer.Typer(
 # %% ../../nbs/cli/00_options.ipynb #0c4161bc
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
+
+
+def note_space(space: str | None) -> str | None:  # the same
+    "Tell which space was made, if it was made around a published model. Raises `InputError`."
+    from lts_nb.space.presets import remark_on
+
+    if space and (remark := remark_on(space)):
+        note(remark)
+    return space
+
+
 Space = Annotated[
     str | None,
     typer.Option(
-        help="a preset, such as gpt2, llama or lfm2 (a wrong name lists all), or the path of a space's JSON file"
-        "  [default: gpt2]"
+        callback=note_space,
+        help="a preset, such as gpt2, llama or lfm2 (a wrong name lists all), the path of a space's JSON file, "
+        "or a model to search around: its config.json, folder or hub id  [default: gpt2]",
     ),
 ]
 Target = Annotated[

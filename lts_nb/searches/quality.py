@@ -17,6 +17,7 @@ from ..frontier.loss_law import LossLaw
 from ..frontier.proxies import PROXIES, state_proxies
 from ..space.architecture import Architecture
 from ..space.counts import count
+from ..space.families.contract import flags_of
 from ..space.population import Population, as_int64
 from ..space.space import SearchSpace
 
@@ -140,7 +141,7 @@ def homogeneous(
         n_kv_head=(mixer[1],) * n_layer if space.n_kv_head else None,
         d_head=space.d_head,
         share=tuple(layer // group_size for layer in range(n_layer)) if group_size > 1 else None,
-        tie_embeddings=space.tie_embeddings,
+        **flags_of(space),
     )
 
 

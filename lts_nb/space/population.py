@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from .architecture import Architecture
-from .families.contract import Fixed
+from .families.contract import FLAGS, Fixed, flags_of
 
 # %% ../../nbs/space/01_population.ipynb #b06d53ad
 SCALARS = ("n_layer", "d_model", "vocab_size", "d_embed", "div_val")
@@ -41,7 +41,7 @@ def fixed_of(
     archs: list[Architecture],  # at least one
 ) -> Fixed:
     "What architectures have in common. Raises `InputError` if they differ where one population has one value."
-    names = ("backbone", "max_len", "d_head", "tie_embeddings")
+    names = ("backbone", "max_len", "d_head", *FLAGS)
     for name in names:
         if len(values := {getattr(a, name) for a in archs}) > 1:
             raise InputError(f"{name}={sorted(values)}: a population has only one")
@@ -142,7 +142,7 @@ def architecture_in(
         n_kv_head=None if (n_kv_head == n_head).all() else n_kv_head,
         d_head=fixed.d_head,
         share=None if len(set(share)) == n_layer else share,
-        tie_embeddings=fixed.tie_embeddings,
+        **flags_of(fixed),
     )
 
 # %% ../../nbs/space/01_population.ipynb #3dd841c9

@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.files import from_fields, read_json, write_json
 from .architecture import Architecture, check_optional_fields, check_size, per_layer, set_fields
 from .families import get_family, get_preset
-from .families.contract import Fixed
+from .families.contract import UNSAID, Fixed, flags_of
 from .listing import Listing
 from .sampling import Sampling
 
@@ -118,6 +118,8 @@ class SearchSpace(Allowed, Sampling, Listing):
     layer_kind: tuple = ("attention",)  # and "conv", chosen for each layer; one attention layer at least
     share: tuple = (1,)  # so many consecutive layers use the same weights; each divides the depths it is used with
     tie_embeddings: bool = True  # is the output layer the token embedding?
+    qkv_bias: bool = False  # do the projections to queries, keys and values add a bias?
+    pre_norm: bool = True  # is a norm before each half of a layer, and one after the last layer?
 
     def __post_init__(self):
         get_family(self.backbone)
@@ -140,7 +142,7 @@ class SearchSpace(Allowed, Sampling, Listing):
     @property
     def fixed(self) -> Fixed:
         "What all members have in common."
-        return Fixed(self.backbone, self.max_len, self.cutoffs, self.d_head, self.tie_embeddings)
+        return Fixed(self.backbone, self.max_len, self.cutoffs, self.d_head, **flags_of(self))
 
     @property
     def max_layer(self) -> int:
@@ -156,8 +158,9 @@ class SearchSpace(Allowed, Sampling, Listing):
         return describe_space(self)
 
     def to_json(self) -> str:
-        "The space as one line of JSON."
-        return write_json("space", 1, asdict(self))
+        "The space as one line of JSON, fields of `UNSAID` only where they differ."
+        said = {name: value for name, value in asdict(self).items() if name not in UNSAID or value != UNSAID[name]}
+        return write_json("space", 1, said)
 
     @staticmethod
     def from_json(
@@ -176,6 +179,16 @@ class SearchSpace(Allowed, Sampling, Listing):
         family, lists = get_preset(name)
         return from_fields(cls, "space", {"backbone": family.name} | lists | override)
 
+    @staticmethod
+    def around(
+        config,  # whatever `Architecture.from_config` takes, or an `Architecture`
+        **lists,  # of `space_around`: widths, depths, d_inner, n_head, max_len, min_ratio
+    ) -> "SearchSpace":
+        "A published model and what is smaller. Raises `InputError`."
+        from lts_nb.space.around import space_around
+
+        return space_around(config, **lists)
+
 # %% ../../nbs/space/02_space.ipynb #45bdaea2
 def check_common(space: SearchSpace):
     "Raise `InputError` for what no architecture could have."
@@ -183,7 +196,7 @@ def check_common(space: SearchSpace):
         raise InputError(
             f"d_head=None: must be a whole number for {space.backbone}, whose heads all have the same width"
         )
-    common = dict(cutoffs=space.cutoffs, d_head=space.d_head, tie_embeddings=space.tie_embeddings)
+    common = dict(cutoffs=space.cutoffs, d_head=space.d_head, **flags_of(space))
     Architecture(space.backbone, 64, (1,), (1,), space.vocab_size[-1], 1, **common)
     if space.div_val != (1,) and not space.cutoffs:
         raise InputError(f"div_val={list(space.div_val)}: needs cutoffs, the first token of each further cluster")

@@ -20,6 +20,7 @@ from ...frontier.cost_table import AdditiveCost
 from .correction import Correction
 from .fit import CACHE_SIZES, FittedTable
 from .probes import DECODED, measured_embeddings
+from ...space.families.contract import FLAGS
 from ...space.population import Population
 from ...space.space import SearchSpace
 
@@ -55,7 +56,7 @@ def check_choices(
     space: SearchSpace,
 ):
     "Raise `InputError` for choices that a profile's space lacks."
-    for name in ("backbone", "d_head", "cutoffs", "tie_embeddings"):
+    for name in ("backbone", "d_head", "cutoffs", *FLAGS):
         mine, theirs = getattr(have, name), getattr(space, name)
         if theirs != mine:
             raise InputError(f"{name}={theirs!r}: this profile is of {mine!r}; {REMEDY}")

@@ -25,6 +25,7 @@ from ..targets.contract import Target
 from ..timing import VISIT
 from ...space.architecture import Architecture
 from ...space.counts import count
+from ...space.families.contract import flags_of
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/00_probes.ipynb #58a1a215
@@ -92,7 +93,7 @@ def assemble(
         cutoffs=space.cutoffs,
         n_kv_head=None if n_kv_head == n_head else n_kv_head,
         d_head=space.d_head,
-        tie_embeddings=space.tie_embeddings,
+        **flags_of(space),
     )
 
 # %% ../../../nbs/profiler/profile/00_probes.ipynb #4711253a
