@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['END_OF_TEXT', 'cluster_sizes', 'projection', 'AdaptiveEmbedding', 'AdaptiveHead', 'tied_keys', 'is_plain',
-           'adaptive_sizes', 'token_embedding', 'add_output_layer', 'embedding_to_config', 'embedding_from_config']
+           'adaptive_sizes', 'token_embedding', 'add_output_layer', 'KeepsEmbedding', 'tokens_to_config',
+           'embedding_to_config', 'embedding_from_config']
 
 # %% ../../nbs/models/00_adaptive.ipynb #dfc64320
 import torch
@@ -119,39 +120,74 @@ def adaptive_sizes(config) -> dict:
 def token_embedding(
     config,
     padding_idx: int | None = None,  # token whose row of an ordinary table stays zero
+    width: int | None = None,  # of an ordinary table; the model's if None
 ) -> nn.Module:
     "The embedding that a configuration asks for."
     if is_plain(config):
-        return nn.Embedding(config.vocab_size, config.hidden_size, padding_idx)
+        return nn.Embedding(config.vocab_size, width or config.hidden_size, padding_idx)
     return AdaptiveEmbedding(**adaptive_sizes(config))
 
 # %% ../../nbs/models/00_adaptive.ipynb #464c9388
 def add_output_layer(
     model: nn.Module,  # with a `config`; gets its `lm_head`
     embedding: str,  # name of the embedding in it, such as "transformer.wte"
+    width: int | None = None,  # of an ordinary table; the model's if None
 ):
     "Give a model the output layer that its configuration asks for, and say which weights it shares."
     config = model.config
     if is_plain(config):
-        model.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        model.lm_head = nn.Linear(width or config.hidden_size, config.vocab_size, bias=False)
     else:
         model.lm_head = AdaptiveHead(**adaptive_sizes(config))
         model._tied_weights_keys = tied_keys(len(model.lm_head.tables), "lm_head", embedding)
+
+# %% ../../nbs/models/00_adaptive.ipynb #70a430ac
+class KeepsEmbedding:
+    "Mixin, the first base of a model: an adaptive embedding is neither exchanged nor made longer."
+
+    def _need_plain(self, wish: str):
+        "Raise `NotImplementedError` unless the embedding is an ordinary table."
+        if not is_plain(self.config):
+            sizes = f"d_embed={self.config.d_embed}, cutoffs={list(self.config.cutoffs or ())}"
+            raise NotImplementedError(
+                f"{wish}: an adaptive embedding ({sizes}) cannot be changed; only a plain one can (d_embed=None, no "
+                "cutoffs): build the model with the vocabulary that it needs"
+            )
+
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,  # as many as there are if None
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,  # are new rows drawn around the mean of the old ones?
+    ) -> nn.Module:  # the embedding
+        "Give the vocabulary another size. Raises `NotImplementedError` for an adaptive embedding, unless it has it."
+        if new_num_tokens not in (None, self.config.vocab_size) or pad_to_multiple_of:
+            self._need_plain("resize_token_embeddings")
+        elif not is_plain(self.config):
+            return self.get_input_embeddings()
+        return super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+
+    def set_input_embeddings(self, value: nn.Module):
+        "Exchange the embedding. Raises `NotImplementedError` for an adaptive one."
+        self._need_plain("set_input_embeddings")
+        super().set_input_embeddings(value)
 
 # %% ../../nbs/models/00_adaptive.ipynb #4058f65b
 END_OF_TEXT = 50256  # of GPT-2's tokenizer
 
 
+def tokens_to_config(architecture) -> dict:
+    "Fields of a configuration, a stock one too, that say what an architecture's tokens are."
+    end = END_OF_TEXT if architecture.vocab_size > END_OF_TEXT else None
+    return dict(vocab_size=architecture.vocab_size, bos_token_id=end, eos_token_id=end)
+
+
 def embedding_to_config(architecture) -> dict:
     "Fields of a configuration that say what an architecture's tokens and embedding are."
-    end = END_OF_TEXT if architecture.vocab_size > END_OF_TEXT else None
-    return dict(
-        vocab_size=architecture.vocab_size,
+    return tokens_to_config(architecture) | dict(
         d_embed=architecture.d_embed,
         div_val=architecture.div_val,
         cutoffs=list(architecture.cutoffs),
-        bos_token_id=end,
-        eos_token_id=end,
     )
 
 
