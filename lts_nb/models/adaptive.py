@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['END_OF_TEXT', 'cluster_sizes', 'projection', 'AdaptiveEmbedding', 'AdaptiveHead', 'tied_keys', 'is_plain',
-           'adaptive_sizes', 'token_embedding', 'add_output_layer', 'KeepsEmbedding', 'tokens_to_config',
-           'embedding_to_config', 'embedding_from_config']
+           'adaptive_sizes', 'token_embedding', 'add_output_layer', 'embedding_to_config', 'embedding_from_config']
 
 # %% ../../nbs/models/00_adaptive.ipynb #dfc64320
 import torch
@@ -141,53 +140,20 @@ def add_output_layer(
         model.lm_head = AdaptiveHead(**adaptive_sizes(config))
         model._tied_weights_keys = tied_keys(len(model.lm_head.tables), "lm_head", embedding)
 
-# %% ../../nbs/models/00_adaptive.ipynb #70a430ac
-class KeepsEmbedding:
-    "Mixin, the first base of a model: an adaptive embedding is neither exchanged nor made longer."
-
-    def _need_plain(self, wish: str):
-        "Raise `NotImplementedError` unless the embedding is an ordinary table."
-        if not is_plain(self.config):
-            sizes = f"d_embed={self.config.d_embed}, cutoffs={list(self.config.cutoffs or ())}"
-            raise NotImplementedError(
-                f"{wish}: an adaptive embedding ({sizes}) cannot be changed; only a plain one can (d_embed=None, no "
-                "cutoffs): build the model with the vocabulary that it needs"
-            )
-
-    def resize_token_embeddings(
-        self,
-        new_num_tokens: int | None = None,  # as many as there are if None
-        pad_to_multiple_of: int | None = None,
-        mean_resizing: bool = True,  # are new rows drawn around the mean of the old ones?
-    ) -> nn.Module:  # the embedding
-        "Give the vocabulary another size. Raises `NotImplementedError` for an adaptive embedding, unless it has it."
-        if new_num_tokens not in (None, self.config.vocab_size) or pad_to_multiple_of:
-            self._need_plain("resize_token_embeddings")
-        elif not is_plain(self.config):
-            return self.get_input_embeddings()
-        return super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
-
-    def set_input_embeddings(self, value: nn.Module):
-        "Exchange the embedding. Raises `NotImplementedError` for an adaptive one."
-        self._need_plain("set_input_embeddings")
-        super().set_input_embeddings(value)
-
 # %% ../../nbs/models/00_adaptive.ipynb #4058f65b
 END_OF_TEXT = 50256  # of GPT-2's tokenizer
 
 
-def tokens_to_config(architecture) -> dict:
-    "Fields of a configuration, a stock one too, that say what an architecture's tokens are."
-    end = END_OF_TEXT if architecture.vocab_size > END_OF_TEXT else None
-    return dict(vocab_size=architecture.vocab_size, bos_token_id=end, eos_token_id=end)
-
-
 def embedding_to_config(architecture) -> dict:
     "Fields of a configuration that say what an architecture's tokens and embedding are."
-    return tokens_to_config(architecture) | dict(
+    end = END_OF_TEXT if architecture.vocab_size > END_OF_TEXT else None
+    return dict(
+        vocab_size=architecture.vocab_size,
         d_embed=architecture.d_embed,
         div_val=architecture.div_val,
         cutoffs=list(architecture.cutoffs),
+        bos_token_id=end,
+        eos_token_id=end,
     )
 
 

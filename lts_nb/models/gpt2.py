@@ -11,17 +11,10 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2PreTrainedModel
 
-from lts_nb.models.adaptive import (
-    KeepsEmbedding,
-    add_output_layer,
-    embedding_from_config,
-    embedding_to_config,
-    is_plain,
-    token_embedding,
-    tokens_to_config,
-)
+from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig
 from .sharing import SharesLayers, share_layers
+from .stock import KeepsEmbedding, is_uniform, tokens_to_config
 
 # %% ../../nbs/models/03_gpt2.ipynb #a5b30fd3
 class LtsGPT2Config(LayeredConfig, GPT2Config):
@@ -116,7 +109,7 @@ def part_modules(model) -> list:
 # %% ../../nbs/models/03_gpt2.ipynb #4be2ebd4
 def stock_config_of(architecture) -> GPT2Config | None:
     "The stock configuration of an architecture; None if it cannot say it."
-    if architecture.share or not architecture.homogeneous or not is_plain(architecture):
+    if not is_uniform(architecture):
         return None
     return GPT2Config(
         n_positions=architecture.max_len,

@@ -16,16 +16,9 @@ from transformers.models.lfm2.modeling_lfm2 import (
     Lfm2RotaryEmbedding,
 )
 
-from lts_nb.models.adaptive import (
-    KeepsEmbedding,
-    add_output_layer,
-    embedding_from_config,
-    embedding_to_config,
-    is_plain,
-    token_embedding,
-    tokens_to_config,
-)
+from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig, check_grouped_heads, check_length
+from .stock import KeepsEmbedding, tokens_to_config
 
 # %% ../../nbs/models/08_lfm2.ipynb #cca0a414
 class LtsLfm2Config(LayeredConfig, Lfm2Config):
@@ -142,8 +135,8 @@ def stock_config_of(architecture) -> Lfm2Config | None:
     "The stock configuration of an architecture; None if it cannot say it."
     heads = {(n_head, n_kv_head) for _, n_head, n_kv_head in architecture.layers if n_head}
     n_head, n_kv_head = min(heads)
-    alike = len(heads) == len(set(architecture.d_inner)) == 1
-    if not alike or not is_plain(architecture) or architecture.d_head * n_head != architecture.d_model:
+    alike = len(heads) == len(set(architecture.d_inner)) == 1 and not architecture.d_embed and not architecture.cutoffs
+    if not alike or architecture.d_head * n_head != architecture.d_model:
         return None
     return Lfm2Config(
         max_position_embeddings=architecture.max_len,

@@ -18,17 +18,10 @@ from transformers.models.llama.modeling_llama import (
 )
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2DecoderLayer
 
-from lts_nb.models.adaptive import (
-    KeepsEmbedding,
-    add_output_layer,
-    embedding_from_config,
-    embedding_to_config,
-    is_plain,
-    token_embedding,
-    tokens_to_config,
-)
+from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig, check_grouped_heads, check_length
 from .sharing import SharesLayers, share_layers
+from .stock import KeepsEmbedding, is_uniform, tokens_to_config
 
 # %% ../../nbs/models/07_llama.ipynb #ad1918c1
 class LtsLlamaConfig(LayeredConfig, LlamaConfig):
@@ -152,9 +145,8 @@ def part_modules(model) -> list:
 def stock_config_of(architecture) -> LlamaConfig | Qwen2Config | None:
     "The stock configuration of an architecture; None if there is none that can say it."
     n_head, d_head, d_model = architecture.n_head[0], architecture.d_head, architecture.d_model
-    if architecture.share or not architecture.homogeneous or not is_plain(architecture) or d_model % n_head:
-        return None
-    if architecture.qkv_bias and d_head * n_head != d_model:
+    filled = d_head * n_head == d_model if architecture.qkv_bias else d_model % n_head == 0
+    if not filled or not is_uniform(architecture):
         return None
     fields = dict(
         max_position_embeddings=architecture.max_len,

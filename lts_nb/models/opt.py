@@ -16,16 +16,9 @@ from transformers.models.opt.modeling_opt import (
     OPTPreTrainedModel,
 )
 
-from lts_nb.models.adaptive import (
-    KeepsEmbedding,
-    add_output_layer,
-    embedding_from_config,
-    embedding_to_config,
-    is_plain,
-    token_embedding,
-    tokens_to_config,
-)
+from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig
+from .stock import KeepsEmbedding, tokens_to_config
 
 # %% ../../nbs/models/04_opt.ipynb #8deeb878
 class LtsOPTConfig(LayeredConfig, OPTConfig):
@@ -44,7 +37,7 @@ class LtsOPTConfig(LayeredConfig, OPTConfig):
 
     def __post_init__(self, **kwargs):
         self.fill_layers()
-        if not is_plain(self) and self.word_embed_proj_dim not in (None, self.hidden_size):
+        if (self.d_embed or self.cutoffs) and self.word_embed_proj_dim not in (None, self.hidden_size):
             raise ValueError(
                 f"word_embed_proj_dim={self.word_embed_proj_dim}: must be hidden_size={self.hidden_size}; "
                 "d_embed is the width of an adaptive embedding"
@@ -111,7 +104,6 @@ def common_fields(architecture) -> dict:
         hidden_size=architecture.d_model,
         num_hidden_layers=architecture.n_layer,
         num_attention_heads=architecture.n_head[0],
-        ffn_dim=architecture.d_inner[0],
         word_embed_proj_dim=None if architecture.cutoffs else architecture.d_embed,
         do_layer_norm_before=architecture.pre_norm,
         pad_token_id=None,
@@ -158,4 +150,4 @@ def stock_config_of(architecture) -> OPTConfig | None:
     "The stock configuration of an architecture; None if it cannot say it."
     if architecture.cutoffs or not architecture.homogeneous:
         return None
-    return OPTConfig(**common_fields(architecture))
+    return OPTConfig(**common_fields(architecture), ffn_dim=architecture.d_inner[0])
