@@ -113,9 +113,9 @@ def common_fields(architecture) -> dict:
 
 def config_of(architecture) -> LtsOPTConfig:
     "The configuration of an architecture."
-    adaptive = embedding_to_config(architecture) if architecture.cutoffs else {}
+    adaptive = dict(d_embed=architecture.d_embed if architecture.cutoffs else None)
     return LtsOPTConfig(
-        **common_fields(architecture) | adaptive,
+        **common_fields(architecture) | embedding_to_config(architecture) | adaptive,
         layer_num_attention_heads=list(architecture.n_head),
         layer_ffn_dim=list(architecture.d_inner),
     )
