@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Json', 'Run', 'Space', 'Target', 'Threads', 'DType', 'BatchSize', 'PromptLen', 'NewTokens', 'SIZE', 'given',
-           'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'note', 'print_json', 'as_records',
-           'numbers_in', 'keeps_results']
+           'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'note', 'note_space', 'print_json',
+           'as_records', 'numbers_in', 'keeps_results']
 
 # %% ../../nbs/cli/00_options.ipynb #89bebfa0
 import contextlib
@@ -37,8 +37,8 @@ Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
 Space = Annotated[
     str | None,
     typer.Option(
-        help="a preset, such as gpt2, llama or lfm2 (a wrong name lists all), or the path of a space's JSON file"
-        "  [default: gpt2]"
+        help="a preset, such as gpt2, llama or lfm2 (a wrong name lists all), the path of a space's JSON file, "
+        "or a model to search around: its config.json, folder or hub id  [default: gpt2]"
     ),
 ]
 Target = Annotated[
@@ -129,6 +129,14 @@ def takes_limits(
 def note(text: str):
     "Print to standard error: what is for the person who waits, not for whoever parses."
     typer.echo(text, err=True)
+
+
+def note_space(space: str | None):
+    "Tell which space was made, if it was made around a published model. Raises `InputError` for an unknown one."
+    from lts_nb.space.presets import remark_on
+
+    if remark := remark_on(space):
+        note(remark)
 
 
 def print_json(value):

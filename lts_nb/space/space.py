@@ -178,6 +178,16 @@ class SearchSpace(Allowed, Sampling, Listing):
         family, lists = get_preset(name)
         return from_fields(cls, "space", {"backbone": family.name} | lists | override)
 
+    @staticmethod
+    def around(
+        config,  # whatever `Architecture.from_config` takes, or an `Architecture`
+        **lists,  # of `space_around`: widths, depths, d_inner, n_head, max_len, min_ratio
+    ) -> "SearchSpace":
+        "A published model and what is smaller. Raises `InputError`."
+        from lts_nb.space.around import space_around
+
+        return space_around(config, **lists)
+
 # %% ../../nbs/space/02_space.ipynb #45bdaea2
 def check_common(space: SearchSpace):
     "Raise `InputError` for what no architecture could have."

@@ -51,7 +51,7 @@ def get_preset(
     name: str,  # one of `preset_names`
 ) -> tuple[Family, dict]:  # whose it is; lists of choices by field
     "A preset by name. Raises `InputError` that lists what there is."
-    check_choice("space", name, preset_names(), ", or the path of a space's JSON file")
+    check_choice("space", name, preset_names(), ", or the path of a space's JSON file or of a model's config.json")
     family = next(family for family in FAMILIES.values() if name in family.presets)
     return family, family.presets[name]
 

@@ -6,6 +6,7 @@
 __all__ = ['PRESETS', 'COMMON', 'STOCK', 'CONFIGS', 'UNSIZED', 'FAMILY', 'window_in', 'grouped_heads', 'Llama']
 
 # %% ../../../nbs/space/families/05_llama.ipynb #814a2328
+from ...core.errors import InputError
 from ...core.workload import Workload
 from lts_nb.space.config_values import (
     MOST_LAYERS,
@@ -119,6 +120,8 @@ def grouped_heads(config: dict, n_layer: int) -> dict:
         config = config | dict(num_key_value_heads=n_head)
     if config["head_dim"] is None:
         config = config | dict(head_dim=size_in(config, "hidden_size") // n_head)
+        if config["hidden_size"] % n_head:
+            raise InputError(f"num_attention_heads={n_head}: must divide hidden_size={config['hidden_size']}")
     return dict(
         n_head=layers_of(config, "layer_n_head", "num_attention_heads", n_layer),
         n_kv_head=layers_of(config, "layer_n_kv_head", "num_key_value_heads", n_layer),
