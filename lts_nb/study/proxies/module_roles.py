@@ -191,7 +191,8 @@ def flow(
     with torch.no_grad():
         for p in model.double().parameters():
             p.abs_()
-    ones = torch.ones(1, length, model.config.hidden_size, dtype=torch.float64, device=model.device)
+    tokens = torch.zeros(1, length, dtype=torch.long, device=model.device)
+    ones = torch.ones_like(model.get_input_embeddings()(tokens))  # a narrow embedding's vectors may be widened later
     return model(inputs_embeds=ones, use_cache=False).logits.sum()
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #c8496fff
