@@ -278,8 +278,7 @@ class LtsTransformerXLForCausalLM(KeepsEmbedding, LtsTransformerXLPreTrainedMode
         logits, loss = self.lm_head(out.last_hidden_state[:, kept]), None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
-        states, attentions = out.hidden_states, out.attentions
-        return LtsTransformerXLOutput(loss, logits, out.past_key_values, states, attentions, mems=out.mems)
+        return LtsTransformerXLOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions, out.mems)
 
 # %% ../../nbs/models/06_transformer_xl.ipynb #62f2af20
 CONFIG, MODEL = LtsTransformerXLConfig, LtsTransformerXLForCausalLM

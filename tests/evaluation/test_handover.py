@@ -63,13 +63,20 @@ def test_elsewhere(tmp_path):
     ours, stock = [model_of(backbone) for backbone in EXAMPLES], [random_model(a) for a in STOCK.values()]
     folders = [export(model, tmp_path / str(i), tokenizer()) for i, model in enumerate(ours + stock)]
     found = open_elsewhere(folders, tmp_path / "cache")
+    modules = ["transformers_modules"] * len(ours) + ["transformers"] * len(stock)
+    assert [module for *_, module in found] == modules
+    for model, (logits, decoded, made, _) in zip(ours + stock, found, strict=True):
+        assert decoded == "import json  # ä"
+        check_same(model, torch.tensor(logits), torch.tensor(made))
+
+
+def check_same(model, logits, made):
+    "Check logits and a greedy continuation of a text that were computed elsewhere."
     ids, end = tokenizer()("import json  # ä", return_tensors="pt").input_ids, tokenizer().eos_token_id
-    for model, (logits, decoded, made, module) in zip(ours + stock, found, strict=True):
-        expected = model(ids).logits.flatten().detach()
-        assert (torch.tensor(logits) - expected).abs().max() < 1e-5 * expected.abs().max()
-        assert (decoded, module) == ("import json  # ä", "transformers" if model in stock else "transformers_modules")
-        options = dict(max_length=30, do_sample=False, eos_token_id=end, pad_token_id=end)
-        assert torch.equal(torch.tensor(made), model.generate(ids, **options))
+    expected = model(ids).logits.flatten().detach()
+    assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
+    options = dict(max_length=30, do_sample=False, eos_token_id=end, pad_token_id=end)
+    assert torch.equal(made, model.generate(ids, **options))
 
 
 @pytest.mark.parametrize("backbone", EXAMPLES)
