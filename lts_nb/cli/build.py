@@ -79,5 +79,6 @@ def write_model(architecture, out: Path, seed: int):
 
 
 def how_to_open(folder: Path) -> str:
-    "The line that opens a model folder."
-    return f"open it with: AutoModelForCausalLM.from_pretrained({str(folder)!r}, trust_remote_code=True)"
+    "The line that opens a model folder; a stock model has no code that would have to be trusted."
+    trust = ", trust_remote_code=True" if any(folder.glob("*.py")) else ""
+    return f"open it with: AutoModelForCausalLM.from_pretrained({str(folder)!r}{trust})"

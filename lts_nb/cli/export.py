@@ -40,7 +40,7 @@ def export_command(
     run: MeasuredRun = None,
     json_: Json = False,
 ):
-    """Hand a model over, with its code, tokenizer and model card.
+    """Hand a model over, with its tokenizer, model card and code if it needs any.
 
     The folder opens with transformers where lts_nb is not installed."""
     quiet_transformers()

@@ -65,13 +65,15 @@ def write_model(
     tokenizer: PreTrainedTokenizerFast | None,
     folder: Path,
 ):
-    "Write model, code, configuration, generation settings, tokenizer and drawing."
+    "Write model, code where it needs any, configuration, generation settings, tokenizer and drawing."
     model.save_pretrained(folder)
     source = model.config if tokenizer is None else tokenizer
     ends = dict(bos_token_id=source.bos_token_id, eos_token_id=source.eos_token_id)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_plain_json(folder / "config.json", config | ends | dict(use_cache=True))
-    settings = dict(pad_token_id=ends["eos_token_id"], max_length=architecture.max_len, do_sample=False)
+    end = ends["eos_token_id"]  # several, in some models of other people
+    padding = end[0] if isinstance(end, list) else end
+    settings = dict(pad_token_id=padding, max_length=architecture.max_len, do_sample=False)
     GenerationConfig(**ends, **settings).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

@@ -148,6 +148,8 @@ def load_backbone_model(
         model, loaded = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
+    except InputError as error:  # a stock model that differs from what a backbone can say
+        raise InputError(f"model={str(folder)!r}: {error}") from error
     except Exception as error:  # as in `load_or_explain`
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"model={str(folder)!r}: cannot be opened ({reason})") from error
@@ -159,7 +161,7 @@ def load_backbone_model(
 
 
 def open_backbone_model(
-    model: PreTrainedModel | str | Path,  # as `build` makes it, or a folder with one
+    model: PreTrainedModel | str | Path,  # as `build` makes it, a stock model of a backbone, or a folder with either
 ) -> tuple[PreTrainedModel, Architecture, Path | None]:  # the model, its architecture, its folder if it came from one
     "Open a model of one of the backbones with its architecture. Raises `InputError` for anything else."
     folder = None if isinstance(model, PreTrainedModel) else Path(model)

@@ -119,21 +119,23 @@ def adaptive_sizes(config) -> dict:
 def token_embedding(
     config,
     padding_idx: int | None = None,  # token whose row of an ordinary table stays zero
+    width: int | None = None,  # of an ordinary table; the model's if None
 ) -> nn.Module:
     "The embedding that a configuration asks for."
     if is_plain(config):
-        return nn.Embedding(config.vocab_size, config.hidden_size, padding_idx)
+        return nn.Embedding(config.vocab_size, width or config.hidden_size, padding_idx)
     return AdaptiveEmbedding(**adaptive_sizes(config))
 
 # %% ../../nbs/models/00_adaptive.ipynb #464c9388
 def add_output_layer(
     model: nn.Module,  # with a `config`; gets its `lm_head`
     embedding: str,  # name of the embedding in it, such as "transformer.wte"
+    width: int | None = None,  # of an ordinary table; the model's if None
 ):
     "Give a model the output layer that its configuration asks for, and say which weights it shares."
     config = model.config
     if is_plain(config):
-        model.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        model.lm_head = nn.Linear(width or config.hidden_size, config.vocab_size, bias=False)
     else:
         model.lm_head = AdaptiveHead(**adaptive_sizes(config))
         model._tied_weights_keys = tied_keys(len(model.lm_head.tables), "lm_head", embedding)

@@ -57,7 +57,7 @@ def counts_of(
 ) -> Counts:
     "Parameters by part, read off a real model."
     *halves, last = part_modules(model)
-    part = {weight: "norm" for weight in last.parameters()}
+    part = {weight: "norm" for weight in last.parameters() if "Norm" in type(last).__name__}
     for layer in halves[::2]:
         part |= {weight: part_of_layer(name) for name, weight in layer.named_parameters()}
     sizes = dict(attention=0, ffn=0, norm=0, embedding=0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONFIG', 'MODEL', 'LtsLfm2Config', 'LtsLfm2Model', 'LtsLfm2ForCausalLM', 'config_of', 'architecture_fields',
-           'part_modules']
+           'part_modules', 'stock_config_of']
 
 # %% ../../nbs/models/08_lfm2.ipynb #83d56469
 from torch import nn
@@ -18,6 +18,7 @@ from transformers.models.lfm2.modeling_lfm2 import (
 
 from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig, check_grouped_heads, check_length
+from .stock import KeepsEmbedding, tokens_to_config
 
 # %% ../../nbs/models/08_lfm2.ipynb #cca0a414
 class LtsLfm2Config(LayeredConfig, Lfm2Config):
@@ -76,7 +77,7 @@ class LtsLfm2Model(Lfm2Model):
         self.post_init()
 
 # %% ../../nbs/models/08_lfm2.ipynb #abee6d95
-class LtsLfm2ForCausalLM(Lfm2ForCausalLM):
+class LtsLfm2ForCausalLM(KeepsEmbedding, Lfm2ForCausalLM):
     "`Lfm2ForCausalLM` over `LtsLfm2Model`: generates, trains, saves and loads like the stock model."
 
     config_class = LtsLfm2Config
@@ -128,3 +129,25 @@ def part_modules(model) -> list:
     "The modules that begin a part of the forward pass: both halves of every layer, and the last norm."
     body = model.model
     return [part for layer in body.layers for part in (layer, layer.ffn_norm)] + [body.embedding_norm]
+
+# %% ../../nbs/models/08_lfm2.ipynb #43a562ff
+def stock_config_of(architecture) -> Lfm2Config | None:
+    "The stock configuration of an architecture; None if it cannot say it."
+    heads = {(n_head, n_kv_head) for _, n_head, n_kv_head in architecture.layers if n_head}
+    n_head, n_kv_head = min(heads)
+    alike = len(heads) == len(set(architecture.d_inner)) == 1 and not architecture.d_embed and not architecture.cutoffs
+    if not alike or architecture.d_head * n_head != architecture.d_model:
+        return None
+    return Lfm2Config(
+        max_position_embeddings=architecture.max_len,
+        hidden_size=architecture.d_model,
+        num_hidden_layers=architecture.n_layer,
+        layer_types=["full_attention" if heads else "conv" for heads in architecture.n_head],
+        num_attention_heads=n_head,
+        num_key_value_heads=n_kv_head,
+        intermediate_size=architecture.d_inner[0],
+        block_auto_adjust_ff_dim=False,
+        tie_word_embeddings=architecture.tie_embeddings,
+        pad_token_id=None,
+        **tokens_to_config(architecture),
+    )

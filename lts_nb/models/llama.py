@@ -4,21 +4,24 @@
 
 # %% auto #0
 __all__ = ['CONFIG', 'MODEL', 'LtsLlamaConfig', 'LtsLlamaModel', 'LtsLlamaForCausalLM', 'config_of', 'architecture_fields',
-           'part_modules']
+           'part_modules', 'stock_config_of']
 
 # %% ../../nbs/models/07_llama.ipynb #dff9e27a
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, PreTrainedConfig
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, PreTrainedConfig, Qwen2Config
 from transformers.models.llama.modeling_llama import (
+    LlamaAttention,
     LlamaDecoderLayer,
     LlamaPreTrainedModel,
     LlamaRMSNorm,
     LlamaRotaryEmbedding,
 )
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2DecoderLayer
 
 from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig, check_grouped_heads, check_length
 from .sharing import SharesLayers, share_layers
+from .stock import KeepsEmbedding, is_uniform, tokens_to_config
 
 # %% ../../nbs/models/07_llama.ipynb #ad1918c1
 class LtsLlamaConfig(LayeredConfig, LlamaConfig):
@@ -37,6 +40,7 @@ class LtsLlamaConfig(LayeredConfig, LlamaConfig):
     layer_n_kv_head: list | None = None  # key/value heads of each layer; `num_key_value_heads` everywhere if None
     layer_d_inner: list | None = None  # feed-forward width of each layer; `intermediate_size` everywhere if None
     layer_share: list | None = None  # group number of each layer: equal numbers share weights; no sharing if None
+    qkv_bias: bool = False  # do queries, keys and values have biases, as in Qwen2?
     d_embed: int | None = None  # embedding width; `hidden_size` if None
     div_val: int = 1  # adaptive embedding: each cluster is this much narrower than the one before
     cutoffs: list | tuple = ()  # adaptive embedding: first token of each further cluster
@@ -62,13 +66,18 @@ class LtsLlamaModel(SharesLayers, LlamaModel):
     "`LlamaModel` whose i-th layer follows `config.layer(i)`."
 
     config_class = LtsLlamaConfig
+    _can_record_outputs = {
+        "hidden_states": [LlamaDecoderLayer, Qwen2DecoderLayer],
+        "attentions": [LlamaAttention, Qwen2Attention],
+    }
 
     def __init__(self, config: LtsLlamaConfig):
         LlamaPreTrainedModel.__init__(self, config)
         self.padding_idx, self.vocab_size = config.pad_token_id, config.vocab_size
         self.embed_tokens = token_embedding(config, self.padding_idx)
         views = [config.layer(i) for i in range(config.num_hidden_layers)]
-        self.layers = nn.ModuleList(LlamaDecoderLayer(view, layer_idx=i) for i, view in enumerate(views))
+        Layer = Qwen2DecoderLayer if config.qkv_bias else LlamaDecoderLayer
+        self.layers = nn.ModuleList(Layer(view, layer_idx=i) for i, view in enumerate(views))
         for layer in self.layers:
             layer.self_attn.config = config
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
@@ -78,7 +87,7 @@ class LtsLlamaModel(SharesLayers, LlamaModel):
         self.post_init()
 
 # %% ../../nbs/models/07_llama.ipynb #7aa87342
-class LtsLlamaForCausalLM(LlamaForCausalLM):
+class LtsLlamaForCausalLM(KeepsEmbedding, LlamaForCausalLM):
     "`LlamaForCausalLM` over `LtsLlamaModel`: generates, trains, saves and loads like the stock model."
 
     config_class = LtsLlamaConfig
@@ -105,6 +114,7 @@ def config_of(architecture) -> LtsLlamaConfig:
         layer_n_kv_head=list(architecture.n_kv_head or architecture.n_head),
         layer_d_inner=list(architecture.d_inner),
         layer_share=architecture.share and list(architecture.share),
+        qkv_bias=architecture.qkv_bias,
         tie_word_embeddings=architecture.tie_embeddings,
         **embedding_to_config(architecture),
     )
@@ -120,6 +130,7 @@ def architecture_fields(config: LtsLlamaConfig) -> dict:
         d_inner=config.layer_d_inner,
         max_len=config.max_position_embeddings,
         share=config.layer_share,
+        qkv_bias=config.qkv_bias,
         tie_embeddings=config.tie_word_embeddings,
         **embedding_from_config(config),
     )
@@ -129,3 +140,22 @@ def part_modules(model) -> list:
     "The modules that begin a part of the forward pass: both halves of every layer, and the last norm."
     body = model.model
     return [part for layer in body.layers for part in (layer, layer.post_attention_layernorm)] + [body.norm]
+
+# %% ../../nbs/models/07_llama.ipynb #28d4a6dd
+def stock_config_of(architecture) -> LlamaConfig | Qwen2Config | None:
+    "The stock configuration of an architecture; None if there is none that can say it."
+    n_head, d_head, d_model = architecture.n_head[0], architecture.d_head, architecture.d_model
+    filled = d_head * n_head == d_model if architecture.qkv_bias else d_model % n_head == 0
+    if not filled or not is_uniform(architecture):
+        return None
+    fields = dict(
+        max_position_embeddings=architecture.max_len,
+        hidden_size=d_model,
+        num_hidden_layers=architecture.n_layer,
+        num_attention_heads=n_head,
+        num_key_value_heads=(architecture.n_kv_head or architecture.n_head)[0],
+        intermediate_size=architecture.d_inner[0],
+        tie_word_embeddings=architecture.tie_embeddings,
+        **tokens_to_config(architecture),
+    )
+    return Qwen2Config(**fields) if architecture.qkv_bias else LlamaConfig(**fields, head_dim=d_head)

@@ -23,6 +23,7 @@ from transformers.utils import can_return_tuple
 from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
 from .layered import LayeredConfig
 from .relative_attention import LtsTransformerXLAttention, blocked, remember, sinusoids
+from .stock import KeepsEmbedding
 
 # %% ../../nbs/models/06_transformer_xl.ipynb #bb85e0e0
 class LtsTransformerXLConfig(LayeredConfig, PreTrainedConfig):
@@ -236,7 +237,7 @@ def tokens_before(mem, past_key_values) -> int:
     return 0 if mem is None else mem.shape[1]
 
 # %% ../../nbs/models/06_transformer_xl.ipynb #3c00489e
-class LtsTransformerXLForCausalLM(LtsTransformerXLPreTrainedModel, GenerationMixin):
+class LtsTransformerXLForCausalLM(KeepsEmbedding, LtsTransformerXLPreTrainedModel, GenerationMixin):
     "`LtsTransformerXLModel` with an output layer: generates, trains, saves and loads like a stock model."
 
     _tied_weights_keys = {"lm_head.weight": "transformer.wte.weight"}
@@ -277,8 +278,7 @@ class LtsTransformerXLForCausalLM(LtsTransformerXLPreTrainedModel, GenerationMix
         logits, loss = self.lm_head(out.last_hidden_state[:, kept]), None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
-        states, attentions = out.hidden_states, out.attentions
-        return LtsTransformerXLOutput(loss, logits, out.past_key_values, states, attentions, mems=out.mems)
+        return LtsTransformerXLOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions, out.mems)
 
 # %% ../../nbs/models/06_transformer_xl.ipynb #62f2af20
 CONFIG, MODEL = LtsTransformerXLConfig, LtsTransformerXLForCausalLM

@@ -40,9 +40,12 @@ def once_flops(
     "FLOPs of embedding and output layer in one request."
     parts = clusters(vocab_size, d_embed, div_val, fixed.cutoffs)
     projections = sum(2 * width * d_model * ((tokens > 0) & (width != d_model)) for tokens, width in parts)
-    logits = sum(2 * width * tokens for tokens, width in parts) + 2 * output_rows(vocab_size, fixed.cutoffs) * d_embed
+    further = output_rows(vocab_size, fixed.cutoffs)
+    logits = sum(2 * width * tokens for tokens, width in parts) + 2 * further * d_embed
     positions = (workload.prompt_len if workload.logits == "all" else 1) + workload.new_tokens
-    return workload.batch_size * (positions * (logits + projections) + workload.context * projections)
+    all_narrowed = get_family(fixed.backbone).narrows_all & (further == 0)
+    narrowed = positions + (workload.context - positions) * all_narrowed
+    return workload.batch_size * (positions * logits + (narrowed + workload.context) * projections)
 
 # %% ../../nbs/space/08_flops.ipynb #a56c0763
 def flops(

@@ -132,8 +132,9 @@ def head_peak(
     "Most bytes alive, weights aside, in the output layer."
     family, further = get_family(fixed.backbone), output_rows(vocab_size, fixed.cutoffs)
     logits = vocab_size * np.where(further > 0, 2, 1) + (2 * further + 1) * (further > 0)
-    values = logits + d_embed * (d_embed < d_model)
-    output = Output(fixed, d_model, values, blocks_total, convolutions_total)
+    narrow = family.narrows_all * d_embed * ((further == 0) & (d_embed != d_model))
+    values = logits + d_embed * (d_embed < d_model) * (narrow == 0)
+    output = Output(fixed, d_model, values, blocks_total, convolutions_total, narrow)
     return largest(*(family.output_bytes(output, step) for step in steps_of(workload, bytes_per_value)))
 
 # %% ../../nbs/space/09_memory.ipynb #77b18368

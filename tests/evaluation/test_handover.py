@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from evaluation_samples import model_of, tokenizer
 from huggingface_hub import ModelCard
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from lts_nb.core.errors import InputError
 from lts_nb.evaluation.examples import EXAMPLES, random_model, save_example
@@ -16,14 +18,26 @@ from lts_nb.evaluation.handover import export
 from lts_nb.models.build import build
 from lts_nb.space.architecture import Architecture
 
+LLAMA = Architecture("llama", 48, (6, 6), (64, 64), 400, 64, n_kv_head=(3, 3), d_head=8)
+STOCK = {
+    "gpt2": Architecture("gpt2", 48, (2, 2), (96, 96), 400, 64),
+    "opt": Architecture("opt", 48, (2, 2), (96, 96), 400, 64, d_embed=24, pre_norm=False),
+    "llama": LLAMA,
+    "qwen2": replace(LLAMA, qkv_bias=True),
+    "lfm2": Architecture(
+        "lfm2", 48, (0, 6), (64, 64), 400, 64, n_kv_head=(0, 3), d_head=8, layer_kind=("conv", "attention")
+    ),
+}
+
 ELSEWHERE = """
 import os, sys, json
 sys.modules["lts_nb"] = None
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 for folder in sys.argv[1:]:
-    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+    trust = dict(trust_remote_code=True) if any(name.endswith(".py") for name in os.listdir(folder)) else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, **trust).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, **trust)
     ids = tokenizer("import json  # ä", return_tensors="pt")
     logits, made = model(**ids).logits.flatten().tolist(), model.generate(**ids, max_length=30).tolist()
     print(json.dumps([logits, tokenizer.decode(ids.input_ids[0]), made, type(model).__module__.split(".")[0]]))
@@ -45,16 +59,24 @@ def open_elsewhere(folders, cache):
 
 
 def test_elsewhere(tmp_path):
-    folders = [export(model_of(backbone), tmp_path / backbone, tokenizer()) for backbone in EXAMPLES]
+    "Our models by the code in their folders, stock models without any."
+    ours, stock = [model_of(backbone) for backbone in EXAMPLES], [random_model(a) for a in STOCK.values()]
+    folders = [export(model, tmp_path / str(i), tokenizer()) for i, model in enumerate(ours + stock)]
     found = open_elsewhere(folders, tmp_path / "cache")
+    modules = ["transformers_modules"] * len(ours) + ["transformers"] * len(stock)
+    assert [module for *_, module in found] == modules
+    for model, (logits, decoded, made, _) in zip(ours + stock, found, strict=True):
+        assert decoded == "import json  # ä"
+        check_same(model, torch.tensor(logits), torch.tensor(made))
+
+
+def check_same(model, logits, made):
+    "Check logits and a greedy continuation of a text that were computed elsewhere."
     ids, end = tokenizer()("import json  # ä", return_tensors="pt").input_ids, tokenizer().eos_token_id
-    for backbone, (logits, decoded, made, module) in zip(EXAMPLES, found, strict=True):
-        model = model_of(backbone)
-        expected = model(ids).logits.flatten().detach()
-        assert (torch.tensor(logits) - expected).abs().max() < 1e-5 * expected.abs().max()
-        assert (decoded, module) == ("import json  # ä", "transformers_modules")
-        options = dict(max_length=30, do_sample=False, eos_token_id=end, pad_token_id=end)
-        assert torch.equal(torch.tensor(made), model.generate(ids, **options))
+    expected = model(ids).logits.flatten().detach()
+    assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
+    options = dict(max_length=30, do_sample=False, eos_token_id=end, pad_token_id=end)
+    assert torch.equal(made, model.generate(ids, **options))
 
 
 @pytest.mark.parametrize("backbone", EXAMPLES)
@@ -62,10 +84,48 @@ def test_card_and_code(tmp_path, backbone):
     folder = export(model_of(backbone), tmp_path / "out")
     code = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in folder.glob("*.py")}
     page = (folder / "README.md").read_text(encoding="utf-8")
-    assert sum(code.values()) < 700  # short enough to be read
+    assert sum(code.values()) < 720  # short enough to be read
     assert all(f"[{name}]({name}) ({lines} lines)" in page for name, lines in code.items())
     assert backbone in ModelCard(page).data.tags and "No tokenizer belongs to it" in page
     assert Architecture.from_json((folder / "architecture.json").read_text(encoding="utf-8")) == EXAMPLES[backbone]
+
+
+@pytest.mark.parametrize("kind", STOCK)
+def test_stock_models_need_no_code(tmp_path, kind):
+    model = random_model(STOCK[kind])
+    source = save_example(tmp_path / "trained", model, tokenizer())
+    folder = export(source, tmp_path / "out")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert (config["model_type"], config["architectures"]) == (kind, [type(model).__name__])
+    assert "auto_map" not in config and not [*folder.glob("*.py"), *source.glob("*.py")]
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert "trust_remote_code" not in page and ".py" not in page and "there is no code in this folder" in page
+    assert Architecture.from_json((folder / "architecture.json").read_text(encoding="utf-8")) == STOCK[kind]
+
+
+@pytest.mark.parametrize("kind", STOCK)
+def test_stock_models_as_graphs(tmp_path, kind):
+    "Every kind becomes an ONNX graph, which is compared with it, logit for logit."
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    folder = export(random_model(STOCK[kind]), tmp_path / "out", onnx=("float32",))
+    assert (folder / "onnx" / "model.onnx").is_file()
+
+
+def test_stock_model_of_other_people(tmp_path):
+    "A folder that somebody else saved, with several tokens that end a text."
+    ends = dict(bos_token_id=1, eos_token_id=[2, 3])
+    config = dict(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", num_key_value_heads=2, **config, **ends))
+    model.save_pretrained(tmp_path / "theirs")
+    folder = export(tmp_path / "theirs", tmp_path / "out")
+    generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    assert (generation["eos_token_id"], generation["pad_token_id"]) == ([2, 3], 2)
+    assert AutoModelForCausalLM.from_pretrained(folder).generate(torch.tensor([[1, 5]])).shape[1] > 2
+    biased = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", attention_bias=True, **config))
+    biased.save_pretrained(tmp_path / "biased")
+    with pytest.raises(InputError, match="model='.*biased': attention_bias=True: must be False"):
+        export(tmp_path / "biased", tmp_path / "none")
 
 
 def test_model_of_a_folder(tmp_path):

@@ -140,6 +140,7 @@ class Output:
     values_per_position: Numbers  # that a position with logits adds: logits, and what leads to them
     blocks_total: Numbers  # cache blocks of all layers
     convolutions_total: Numbers
+    narrow: Numbers = 0  # width that the last states of all positions were narrowed to (`narrows_all`); 0 if none
 
 # %% ../../../nbs/space/families/00_contract.ipynb #4ec84f62
 def largest(
@@ -194,7 +195,8 @@ class CountsBytes:
         cache = self.cached_values(
             output.fixed, output.d_model, output.blocks_total, output.convolutions_total, context
         )
-        hidden, logits = step.n_new * output.d_model, step.n_logits * output.values_per_position
+        hidden = step.n_new * np.where(output.narrow, output.narrow, output.d_model)
+        logits = step.n_logits * output.values_per_position
         return step.bytes_per_value * step.batch_size * (hidden + logits + step.keeps_cache * cache)
 
 # %% ../../../nbs/space/families/00_contract.ipynb #afc4a487
@@ -218,6 +220,7 @@ class Family(CountsParameters, CountsFlops, CountsBytes):
     configs: dict = field(default_factory=dict, repr=False)  # `model_type` -> the names that are read, with defaults
     older_names: dict = field(default_factory=dict, repr=False)  # names of some files -> those of `configs`
     unsized: dict = field(default_factory=dict, repr=False)  # names that change no size -> what a built model has
+    narrows_all: bool = False  # does a narrow embedding without cutoffs narrow all positions, with logits or without?
     params_ignore_heads: bool = False  # is `layer_params` linear in `d_inner` and free of heads? Counts are faster then
 
     def fields_from_config(self, config: dict) -> dict:

@@ -15,6 +15,7 @@ from lts_nb.space.families.contract import (
     Fixed,
     Layer,
     Numbers,
+    Output,
     Step,
     attention_scratch,
     largest,
@@ -95,14 +96,13 @@ class OPT(Family):
         context = step.n_cached + step.n_new
         after = layer.blocks_total - layer.blocks_before  # this layer and those after it
         held = 2 * layer.d_model * (layer.blocks_before * context + after * step.n_cached) * step.keeps_cache
-        attention = largest(self.copying(layer, step), self.attending(layer, step))
-        work = largest(attention, self.feeding_forward(layer, step), self.norming(layer, step))
+        work = largest(self.copying(layer, step), self.attending(layer, step), self.feeding_forward(layer, step))
         return step.bytes_per_value * (step.batch_size * held + work) + 12 * step.batch_size * context
 
     def copying(self, layer: Layer, step: Step) -> Numbers:
         "Values alive while the cache of a layer is copied into a longer one."
-        rows = (8 + layer.fixed.pre_norm) * step.n_new + step.n_cached
-        return step.batch_size * layer.d_model * rows * step.keeps_cache
+        rows = (8 + layer.fixed.pre_norm) * step.n_new
+        return step.batch_size * layer.d_model * (rows + step.n_cached) * step.keeps_cache
 
     def attending(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in fused attention, or in the projection of its result."
@@ -110,14 +110,18 @@ class OPT(Family):
         return (7 + layer.fixed.pre_norm) * rows + largest(rows, attention_scratch(layer.n_head, d_head, step))
 
     def feeding_forward(self, layer: Layer, step: Step) -> Numbers:
-        "Values alive between the two matrices of the feed-forward part."
+        "Values alive between the two matrices of the feed-forward part, or in a norm behind them."
         own_cache = 2 * layer.d_model * step.keeps_cache
-        return step.tokens * (4 * layer.d_model + 2 * layer.d_inner + own_cache)
+        norm_behind = (2 * layer.d_model + 2) * (not layer.fixed.pre_norm)
+        return step.tokens * (4 * layer.d_model + largest(2 * layer.d_inner, norm_behind) + own_cache)
 
-    def norming(self, layer: Layer, step: Step) -> Numbers:
-        "Values alive in a norm that comes after its half of the layer, with mean and deviation of each position."
-        own_cache = 2 * layer.d_model * step.keeps_cache
-        return (not layer.fixed.pre_norm) * step.tokens * (6 * layer.d_model + own_cache + 2)
+    def output_bytes(self, output: Output, step: Step) -> Numbers:
+        "Most bytes alive, weights aside, in the output layer, or before it where the last states are narrowed."
+        context = step.n_cached + step.n_new
+        cache = self.cached_values(output.fixed, output.d_model, output.blocks_total, 0, context) * step.keeps_cache
+        values = step.n_new * (3 * output.d_model + output.narrow) + cache
+        narrowing = step.batch_size * (step.bytes_per_value * values + 12 * context)
+        return largest(super().output_bytes(output, step), narrowing * (output.narrow > 0))
 
 # %% ../../../nbs/space/families/04_opt.ipynb #0bc7a775
 FAMILY = OPT(
@@ -130,5 +134,6 @@ FAMILY = OPT(
     presets=PRESETS,
     configs=CONFIGS,
     unsized=UNSIZED,
+    narrows_all=True,
     params_ignore_heads=True,
 )

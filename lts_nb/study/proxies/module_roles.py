@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LINEAR', 'HEADS', 'ATTENTION', 'OTHER', 'DECODER', 'ROLES', 'borrowed', 'tensor_bytes', 'random_states',
-           'fingerprint', 'Map', 'roles_in', 'layers', 'linear_maps', 'recorded', 'outputs', 'next_token_loss', 'flow',
-           'weights_and_gradients']
+           'fingerprint', 'Map', 'roles_in', 'layers', 'behind_layers', 'linear_maps', 'recorded', 'outputs',
+           'next_token_loss', 'flow', 'weights_and_gradients']
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #ac22044a
 import contextlib
@@ -127,6 +127,13 @@ def layers(model: PreTrainedModel) -> list[nn.Module]:
     return part_modules(model)[:-1:2]
 
 
+def behind_layers(model: PreTrainedModel) -> list[nn.Module]:
+    "Linear maps from the last hidden states to the logits."
+    before = {id(m) for part in (*layers(model), model.get_input_embeddings()) for m in part.modules()}
+    named = [(name.split(".")[-1], m) for name, m in model.named_modules() if isinstance(m, LINEAR)]
+    return [m for name, m in named if id(m) not in before and name != "project_in"]  # OPT's, behind its embedding
+
+
 def linear_maps(
     model: PreTrainedModel,  # as `build` makes it, or the stock model of a backbone
 ) -> list[Map]:  # in the order of the layers, the output layer last
@@ -136,8 +143,7 @@ def linear_maps(
         for module, roles in roles_in(layer):
             n = module.weight.shape[isinstance(module, Conv1D)] // len(roles)
             maps += [Map(i, role, module, slice(j * n, (j + 1) * n)) for j, role in enumerate(roles)]
-    head = [module for module in model.get_output_embeddings().modules() if isinstance(module, LINEAR)]
-    return maps + [Map(None, "head", module, slice(None)) for module in head]
+    return maps + [Map(None, "head", module, slice(None)) for module in behind_layers(model)]
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #34728045
 @contextlib.contextmanager
@@ -191,7 +197,8 @@ def flow(
     with torch.no_grad():
         for p in model.double().parameters():
             p.abs_()
-    ones = torch.ones(1, length, model.config.hidden_size, dtype=torch.float64, device=model.device)
+    tokens = torch.zeros(1, length, dtype=torch.long, device=model.device)
+    ones = torch.ones_like(model.get_input_embeddings()(tokens))  # a narrow embedding's vectors may be widened later
     return model(inputs_embeds=ones, use_cache=False).logits.sum()
 
 # %% ../../../nbs/study/proxies/00_module_roles.ipynb #c8496fff

@@ -7,6 +7,7 @@ __all__ = ['PASSES', 'COLUMNS', 'random_tokens', 'check_batch', 'Score', 'Stopwa
            'score_rows', 'scores']
 
 # %% ../../../nbs/study/proxies/03_scores.ipynb #b4510215
+import contextlib
 import functools
 import math
 import time
@@ -153,7 +154,10 @@ def score(
     Raises `InputError` for an unknown proxy and a batch that does not fit.
     """
     chosen, is_model = find_proxies(names), not isinstance(x, Architecture)
-    architecture = architecture_of(x) if is_model else x
+    architecture = None if is_model else x
+    if is_model:
+        with contextlib.suppress(InputError):  # a stock model that no backbone can say is scored all the same
+            architecture = architecture_of(x)
     if any(proxy.takes == "model" for proxy in chosen):
         check_batch(batch, architecture)
 
