@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Run, app, print_json
+from .options import Json, Run, app, echo, print_json
 from ..core.errors import InputError
 
 # %% ../../nbs/cli/05_build.ipynb #a507f9c8
@@ -36,8 +36,8 @@ def build(run: Run, id: Id, out: Out = Path("model"), seed: Seed = 0, json_: Jso
     total = count(architecture).total
     if json_:
         return print_json(dict(id=architecture.id, out=str(out), total_params=total))
-    typer.echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, untrained, in {out}")
-    typer.echo(how_to_open(out))
+    echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, untrained, in {out}")
+    echo(how_to_open(out))
 
 # %% ../../nbs/cli/05_build.ipynb #b49be752
 def quiet_transformers():

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, app, as_records, note, numbers_in, print_json
+from .options import Json, app, as_records, echo, items_in, note, numbers_in, print_json
 
 # %% ../../nbs/cli/08_evaluate.ipynb #4f3e4138
 Model = Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")]
@@ -67,7 +67,7 @@ def evaluate_command(
     quiet_transformers()
     from lts_nb.evaluation.evaluate import evaluate
 
-    names = [name.strip() for name in tasks.split(",")] if tasks else None
+    names = None if tasks is None else list(items_in("tasks", tasks))
     found = evaluate(
         model,
         corpus or (None if names else "stdlib"),
@@ -98,6 +98,6 @@ def print_evaluation(
     if json_:
         known = None if accuracy is None else as_records(accuracy)
         return print_json(dict(model=model, perplexity=perplexity and finite(perplexity), accuracy=known))
-    typer.echo(report(perplexity, accuracy))
+    echo(report(perplexity, accuracy))
     if found["filed"]:
-        typer.echo(f"\nfiled in {Path(model) / 'evaluation.json'}")
+        echo(f"\nfiled in {Path(model) / 'evaluation.json'}")

@@ -6,9 +6,8 @@
 __all__ = ['pick']
 
 # %% ../../nbs/cli/04_pick.ipynb #57818991
-import typer
-
-from .options import Json, Run, app, as_records, note, print_json, takes_limits
+from .options import Json, Run, app, as_records, echo, note, print_json, takes_limits
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/04_pick.ipynb #daa3a36f
 @app.command()
@@ -25,7 +24,7 @@ def pick(run: Run, json_: Json = False, *, limits: dict):
     row = SearchResult.load(run).row(**limits)
     if json_:
         return print_json(as_records(row.to_frame().T.infer_objects())[0] | dict(measured=was_measured(row)))
-    typer.echo(f"{row['id']}: {in_words(row)}")
+    echo(f"{row['id']}: {in_words(row)}")
     if overrun := overrun_in_words(row, limits):
         note(overrun)
-    typer.echo(f"next: lts build {run} {row['id'][:8]} --out model")
+    echo(f"next: {pasteable('build', run, row['id'][:8], '--out', 'model')}")

@@ -18,8 +18,9 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, Run, app, keeps_results, note, print_json, takes_limits
+from .options import Json, Run, app, echo, keeps_results, note, print_json, takes_limits
 from ..core.errors import InputError
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/07_train.ipynb #dba42720
 def chosen_architectures(run: Path, ids: list[str] | None, limits: dict) -> list:
@@ -98,17 +99,18 @@ def report(found: list[dict], run: Path, json_: bool):
     if json_:  # a loss that diverged is NaN, which is no JSON
         return print_json(json.loads(json.dumps(found), parse_constant=lambda name: None))
     for record in found:
-        typer.echo(outcome(record, run))
+        echo(outcome(record, run))
 
 
 def outcome(record: dict, run: Path) -> str:
     "What came out of one training, and what to do next."
     if record["loss"] != record["loss"]:
         return f"{record['id']}: diverged, so there is no model; a lower --lr in a new --out may help"
+    out = Path(record["out"])
     return (
         f"{record['id']}: loss {record['loss']:.4f} nats a token, {record['bits_per_byte']:.4f} bits a byte on "
         f"{record['corpus']}'s validation text; {record['tokens'] / 1e6:,.2f} M tokens, {record['seconds']:,.0f} s; "
-        f"in {record['out']}\nnext: lts eval {record['out']}, lts export {record['out']} --out handed --run {run}"
+        f"in {out}\nnext: {pasteable('eval', out)}\nor: {pasteable('export', out, '--out', 'handed', '--run', run)}"
     )
 
 # %% ../../nbs/cli/07_train.ipynb #d2ee358f

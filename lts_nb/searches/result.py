@@ -15,6 +15,7 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.files import replace_file
 from ..core.metrics import latencies
+from ..core.screen import pasteable
 from ..frontier.members import ExactFrontier
 from .quality import Quality, quality_of
 from .report import headline, table
@@ -220,14 +221,16 @@ class SearchResult:
 
 # %% ../../nbs/searches/06_result.ipynb #9389de71
 def save_result(result: SearchResult, folder: Path):
-    "Write a result into a folder, each file completely or not at all. Raises `OSError`."
+    "Write a result into a folder, each file completely or not at all, the picture last. Raises `OSError`."
+    from lts_nb.show.picture import save_picture
+
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "candidates.csv", lambda part: to_csv(result.candidates, part))
     replace_file(folder / "frontier.csv", lambda part: to_csv(result.frontier, part))
-    replace_file(folder / "frontier.png", lambda part: result.plot().savefig(part, dpi=130))
     if result.full_frontier:
         save_full_frontier(folder / "exact.npz", result.full_frontier)
     write_run(folder, result.run)
+    save_picture(folder / "frontier.png", result.plot, dpi=130)
 
 
 def load_parts(folder: Path) -> dict:
@@ -235,7 +238,8 @@ def load_parts(folder: Path) -> dict:
     run = read_run(folder)
     if not (folder / "frontier.csv").exists():
         raise InputError(
-            f"run={str(folder)!r}: the search has not finished; continue it with `lts search --out {folder} --resume`"
+            f"run={str(folder)!r}: the search has not finished; "
+            f"continue it with `{pasteable('search', '--out', folder, '--resume')}`"
         )
     quality = quality_of(run["proxy"])
     parts = dict(

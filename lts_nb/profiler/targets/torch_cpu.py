@@ -9,9 +9,9 @@ __all__ = ['measure_model', 'measure_model_parts', 'failures_of_torch', 'TorchCP
 import contextlib
 from dataclasses import dataclass, field
 
-from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer
+from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer, remark
 from ...core.workload import Workload
-from ..machine import describe_machine, last_level_cache, memory_bytes, usable_cores
+from ..machine import describe_machine, last_level_cache, machine_cores, memory_bytes, usable_cores
 from ..measurement import Measurement, summarize
 from ..memory import WeightBuffer, live_peak, resident_growth, tensor_bytes
 from ..parts import timed_parts
@@ -97,10 +97,10 @@ def failures_of_torch():
 class TorchCPU(Target):
     """Runs models with PyTorch: in this process, and after `renew` in a fresh one each time.
 
-    Raises `InputError` for more threads than cores.
+    Raises `InputError` for more threads than the machine has cores, and remarks on more than this process may use.
     """
 
-    threads: int = 1  # torch threads, at most the cores that this process may use
+    threads: int = 1  # torch threads, at most the cores of the machine
     dtype: str = "float32"  # of weights and activations: "float32" or "bfloat16"
     _buffer: WeightBuffer | None = field(default=None, init=False, repr=False, compare=False)
     _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)  # the last one and its model
@@ -109,7 +109,9 @@ class TorchCPU(Target):
     name = "torch-cpu"
 
     def __post_init__(self):
-        self.threads = check_integer("threads", self.threads, 1, usable_cores())
+        self.threads = check_integer("threads", self.threads, 1, machine_cores())
+        if self.threads > (cores := usable_cores()):
+            remark(f"threads={self.threads}: this process may use {cores} cores, so threads wait for each other")
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
 
     def environment(self) -> dict:
@@ -206,5 +208,5 @@ def _too_large(n_bytes) -> str | None:
     memory = memory_bytes()
     if memory and n_bytes > memory // 2:
         size, limit = f"{n_bytes / 1e6:,.0f} MB", f"{memory / 1e6:,.0f} MB"
-        return f"weights={size}: must be at most half of this machine's {limit} of memory"
+        return f"weights={size}: must be at most half of the {limit} of memory that count here"
     return None
