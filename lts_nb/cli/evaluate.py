@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, app, as_records, echo, items_in, note, numbers_in, print_json
+from .options import Json, app, as_records, echo, items_in, keep_to_usable_cores, note, numbers_in, print_json
 
 # %% ../../nbs/cli/08_evaluate.ipynb #4f3e4138
 Model = Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")]
@@ -65,6 +65,7 @@ def evaluate_command(
 
     Results are added to evaluation.json in the model's folder."""
     quiet_transformers()
+    keep_to_usable_cores()
     from lts_nb.evaluation.evaluate import evaluate
 
     names = None if tasks is None else list(items_in("tasks", tasks))

@@ -7,6 +7,7 @@ __all__ = ['COMMANDS', 'option_error', 'remarks_as_lines', 'message_of', 'main']
 
 # %% ../../nbs/cli/10_main.ipynb #b313ef6c
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -16,7 +17,7 @@ from importlib import import_module
 import typer
 
 from .options import app, note
-from ..core.errors import InputError, Remark
+from ..core.errors import InputError, Remark, shorten
 from ..core.screen import prepare_streams
 
 COMMANDS = ("search", "profile", "show", "pick", "build", "train", "evaluate", "export", "study")
@@ -58,7 +59,7 @@ def message_of(error: InputError | OSError) -> str:
     "One line: that of the error, or the file that it is about and what is wrong with it."
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         name = error.filename if isinstance(error.filename, int) else os.fsdecode(error.filename)
-        return f"file={name!r}: {error.strerror}"
+        return f"file={shorten(name)!r}: {error.strerror}"
     return " ".join(str(error).split())
 
 # %% ../../nbs/cli/10_main.ipynb #af899005
@@ -69,6 +70,7 @@ def main(
     prepare_streams()
     # LFM2 would say at length that it has no special convolution kernel
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is nobody's concern
     os.environ["MPLBACKEND"] = "agg"  # pictures are files here, whatever a notebook or a missing display wants
     try:
         with remarks_as_lines():

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'Json', 'Run', 'Space', 'Target', 'Threads', 'DType', 'BatchSize', 'PromptLen', 'NewTokens', 'SIZE', 'NO_ROOM',
-           'given', 'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'echo', 'note', 'print_json',
-           'as_records', 'items_in', 'numbers_in', 'lies_in', 'caches', 'failure_in_words', 'keeps_results']
+           'given', 'limit_flag', 'limit_help', 'written_limit', 'limit_parameters', 'takes_limits', 'echo', 'note',
+           'print_json', 'as_records', 'items_in', 'numbers_in', 'keep_to_usable_cores', 'lies_in', 'caches',
+           'failure_in_words', 'keeps_results']
 
 # %% ../../nbs/cli/00_options.ipynb #89bebfa0
 import contextlib
@@ -21,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
 from ..core.metrics import METRICS, Metric, get_metric
 
 # %% ../../nbs/cli/00_options.ipynb #04076d7d
@@ -83,6 +84,16 @@ def limit_help(metric: Metric, at_least: bool) -> str:
     elif metric.source == "predicted":
         unit = f" in {metric.unit}"
     return f"{metric.label}{unit}, {'at least' if at_least else 'at most'}"
+
+# %% ../../nbs/cli/00_options.ipynb #6e82e7e5
+def written_limit(
+    metric: Metric,
+    at_least: bool,
+    value: float,  # in SI units
+) -> str:
+    "A limit as it is given on the command line."
+    flag = limit_flag(metric, at_least)
+    return f"--{flag.replace('_', '-')} {value / (1e6 if flag.endswith(SIZE) else 1.0):.6g}"
 
 # %% ../../nbs/cli/00_options.ipynb #1fcfc705
 def limit_parameters(
@@ -183,6 +194,16 @@ def numbers_in(
         pass
     raise InputError(f"{field}={text!r}: must be whole numbers with commas between them, such as 4e6,8e6")
 
+# %% ../../nbs/cli/00_options.ipynb #de614887
+def keep_to_usable_cores():
+    "Let PyTorch compute on no more threads than there are cores that count."
+    import torch
+
+    from lts_nb.profiler.machine import usable_cores
+
+    if torch.get_num_threads() > (cores := usable_cores()):
+        torch.set_num_threads(cores)
+
 # %% ../../nbs/cli/00_options.ipynb #2cbe8a44
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 "Errors after which the same command may succeed, once there is room."
@@ -217,6 +238,7 @@ def failure_in_words(
         return f"out={str(out)!r}: {reason}" if error.errno in NO_ROOM else " ".join(reason.split())
     if lies_in(name, out):
         return f"out={str(out)!r}: {reason}"
+    name = shorten(name)
     if any(lies_in(name, folder) for folder in caches()):
         return f"cache={name!r}: {reason}; set XDG_CACHE_HOME to a folder that can be written"
     return f"file={name!r}: {reason}"

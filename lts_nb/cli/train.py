@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, Run, app, echo, keeps_results, note, print_json, takes_limits
+from .options import Json, Run, app, echo, keep_to_usable_cores, keeps_results, note, print_json, takes_limits
+from .pick import note_idle_limits
 from ..core.errors import InputError
 from ..core.screen import pasteable
 
@@ -31,7 +32,9 @@ def chosen_architectures(run: Path, ids: list[str] | None, limits: dict) -> list
     if ids and limits:
         raise InputError(f"id={ids[0]!r}: give ids, or a budget, not both")
     if not ids:
-        return [result.pick(**limits)]
+        chosen = [result.pick(**limits)]
+        note_idle_limits(result, limits)
+        return chosen
     chosen = [result.architecture(id) for id in ids]
     if len({architecture.id for architecture in chosen}) < len(ids):
         raise InputError(f"id={' '.join(ids)!r}: the same architecture twice")
@@ -178,6 +181,7 @@ def train_command(
     chosen = chosen_architectures(run, ids, limits)
     setup = TrainingSetup(run, out, corpus, tokenizer, vocab_size, parts, seed, compiled, len(chosen) > 1)
     quiet_transformers()
+    keep_to_usable_cores()
     from lts_nb.profiler.store import Store
     from lts_nb.training.recipe import recipe_for
 

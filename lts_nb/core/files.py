@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BYTE_ORDER_MARK', 'LOCK', 'write_json', 'check_version', 'read_json', 'from_fields', 'replace_file', 'replace_text',
-           'new_folder', 'only_one', 'shorten', 'read_text']
+           'new_folder', 'only_one', 'read_text']
 
 # %% ../../nbs/core/01_files.ipynb #729648aa
 import codecs
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import InputError
+from .errors import InputError, shorten
 
 # %% ../../nbs/core/01_files.ipynb #f81d7a75
 def write_json(
@@ -155,15 +155,6 @@ def only_one(
         lock.release()
 
 # %% ../../nbs/core/01_files.ipynb #03ce3b58
-def shorten(
-    value,  # that was given
-    most: int = 60,  # characters
-) -> str:
-    "A value as an error shows it, cut where it is too long to be a name."
-    text = str(value)
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
 def read_text(
     field: str,  # name to blame
     path: Path | str,

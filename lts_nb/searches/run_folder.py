@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.errors import InputError
-from ..core.files import LOCK, only_one, read_json, replace_file, replace_text, shorten, write_json
+from ..core.errors import InputError, shorten
+from ..core.files import LOCK, only_one, read_json, replace_file, replace_text, write_json
 from ..core.metrics import get_metric
 from ..frontier.members import ExactFrontier
 from .quality import Quality, quality_of

@@ -6,7 +6,7 @@
 __all__ = ['get_space']
 
 # %% ../../nbs/space/03_presets.ipynb #e5b123c3
-from pathlib import Path
+import os
 
 from ..core.files import read_text
 from .families import preset_names
@@ -19,6 +19,6 @@ def get_space(
     "A space however it was named. Raises `InputError` if there is none."
     if isinstance(space, SearchSpace):
         return space
-    if space in preset_names() or not Path(space).is_file():
+    if space in preset_names() or not os.path.isfile(space):
         return SearchSpace.preset(space)
     return SearchSpace.from_json(read_text("space", space))

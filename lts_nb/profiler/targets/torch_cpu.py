@@ -111,7 +111,8 @@ class TorchCPU(Target):
     def __post_init__(self):
         self.threads = check_integer("threads", self.threads, 1, machine_cores())
         if self.threads > (cores := usable_cores()):
-            remark(f"threads={self.threads}: this process may use {cores} cores, so threads wait for each other")
+            what = f"{cores} core{'s' * (cores > 1)}"
+            remark(f"threads={self.threads}: this process may use {what}, so threads wait for each other")
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
 
     def environment(self) -> dict:
