@@ -153,7 +153,10 @@ def echo(value):
 def note(text: str):
     "Print to standard error: what is for the person who waits, not for whoever parses. It is never worth the work."
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        if sys.stderr and (bars := sys.modules.get("tqdm.std")):
+            bars.tqdm.write(str(text), file=sys.stderr)  # on a line of its own, where a bar is drawn
+        else:
+            print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value):

@@ -21,7 +21,7 @@ def write_title(
     most: int = 80,  # characters
 ):
     "Write a title as it is, and no part of it as mathematics."
-    line = " ".join(text.split())
+    line = " ".join(text.split()).encode("utf-8", "replace").decode()  # a name whose bytes are no text has no glyphs
     ax.set_title(line if len(line) <= most else f"{line[:most]}…", parse_math=False)
 
 # %% ../../nbs/show/04_picture.ipynb #84812850

@@ -164,13 +164,8 @@ def test_the_hints_of_what_was_interrupted(searched, tmp_path, monkeypatch):
     monkeypatch.setattr("lts_nb.searches.search.search", interrupt)
     out = tmp_path / "my run"
     code, _, err = lts("search", "--out", out)
-    assert code == 130 and shlex.split(err.partition("Continue with: ")[2]) == [
-        "lts",
-        "search",
-        "--out",
-        str(out),
-        "--resume",
-    ]
+    words = ["lts", "search", "--out", str(out), "--resume"]
+    assert code == 130 and shlex.split(err.partition("Continue with: ")[2]) == words
     shutil.copytree(searched[0], out)
     (out / "frontier.csv").unlink()
     code, _, err = lts("show", out)
@@ -279,10 +274,8 @@ def test_the_field_that_is_wrong_is_blamed(tmp_path, monkeypatch, args, said):
 
 
 @POSIX
-@pytest.mark.parametrize(
-    "environment", [{"HOME": "/dev/null"}, {"XDG_CACHE_HOME": "/dev/null"}, {"HF_HOME": "/dev/null"}]
-)
-def test_a_home_that_is_none(searched, tmp_path, environment):
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "HF_HOME"])
+def test_a_home_that_is_none(searched, tmp_path, variable):
     "Caches lie elsewhere then, and nobody is told of them."
     (tmp_path / "texts").mkdir()
     for number in range(40):
