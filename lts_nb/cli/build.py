@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Run, app, echo, print_json
+from .options import Json, Run, app, echo, failure_in_words, print_json
 from ..core.errors import InputError
 
 # %% ../../nbs/cli/05_build.ipynb #a507f9c8
@@ -57,7 +57,7 @@ def write_model(architecture, out: Path, seed: int):
         build_model(architecture, seed).save_pretrained(out)
         (out / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
     except OSError as e:
-        raise InputError(f"out={str(out)!r}: {e.strerror or e}") from None
+        raise InputError(failure_in_words(e, out)) from None
 
 
 def how_to_open(folder: Path) -> str:

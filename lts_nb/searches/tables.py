@@ -92,5 +92,7 @@ def from_csv(
     "Read what `to_csv` wrote. Raises `InputError` for anything else."
     try:
         return read_table(path, quality)
+    except PermissionError as e:
+        raise InputError(f"{path.name}: cannot be read ({e.strerror})") from None
     except (ValueError, KeyError, TypeError, OSError) as e:  # whatever a damaged file makes of pandas and JSON
         raise InputError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None

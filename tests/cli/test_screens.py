@@ -15,7 +15,7 @@ from kit import lts, quick_searches
 
 from lts_nb.cli.options import failure_in_words
 from lts_nb.core.errors import InputError, remark
-from lts_nb.core.files import read_json, read_text, write_json
+from lts_nb.core.files import new_folder, read_json, read_text, replace_file, write_json
 from lts_nb.core.screen import PLAIN, pasteable
 from lts_nb.searches.run_folder import read_run
 from lts_nb.space.space import SearchSpace
@@ -236,6 +236,25 @@ def test_the_file_that_failed_is_blamed(tmp_path, home, number, name, said):
     where = [] if name is None else [name.format(out=out, home=home)]
     words = failure_in_words(OSError(number, os.strerror(number), *where), out)
     assert words.startswith(said.format(out=out, home=home)) and "\n" not in words
+
+
+def test_a_full_disk_behind_another_file(tmp_path, home):
+    "The system names no file there; whoever writes it does."
+
+    def write(part):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = home / ".cache" / "lts_nb" / "tokens" / "a"
+    for fill in (lambda: replace_file(cache, write), lambda: fill_folder(cache, write)):
+        with pytest.raises(OSError) as caught:
+            fill()
+        said = failure_in_words(caught.value, tmp_path / "run")
+        assert said.startswith(f"cache={str(cache)!r}: No space left on device; set XDG_CACHE_HOME to")
+
+
+def fill_folder(folder: Path, write):
+    with new_folder(folder) as made:
+        write(made)
 
 
 def test_an_error_without_a_number(tmp_path):

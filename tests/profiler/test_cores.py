@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 from kit import SMALL, lts, quick_searches
 
-from lts_nb.core.errors import InputError, Remark
+from lts_nb.core.errors import InputError, MeasurementFailed, Remark
+from lts_nb.core.workload import Workload
 from lts_nb.profiler import machine
 from lts_nb.profiler.container import ROOT, groups_of, memory_limit, quota_cores
 from lts_nb.profiler.store import Store, moved_from
+from lts_nb.profiler.targets import torch_cpu
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import get_target
 from lts_nb.searches.session import check_machine
+from lts_nb.space.architecture import Architecture
 from lts_nb.training.executor import LocalExecutor
 
 UNLIMITED = "9223372036854771712"  # what version 1 says where there is no limit
@@ -242,3 +245,21 @@ def test_a_store_that_another_process_holds(tmp_path, monkeypatch):
         Store(path)
     assert caught.value.filename == str(path)
     holder.close()
+
+
+def test_a_process_that_may_not_have_so_much_memory(monkeypatch):
+    "What is too large fails by itself, and the others are measured."
+    make, said = torch_cpu.WeightBuffer, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+
+    def limited(n_bytes, dtype):
+        if n_bytes > 4e6:
+            raise RuntimeError(said)
+        return make(n_bytes, dtype)
+
+    monkeypatch.setattr(torch_cpu, "WeightBuffer", limited)
+    target, small, large = torch_cpu.TorchCPU(), *(Architecture("gpt2", d, (2,), (64,), 100) for d in (32, 512))
+    assert target.reserve([small, large], spare=1000) == 0
+    assert target.measure(small, Workload(prompt_len=8)).latency_s > 0
+    with pytest.raises(MeasurementFailed, match="out of memory"):
+        target.measure(large, Workload(prompt_len=8))
+    assert target.reserve([small], spare=1000) == 1000

@@ -128,7 +128,11 @@ class TorchCPU(Target):
         architectures: list,  # that will be measured
         spare: int = 0,  # further bytes, for `place`; as many of them as half of the memory leaves
     ) -> int:  # bytes to spare that the buffer really has
-        "Make the weight buffer large enough for all. Raises `InputError` if one is larger than half of the memory."
+        """Make the weight buffer large enough for all, if this process can have so much.
+
+        If not, each is measured with a buffer of its own, and those that are too large fail by themselves.
+        Raises `InputError` if one is larger than half of the memory.
+        """
         largest = max(architectures, key=self._room)
         n_bytes = self._room(largest)
         if reason := _too_large(n_bytes):
@@ -139,10 +143,8 @@ class TorchCPU(Target):
             self._reserved = n_bytes + spare, largest, spare
             if self._worker is not None:
                 self._worker.first = ask_to_reserve([largest], spare)
-                self._worker.ask(self._worker.first)
-        if self._worker is None:
-            self._make_room(0)
-        return spare
+                spare = min(spare, self._worker.ask(self._worker.first))
+        return spare if self._worker is not None or self._has_room() else 0
 
     def renew(self):
         "Measure in a process of its own from now on, a fresh one after each call; its weights lie in other memory."
@@ -183,6 +185,16 @@ class TorchCPU(Target):
     def _elsewhere(self, architecture) -> bool:
         "Is it measured in the worker's process?"
         return self._worker is not None and self._worker.knows(architecture.backbone)
+
+    def _has_room(self) -> bool:
+        "Make the buffer as large as was reserved; if that cannot be had, nothing is reserved."
+        try:
+            with failures_of_torch():
+                self._make_room(0)
+        except MeasurementFailed:
+            self._reserved = 0, None, 0
+            return False
+        return True
 
     def _make_room(self, n_bytes):
         "Make the buffer as large as this and as was reserved."
