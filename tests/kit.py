@@ -18,7 +18,7 @@ SMALL = SearchSpace.preset(
 def start(*args, **options) -> subprocess.Popen:
     "`lts` in a process of its own, on one thread, its output in pipes."
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} | options
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"} | options.pop("env", {})
     return subprocess.Popen([sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment, **options)
 
 

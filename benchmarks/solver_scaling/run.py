@@ -19,7 +19,7 @@ import numpy as np
 from lts_nb.core.files import replace_text
 from lts_nb.frontier.cost_table import AdditiveCost
 from lts_nb.frontier.exact import exact_frontier
-from lts_nb.profiler.machine import cpu_name
+from lts_nb.profiler.machine import cpu_name, usable_cores
 from lts_nb.space.space import SearchSpace
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -79,7 +79,7 @@ def run_in_process(n_objectives: int, ranges: dict) -> dict:
 
 
 def main():
-    machine = f"{cpu_name()}, {os.cpu_count()} cores"
+    machine = f"{cpu_name()}, {usable_cores()} cores"
     results = dict(machine=machine, python=platform.python_version(), numpy=np.__version__, cases=[])
     if RESULTS.exists():
         results["cases"] = json.loads(RESULTS.read_text(encoding="utf-8"))["cases"]

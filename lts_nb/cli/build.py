@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, app, note, print_json
+from .options import Json, app, echo, failure_in_words, note, print_json
 from ..core.errors import InputError
 
 # %% ../../nbs/cli/05_build.ipynb #a507f9c8
@@ -36,8 +36,8 @@ def build(source: Source, id: Id = None, out: Out = Path("model"), seed: Seed = 
     total = count(architecture).total
     if json_:
         return print_json(dict(id=architecture.id, out=str(out), total_params=total))
-    typer.echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, untrained, in {out}")
-    typer.echo(how_to_open(out))
+    echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, untrained, in {out}")
+    echo(how_to_open(out))
 
 # %% ../../nbs/cli/05_build.ipynb #96ec5148
 def architecture_in(
@@ -75,7 +75,7 @@ def write_model(architecture, out: Path, seed: int):
         build_model(architecture, seed).save_pretrained(out)
         (out / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
     except OSError as e:
-        raise InputError(f"out={str(out)!r}: {e.strerror or e}") from None
+        raise InputError(failure_in_words(e, out)) from None
 
 
 def how_to_open(folder: Path) -> str:

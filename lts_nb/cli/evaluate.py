@@ -13,7 +13,18 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, TextColumn, app, as_records, note, numbers_in, print_json
+from lts_nb.cli.options import (
+    Json,
+    TextColumn,
+    app,
+    as_records,
+    echo,
+    items_in,
+    keep_to_usable_cores,
+    note,
+    numbers_in,
+    print_json,
+)
 
 # %% ../../nbs/cli/08_evaluate.ipynb #4f3e4138
 Model = Annotated[str, typer.Argument(help="folder of a trained model, or an id of the Hugging Face hub")]
@@ -67,9 +78,10 @@ def evaluate_command(
 
     Results are added to evaluation.json in the model's folder."""
     quiet_transformers()
+    keep_to_usable_cores()
     from lts_nb.evaluation.evaluate import evaluate
 
-    names = [name.strip() for name in tasks.split(",")] if tasks else None
+    names = None if tasks is None else list(items_in("tasks", tasks))
     found = evaluate(
         model,
         corpus or (None if names else "stdlib"),
@@ -101,6 +113,6 @@ def print_evaluation(
     if json_:
         known = None if accuracy is None else as_records(accuracy)
         return print_json(dict(model=model, perplexity=perplexity and finite(perplexity), accuracy=known))
-    typer.echo(report(perplexity, accuracy))
+    echo(report(perplexity, accuracy))
     if found["filed"]:
-        typer.echo(f"\nfiled in {Path(model) / 'evaluation.json'}")
+        echo(f"\nfiled in {Path(model) / 'evaluation.json'}")

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from .build import how_to_open, quiet_transformers
-from .options import Json, app, print_json
+from .options import Json, app, echo, print_json
 
 # %% ../../nbs/cli/09_export.ipynb #73913d3c
 Model = Annotated[Path, typer.Argument(help="folder of a model, as lts train and lts build write it")]
@@ -54,5 +54,5 @@ def export_command(
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if json_:
         return print_json(dict(id=architecture.id, out=str(folder), files=files))
-    typer.echo(f"{architecture.id} in {out}, {len(files)} files; its model card is {out / 'README.md'}")
-    typer.echo(how_to_open(out))
+    echo(f"{architecture.id} in {out}, {len(files)} files; its model card is {out / 'README.md'}")
+    echo(how_to_open(out))

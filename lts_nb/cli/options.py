@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['app', 'Json', 'Run', 'Space', 'Target', 'Threads', 'DType', 'BatchSize', 'PromptLen', 'NewTokens', 'TextColumn',
-           'SIZE', 'note_space', 'given', 'limit_flag', 'limit_help', 'limit_parameters', 'takes_limits', 'note',
-           'print_json', 'as_records', 'numbers_in', 'keeps_results']
+           'SIZE', 'note_space', 'given', 'limit_flag', 'limit_help', 'written_limit', 'limit_parameters',
+           'takes_limits', 'echo', 'note', 'print_json', 'as_records', 'items_in', 'numbers_in', 'keep_to_usable_cores',
+           'lies_in', 'caches', 'failure_in_words', 'keeps_results']
 
 # %% ../../nbs/cli/00_options.ipynb #89bebfa0
 import contextlib
 import inspect
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -18,7 +21,8 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
+from ..core.files import NO_ROOM
 from ..core.metrics import METRICS, Metric, get_metric
 
 # %% ../../nbs/cli/00_options.ipynb #04076d7d
@@ -97,6 +101,16 @@ def limit_help(metric: Metric, at_least: bool) -> str:
         unit = f" in {metric.unit}"
     return f"{metric.label}{unit}, {'at least' if at_least else 'at most'}"
 
+# %% ../../nbs/cli/00_options.ipynb #6e82e7e5
+def written_limit(
+    metric: Metric,
+    at_least: bool,
+    value: float,  # in SI units
+) -> str:
+    "A limit as it is given on the command line."
+    flag = limit_flag(metric, at_least)
+    return f"--{flag.replace('_', '-')} {value / (1e6 if flag.endswith(SIZE) else 1.0):.6g}"
+
 # %% ../../nbs/cli/00_options.ipynb #1fcfc705
 def limit_parameters(
     limits: dict[str, bool],  # metric -> is it a minimum?
@@ -142,37 +156,114 @@ def takes_limits(
     return decorate
 
 # %% ../../nbs/cli/00_options.ipynb #a142abcb
+def echo(value):
+    "Print to standard output. Raises `InputError` if that cannot be written."
+    try:
+        print(value, flush=True)
+    except BrokenPipeError:  # nobody reads on, which is no mistake
+        raise
+    except OSError as e:
+        raise InputError(f"standard output: cannot be written ({e.strerror})") from None
+
+
 def note(text: str):
-    "Print to standard error: what is for the person who waits, not for whoever parses."
-    typer.echo(text, err=True)
+    "Print to standard error: what is for the person who waits, not for whoever parses. It is never worth the work."
+    with contextlib.suppress(OSError):
+        if sys.stderr and (bars := sys.modules.get("tqdm.std")):
+            bars.tqdm.write(str(text), file=sys.stderr)  # on a line of its own, where a bar is drawn
+        else:
+            print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value):
     "Print a value as one line of JSON."
-    typer.echo(json.dumps(value))
+    echo(json.dumps(value))
 
 
 def as_records(frame) -> list[dict]:
     "Rows of a table as plain values, NaN as null."
     return json.loads(frame.to_json(orient="records"))
 
+# %% ../../nbs/cli/00_options.ipynb #99152bce
+def items_in(
+    field: str,  # name to blame
+    text: str,  # items with commas, such as "latency_s, peak_bytes"
+    may_be_empty: bool = False,
+) -> tuple[str, ...]:
+    "The items of a list with commas, without spaces around them. Raises `InputError` if there is none."
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if not items and not may_be_empty:
+        raise InputError(f"{field}={text!r}: is an empty list; leave it out, or name something")
+    return items
+
 # %% ../../nbs/cli/00_options.ipynb #61be076f
 def numbers_in(
     field: str,  # name to blame
     text: str,  # numbers with commas, such as "4e6,8e6"
+    may_be_empty: bool = False,
 ) -> tuple[int, ...]:
     "Whole numbers from a list with commas. Raises `InputError`."
     try:
-        return tuple(int(float(number)) for number in text.split(",") if number)
-    except (ValueError, OverflowError):
-        raise InputError(f"{field}={text!r}: must be numbers with commas between them, such as 4e6,8e6") from None
+        numbers = [float(item) for item in items_in(field, text, may_be_empty)]
+        if all(number.is_integer() for number in numbers):
+            return tuple(map(int, numbers))
+    except InputError:
+        raise
+    except ValueError:
+        pass
+    raise InputError(f"{field}={text!r}: must be whole numbers with commas between them, such as 4e6,8e6")
+
+# %% ../../nbs/cli/00_options.ipynb #de614887
+def keep_to_usable_cores():
+    "Let PyTorch compute on no more threads than there are cores that count."
+    import torch
+
+    from lts_nb.profiler.machine import usable_cores
+
+    if torch.get_num_threads() > (cores := usable_cores()):
+        torch.set_num_threads(cores)
 
 # %% ../../nbs/cli/00_options.ipynb #2cbe8a44
+def lies_in(
+    path: str,
+    folder: Path | str,  # it or one below it
+) -> bool:
+    "Is a file this one, or below it?"
+    path, folder = (os.path.realpath(os.path.abspath(name)) for name in (path, folder))
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def caches() -> list[str]:
+    "Folders in which this package and the libraries that it uses keep copies."
+    home = os.path.expanduser("~")
+    variables = ("XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "TORCH_HOME")
+    named = [os.environ[name] for name in variables if os.environ.get(name)]
+    return [*named, *(os.path.join(home, name) for name in (".cache", ".config/matplotlib", "Library/Caches"))]
+
+
+def failure_in_words(
+    error: OSError,
+    out: Path,  # where results go
+) -> str:  # field, value, and why
+    "What could not be read or written, by its own name."
+    name, reason = error.filename, error.strerror or str(error)
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if not isinstance(name, str):
+        return f"out={str(out)!r}: {reason}" if error.errno in NO_ROOM else " ".join(reason.split())
+    if lies_in(name, out):
+        return f"out={str(out)!r}: {reason}"
+    name = shorten(name)
+    if any(lies_in(name, folder) for folder in caches()):
+        return f"cache={name!r}: {reason}; set XDG_CACHE_HOME to a folder that can be written"
+    return f"file={name!r}: {reason}"
+
+# %% ../../nbs/cli/00_options.ipynb #9e261b7e
 @contextlib.contextmanager
 def keeps_results(
     out: Path,  # where results go
     stopped: str,  # what to say on Ctrl-C
-    no_room: str,  # what to say when the disk is full, or the folder cannot be written
+    no_room: str,  # what to say when the disk is full
 ) -> Iterator[None]:
     "Within it, an interruption ends the command with code 130 and a note, and an `OSError` becomes an `InputError`."
     try:
@@ -181,4 +272,5 @@ def keeps_results(
         note(f"\n{stopped}")
         raise typer.Exit(130) from None
     except OSError as e:
-        raise InputError(f"out={str(out)!r}: {e.strerror or e}; {no_room}") from None
+        advice = f"; {no_room}" if e.errno in NO_ROOM else ""
+        raise InputError(failure_in_words(e, out) + advice) from None

@@ -22,12 +22,15 @@ from lts_nb.cli.options import (
     Target,
     Threads,
     app,
+    echo,
     given,
     keeps_results,
+    note,
     print_json,
 )
 from ..core.errors import InputError
 from ..core.files import LOCK, only_one
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/02_profile.ipynb #9bf4f748
 def check_new_file(path: Path):
@@ -90,7 +93,7 @@ def measure(space, target, workload, out: Path, held_out: int, seed: int, measur
     from tqdm.auto import tqdm
 
     from lts_nb.profiler.profile.device_profile import DeviceProfile
-    from lts_nb.profiler.store import Store
+    from lts_nb.profiler.store import Store, moved_from
 
     store_path, total = out.with_suffix(".sqlite"), DeviceProfile.n_measurements(space, workload, held_out)
     stopped = f"stopped; everything measured is kept in {store_path}. Call the same command again to continue"
@@ -99,6 +102,9 @@ def measure(space, target, workload, out: Path, held_out: int, seed: int, measur
         Store(store_path) as store,
         tqdm(total=total, unit="request", leave=False) as bar,
     ):
+        if changed := moved_from(store, target.environment()):
+            differs = "; ".join(f"{name}={then!r}, now {now!r}" for name, (then, now) in changed.items())
+            note(f"{store_path} was measured with {differs}; none of it counts here, so all is measured again")
         profile = DeviceProfile.measure(space, target, workload, store, held_out, seed, bar.update, measure_s)
         profile.save(out)
     return profile
@@ -108,7 +114,7 @@ def report(profile, out: Path, json_: bool):
     "Say how good the profile is and what to do with it."
     if json_:
         return print_json(dict(out=str(out), validation=profile.validation))
-    typer.echo(profile)
+    echo(profile)
     if profile.validation:
-        typer.echo(profile.summary().to_string(index=False))
-    typer.echo(f"\nnext: lts search --profile {out} --out runs/search")
+        echo(profile.summary().to_string(index=False))
+    echo(f"\nnext: {pasteable('search', '--profile', out, '--out', 'runs/search')}")

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['Out', 'Method', 'Objectives', 'Profile', 'Proxy', 'Budget', 'Evaluations', 'MeasureSeconds', 'Ties', 'Seed', 'Logits',
-           'Resume', 'NO_ROOM', 'LIMITS', 'search_command', 'target_of', 'report']
+           'Resume', 'NO_ROOM', 'LIMITS', 'search_command', 'target_of', 'report', 'middle_latency']
 
 # %% ../../nbs/cli/01_search.ipynb #e260e1ff
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,9 @@ from lts_nb.cli.options import (
     Threads,
     app,
     as_records,
+    echo,
     given,
+    items_in,
     keeps_results,
     note,
     print_json,
@@ -31,6 +34,7 @@ from lts_nb.cli.options import (
 )
 from ..core.metrics import METRICS
 from ..core.metrics import objectives as objective_names
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/01_search.ipynb #98805820
 Out = Annotated[Path, typer.Option(help="run folder; must be new, or continued with --resume")]
@@ -123,7 +127,7 @@ def search_command(
     from lts_nb.searches.search import search
 
     request = given(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits)
-    stopped = f"stopped; everything measured is kept. Continue with: lts search --out {out} --resume"
+    stopped = f"stopped; everything measured is kept. Continue with: {pasteable('search', '--out', out, '--resume')}"
     with keeps_results(out, stopped, NO_ROOM):
         result = search(
             space,
@@ -137,7 +141,7 @@ def search_command(
             measure_s,
             ties,
             limits | given(max_decoder_params=max_params) or None,
-            objectives and objectives.split(","),
+            objectives if objectives is None else items_in("objectives", objectives),
             profile,
             proxy,
             resume,
@@ -162,7 +166,15 @@ def report(result, out: Path, json_: bool):
     "Say what was found and where it is."
     if json_:
         return print_json(dict(folder=str(out), run=result.run, frontier=as_records(result.frontier)))
-    middle = result.frontier.latency_s.median()
-    typer.echo(result)
-    typer.echo(f"\nall of it, and the picture {out / 'frontier.png'}, is in {out}")
-    typer.echo(f"next: lts pick {out} --max-latency-s {middle:.3f}")
+    echo(result)
+    picture = f", and the picture {out / 'frontier.png'}," if (out / "frontier.png").exists() else ""
+    echo(f"\nall of it{picture} is in {out}")
+    echo(f"next: {pasteable('pick', out, '--max-latency-s', f'{middle_latency(result.frontier):g}')}")
+
+
+def middle_latency(frontier) -> float:
+    "A latency that half of a frontier keeps, rounded up to two figures so that its own member keeps it too."
+    columns = [name for name in ("latency_s", "predicted_latency_s") if name in frontier]
+    middle = frontier[columns].max(axis=1).median()
+    step = 10.0 ** (math.floor(math.log10(middle)) - 1)
+    return math.ceil(middle / step) * step

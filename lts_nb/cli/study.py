@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'Published', 'Train', 'Archive', 'Equal', 'LearningRate', 'Corpus', 'Workers', 'Law', 'Compile',
-           'study_published', 'study_tables', 'agreement_lines', 'budget_lines', 'noise_lines', 'report', 'runs_of',
-           'write_law', 'study_command', 'plan_jobs', 'recipe_of', 'train_all']
+           'study_published', 'draw_published', 'study_tables', 'agreement_lines', 'budget_lines', 'noise_lines',
+           'report', 'runs_of', 'write_law', 'study_command', 'plan_jobs', 'recipe_of', 'train_all']
 
 # %% ../../nbs/cli/06_study.ipynb #3f001a1e
 import math
@@ -21,6 +21,7 @@ from lts_nb.cli.options import (
     TextColumn,
     app,
     as_records,
+    echo,
     given,
     keeps_results,
     note,
@@ -29,6 +30,7 @@ from lts_nb.cli.options import (
 )
 from ..core.errors import InputError
 from ..core.files import LOCK, only_one
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/06_study.ipynb #b990fdc6
 def study_published(archive: Path | None, out: Path, json_: bool):
@@ -42,17 +44,29 @@ def study_published(archive: Path | None, out: Path, json_: bool):
     table, odd = published_figures.published_table(frame), disagreements(frame)
     if json_:
         return print_json(dict(architectures=len(frame), experiments=as_records(table), disagreements=len(odd)))
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("ranks", "tops", "divisors", "frontiers"):
-        getattr(published_figures, f"plot_{name}")(frame).savefig(out / f"{name}.png", dpi=120)
-    typer.echo(
+    echo(
         f"{len(frame):,} published architectures; agreement of decoder parameters with perplexity, "
         "95 % intervals in brackets (rho_total: of all parameters)"
     )
-    typer.echo(readable(table, published_figures.STATISTICS).to_string(index=False))
-    typer.echo("what the archive stores otherwise than its configurations give (nbs/study says why):")
-    typer.echo(odd.groupby(["what", "why"]).size().rename("rows").reset_index().to_string(index=False))
-    typer.echo(f"figures are in {out}")
+    echo(readable(table, published_figures.STATISTICS).to_string(index=False))
+    echo("what the archive stores otherwise than its configurations give (nbs/study says why):")
+    echo(odd.groupby(["what", "why"]).size().rename("rows").reset_index().to_string(index=False))
+    draw_published(frame, out)
+
+
+def draw_published(frame, out: Path):
+    "Draw the paper's figures into a folder. Raises `InputError` if it cannot be made."
+    from lts_nb.show.picture import save_picture
+    from lts_nb.study import published_figures
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"out={str(out)!r}: cannot be made ({e.strerror})") from None
+    for name in ("ranks", "tops", "divisors", "frontiers"):
+        plot = getattr(published_figures, f"plot_{name}")
+        save_picture(out / f"{name}.png", lambda plot=plot: plot(frame))
+    echo(f"figures are in {out}")
 
 # %% ../../nbs/cli/06_study.ipynb #aae14535
 SHOWN = ("rho", "tau", "cr50")
@@ -107,14 +121,14 @@ def report(store, json_: bool):
         return print_json({name: as_records(table) for name, table in tables.items()} | dict(failed=failures))
     good = runs[runs.error.isna()]
     trainings = good.groupby(["id", "seed"]).ngroups
-    typer.echo(
+    echo(
         f"{trainings} trainings of {good.id.nunique()} architectures, "
         f"{len(failed)} failed, {int(good.loss.isna().sum())} losses diverged\n"
     )
     lines = [agreement_lines(tables["agreement"]), *budget_lines(tables["budgets"]), *noise_lines(tables["noise"])]
-    typer.echo("\n".join(lines))
+    echo("\n".join(lines))
     for row in failed.itertuples():
-        typer.echo(f"failed: {row.id} seed {row.seed}: {row.error}")
+        echo(f"failed: {row.id} seed {row.seed}: {row.error}")
 
 
 def runs_of(store):
@@ -134,7 +148,7 @@ def write_law(store, out: Path, backbone: str | None, json_: bool):
 
     law = law_of_runs(runs_of(store), backbone)
     replace_text(out, law.to_json())
-    typer.echo(law.to_json() if json_ else f"{law}\nnext: lts search --proxy {out}")
+    echo(law.to_json() if json_ else f"{law}\nnext: {pasteable('search', '--proxy', out)}")
 
 # %% ../../nbs/cli/06_study.ipynb #a34de0c0
 Published = Annotated[
@@ -233,7 +247,7 @@ def plan_jobs(
     from lts_nb.space.presets import get_space
     from lts_nb.training.jobs import plan_training_jobs
 
-    sizes = numbers_in("equal", equal)
+    sizes = numbers_in("equal", equal, may_be_empty=True)
     repeated = min(repeated, architectures)
     return plan_training_jobs(
         get_space(space or "gpt2-study"), architectures, min_params, max_params, sizes, 6, repeated, 4, seed

@@ -18,8 +18,21 @@ from typing import Annotated
 import typer
 
 from .build import quiet_transformers
-from .options import Json, Run, TextColumn, app, keeps_results, note, print_json, takes_limits
+from lts_nb.cli.options import (
+    Json,
+    Run,
+    TextColumn,
+    app,
+    echo,
+    keep_to_usable_cores,
+    keeps_results,
+    note,
+    print_json,
+    takes_limits,
+)
+from .pick import note_idle_limits
 from ..core.errors import InputError
+from ..core.screen import pasteable
 
 # %% ../../nbs/cli/07_train.ipynb #dba42720
 def chosen_architectures(run: Path, ids: list[str] | None, limits: dict) -> list:
@@ -30,7 +43,9 @@ def chosen_architectures(run: Path, ids: list[str] | None, limits: dict) -> list
     if ids and limits:
         raise InputError(f"id={ids[0]!r}: give ids, or a budget, not both")
     if not ids:
-        return [result.pick(**limits)]
+        chosen = [result.pick(**limits)]
+        note_idle_limits(result, limits)
+        return chosen
     chosen = [result.architecture(id) for id in ids]
     if len({architecture.id for architecture in chosen}) < len(ids):
         raise InputError(f"id={' '.join(ids)!r}: the same architecture twice")
@@ -102,21 +117,19 @@ def report(found: list[dict], run: Path, json_: bool):
     if json_:  # a loss that diverged is NaN, which is no JSON
         return print_json(json.loads(json.dumps(found), parse_constant=lambda name: None))
     for record in found:
-        typer.echo(outcome(record, run))
+        echo(outcome(record, run))
 
 
 def outcome(record: dict, run: Path) -> str:
     "What came out of one training, and what to do next."
     if record["loss"] != record["loss"]:
         return f"{record['id']}: diverged, so there is no model; a lower --lr in a new --out may help"
-    bits = record["bits_per_byte"]
-    per_byte = (
-        f"{bits:.4f} bits a byte" if bits == bits else "no figure per byte, since the tokenizer loses characters,"
-    )
+    bits, out = record["bits_per_byte"], Path(record["out"])
+    per_byte = f"{bits:.4f} bits a byte" if bits == bits else "no figure per byte (the tokenizer loses characters)"
     return (
         f"{record['id']}: loss {record['loss']:.4f} nats a token, {per_byte} on "
         f"{record['corpus']}'s validation text; {record['tokens'] / 1e6:,.2f} M tokens, {record['seconds']:,.0f} s; "
-        f"in {record['out']}\nnext: lts eval {record['out']}, lts export {record['out']} --out handed --run {run}"
+        f"in {out}\nnext: {pasteable('eval', out)}\nor: {pasteable('export', out, '--out', 'handed', '--run', run)}"
     )
 
 # %% ../../nbs/cli/07_train.ipynb #d2ee358f
@@ -194,6 +207,7 @@ def train_command(
         run, out, corpus, text_column, tokenizer, end_of_text, vocab_size, parts, seed, compiled, len(chosen) > 1
     )
     quiet_transformers()
+    keep_to_usable_cores()
     from lts_nb.profiler.store import Store
     from lts_nb.training.recipe import recipe_for
 

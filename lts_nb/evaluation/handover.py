@@ -23,6 +23,7 @@ from .onnx_export import to_onnx
 from .provenance import facts_for_card
 from .stored_models import open_backbone_model
 from ..show.drawing import draw_architecture
+from ..show.picture import save_picture
 from ..space.architecture import Architecture
 from ..training.tokenizer import END_OF_TEXT, wrap_tokenizer
 
@@ -78,7 +79,7 @@ def write_model(
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     (folder / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
-    draw_architecture(architecture).savefig(folder / "architecture.png", dpi=150)
+    save_picture(folder / "architecture.png", lambda: draw_architecture(architecture), dpi=150)
 
 # %% ../../nbs/evaluation/16_handover.ipynb #f67e71ed
 def comparison_tokens(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['limit_names', 'split_limit', 'check_limits', 'limits_of', 'sum_over_layers', 'counted_values', 'keeps', 'free_checks',
-           'check_feasible']
+           'remarks_on_limits', 'remarks_before', 'check_feasible']
 
 # %% ../../nbs/searches/01_limits.ipynb #06305254
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from ..core.errors import InputError, check_number
 from ..core.metrics import Metric, get_metric, objectives
 from ..core.workload import Workload
 from .quality import homogeneous_ends
+from ..show.choose import idle_limit_in_words
 from ..space.counts import count
 from ..space.flops import flops
 from ..space.memory import kv_cache_bytes, peak_bytes
@@ -112,6 +113,27 @@ def free_checks(
         return accepted
 
     return accept
+
+# %% ../../nbs/searches/01_limits.ipynb #54d17b4c
+def remarks_on_limits(
+    limits: dict,  # of `check_limits`
+    known: dict,  # metric -> what is known of it, `(n,)`
+    only_units: bool = False,  # say only what looks like a mistaken unit
+) -> list[str]:
+    "Limits that leave out nothing of what is known."
+    remarks = []
+    for limit, bound in limits.items():
+        side, metric = split_limit(limit)
+        if metric.name in known:
+            values, write = np.asarray(known[metric.name], float), f"{limit}={{:g}}".format
+            remarks.append(idle_limit_in_words(metric, bound, values, side == "min", write))
+    return [text for text in remarks if text and (not only_units or text.endswith("?"))]
+
+
+def remarks_before(space: SearchSpace, limits: dict, workload: Workload, bytes_per_value: int = 4) -> list[str]:
+    "Limits on what is counted that leave out nothing of a space, as far as its homogeneous ends tell."
+    names, ends = {split_limit(name)[1].name for name in limits_of(limits, measured=False)}, homogeneous_ends(space)
+    return remarks_on_limits(limits, {name: counted_values(name, ends, workload, bytes_per_value) for name in names})
 
 # %% ../../nbs/searches/01_limits.ipynb #c1bce07d
 def check_feasible(

@@ -95,7 +95,7 @@ def read_law(
 ) -> LossLaw:
     "A law, checked. Raises `InputError`."
     try:
-        text = given.to_json() if isinstance(given, LossLaw) else Path(given).read_text(encoding="utf-8")
+        text = given.to_json() if isinstance(given, LossLaw) else Path(given).read_text(encoding="utf-8-sig")
     except (OSError, TypeError, UnicodeDecodeError) as e:
         reason = getattr(e, "strerror", None) or "this is no text file"
         allowed = ", ".join(state_proxies())

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
 from ..core.files import LOCK, only_one, read_json, replace_file, replace_text, write_json
 from ..core.metrics import get_metric
 from ..frontier.members import ExactFrontier
@@ -39,9 +39,12 @@ def read_run(
 ) -> dict:
     "`run.json` of a run folder. Raises `InputError` if it is none, damaged or of a later version."
     try:
-        text = (Path(folder) / "run.json").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"run={str(folder)!r}: is not a run folder (it has no readable run.json)") from None
+        text = (Path(folder) / "run.json").read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"run={str(folder)!r}: is not a run folder (it has no run.json)") from None
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or "it is no text in UTF-8"
+        raise InputError(f"run={shorten(folder)!r}: its run.json cannot be read ({reason})") from None
     run = read_json(text, "run", 1)
     if missing := [name for name in REQUIRED if name not in run]:
         raise InputError(f"run={str(folder)!r}: run.json lacks {', '.join(missing)}")

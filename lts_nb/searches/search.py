@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ..core.workload import Workload
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.targets.registry import describe_target, get_target
-from .limits import check_limits
+from .limits import check_limits, limits_of, remarks_before, remarks_on_limits
 from .methods.registry import get_method, load_methods
 from .quality import quality_of
 from .result import SearchResult
@@ -40,6 +40,8 @@ def run_search(task: SearchTask) -> SearchResult:
     "Let the method of the settings do its work, and save the result."
     method = get_method(task.settings.method)
     result = search_by_sampling(task) if method.samples else method.function(task)
+    for text in remarks_on_limits(limits_of(task.settings.limits, measured=True), result.candidates, only_units=True):
+        task.say(text)
     if task.folder:
         result.save(task.folder)
     return result
@@ -66,6 +68,8 @@ def search_with(
         task = SearchTask(session, begin_record(settings, session.environment, begun), profile, folder, bar, say)
         if not begun:
             task.write_record()
+            for text in remarks_before(settings.space, settings.limits, settings.workload, settings.bytes_per_value):
+                say(text)
         return run_search(task)
 
 # %% ../../nbs/searches/10_search.ipynb #e8d77d82

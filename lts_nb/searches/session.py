@@ -189,9 +189,10 @@ def check_machine(
     changed = differences(begun_on, environment)
     differs = [f"{name}={then!r}, now {now!r}" for name, (then, now) in changed.items()]
     if differs:
+        again = "give this process as many cores again, or " if set(changed) == {"cores"} else ""
         raise InputError(
             f"machine: the run was measured with {'; '.join(differs)}; "
-            "one frontier must not mix them, so begin a new run"
+            f"one frontier must not mix them, so {again}begin a new run"
         )
 
 

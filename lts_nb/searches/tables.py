@@ -68,14 +68,14 @@ def as_frame(
 def to_csv(frame: pd.DataFrame, path: Path):
     "Write a table; tuples become JSON lists."
     lists = {name: frame[name].map(lambda values: json.dumps(list(values))) for name in LISTS}
-    frame.assign(**lists).to_csv(path, index=False)
+    frame.assign(**lists).to_csv(path.absolute(), index=False)  # pandas would take a name in ~ for a home folder
 
 
 def read_table(path: Path, quality: str) -> pd.DataFrame:
     "The content of `to_csv`'s file. Raises whatever is wrong with another."
     types = {"id": str, "role": str, "backbone": str, "pair": str}
     types |= dict.fromkeys((*FLOATS, *MAY_HAVE), float) | dict.fromkeys(INTEGERS, "int64")
-    frame = pd.read_csv(path, dtype=types, encoding="utf-8")
+    frame = pd.read_csv(path.absolute(), dtype=types, encoding="utf-8")
     frame = frame.assign(**{name: [tuple(json.loads(text)) for text in frame[name]] for name in LISTS})
     needed = ["id", "role", "backbone", *INTEGERS, quality]
     if not len(frame) or frame[needed].isna().any(axis=None) or set(FLOATS) - set(frame):
@@ -92,5 +92,7 @@ def from_csv(
     "Read what `to_csv` wrote. Raises `InputError` for anything else."
     try:
         return read_table(path, quality)
+    except PermissionError as e:
+        raise InputError(f"{path.name}: cannot be read ({e.strerror})") from None
     except (ValueError, KeyError, TypeError, OSError) as e:  # whatever a damaged file makes of pandas and JSON
         raise InputError(f"{path.name}: is missing, cut short or not a table of lts_nb ({type(e).__name__})") from None

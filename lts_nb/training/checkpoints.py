@@ -6,6 +6,7 @@
 __all__ = ['open_training_folder', 'is_complete', 'step_of', 'newest_checkpoint', 'writing_errors_as_oserror']
 
 # %% ../../nbs/training/08_checkpoints.ipynb #149df2b2
+import errno
 import json
 import os
 import zipfile
@@ -92,4 +93,5 @@ def writing_errors_as_oserror(folder: Path) -> Iterator[None]:
         from_torch_save = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
         if isinstance(error, RuntimeError) and not from_torch_save:
             raise
-        raise OSError(f"{folder}: cannot be written ({str(error).splitlines()[0][:150]})") from None
+        reason = f"cannot be written ({str(error).splitlines()[0][:150]})"
+        raise OSError(errno.EIO, reason, str(folder)) from None

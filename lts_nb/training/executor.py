@@ -12,6 +12,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 
+from ..profiler.machine import usable_cores
+
 # %% ../../nbs/training/12_executor.ipynb #07e1191b
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -38,11 +40,6 @@ def _live(connection, function, arguments):
         connection.send((None, f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 # %% ../../nbs/training/12_executor.ipynb #cdbb9946
-def _usable_cores() -> int:
-    "Cores that this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 class LocalExecutor(ThreadPoolExecutor):
     """Calls functions in processes of this machine, each call in its own.
 
@@ -52,9 +49,9 @@ class LocalExecutor(ThreadPoolExecutor):
 
     def __init__(
         self,
-        workers: int | None = None,  # processes at once; one a core by default
+        workers: int | None = None,  # processes at once; one a core that counts by default
     ):
-        super().__init__(workers or _usable_cores())
+        super().__init__(workers or usable_cores())
         self.running = set()
 
     def submit(self, function, /, *arguments):

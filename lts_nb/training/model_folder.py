@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..core.files import LOCK, only_one, replace_text
 from ..profiler.store import Store
+from ..show.picture import save_picture, write_title
 from ..space.architecture import Architecture
 from .checkpoints import open_training_folder
 from .corpus import Corpus, Stream, get_corpus
@@ -60,7 +61,11 @@ def plot_curve(
     millions = [tokens / 1e6 for tokens, _ in training["curve"]]
     ax.plot(millions, [loss for _, loss in training["curve"]], lw=1, label="training text")
     ax.plot(training["tokens"] / 1e6, training["loss"], "o", ms=5, label=f"validation text: {training['loss']:.3f}")
-    ax.set(xlabel="tokens [million]", ylabel="loss (nats a token)", title=f"{training['id'][:8]}, {training['corpus']}")
+    ax.set(
+        xlabel="tokens [million]",
+        ylabel="loss (nats a token)",
+    )
+    write_title(ax, f"{training['id'][:8]}, {training['corpus']}")
     ax.legend()
     plt.close(fig)
     return fig
@@ -89,10 +94,10 @@ def _hold_folder(folder: Path):
 
 
 def _file_record(folder: Path, training: dict):
-    "Write curve and record, the record last, and remove the checkpoints: the training is done."
-    plot_curve(training).savefig(folder / "curve.png", dpi=120)
+    "Write the record, remove the checkpoints, and draw the curve: the training is done."
     replace_text(folder / "training.json", json.dumps(training))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    save_picture(folder / "curve.png", lambda: plot_curve(training))
 
 # %% ../../nbs/training/14_model_folder.ipynb #5ceb524b
 def _read_data(

@@ -60,7 +60,7 @@ OTHERS = [
     (["export", EMPTY, "--out", NEW], "is no folder of a model"),
     (["study", "--published", "--train"], "choose one"),
     (["study", "--out", EMPTY], "holds no study"),
-    (["study", "--train", "--tokens", "many", "--out", NEW], "tokens='many': must be numbers with commas"),
+    (["study", "--train", "--tokens", "many", "--out", NEW], "tokens='many': must be whole numbers with commas"),
 ]
 
 

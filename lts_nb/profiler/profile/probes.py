@@ -12,13 +12,12 @@ __all__ = ['DECODED', 'DEPTHS', 'EVERY_LENGTH', 'EXTRA_ROUND', 'WITH_ALL_LOGITS'
 import itertools
 import json
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ...core.errors import InputError
+from ...core.errors import InputError, remark
 from ...core.workload import Workload
 from ..store import Store, measure_once, why_failed
 from ..targets.contract import Target
@@ -241,10 +240,9 @@ def reserve_cold_memory(
     wanted = 4 * (target.cache_bytes() or 4 * max(count(architecture).total for architecture in architectures))
     spare = target.reserve(architectures, wanted)
     if spare < wanted:
-        warnings.warn(
+        remark(
             f"weights move through {max(spare, 0) / 1e6:,.0f} MB of memory, not four last-level caches "
-            f"({wanted / 1e6:,.0f} MB): there is no room; some may be read from the cache",
-            stacklevel=3,
+            f"({wanted / 1e6:,.0f} MB): there is no room; some may be read from the cache"
         )
 
 

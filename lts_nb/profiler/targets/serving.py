@@ -15,11 +15,12 @@ import select
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import NoReturn
 
-from ...core.errors import InputError, MeasurementFailed
+from ...core.errors import InputError, MeasurementFailed, Remark
 from ...core.workload import Workload
 from .contract import Target
 from ..timing import VISIT, Effort
@@ -202,6 +203,7 @@ def prepare(
     "Import what a target needs, and make it."
     from lts_nb.profiler.targets.registry import get_target
 
+    warnings.simplefilter("ignore", Remark)  # the process that asks has made the same target, and remarked on it
     for module in imports:
         importlib.import_module(module)
     return get_target(**description), learn_families(families)

@@ -9,9 +9,9 @@ __all__ = ['measure_model', 'measure_model_parts', 'failures_of_torch', 'TorchCP
 import contextlib
 from dataclasses import dataclass, field
 
-from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer
+from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer, remark
 from ...core.workload import Workload
-from ..machine import describe_machine, last_level_cache, memory_bytes, usable_cores
+from ..machine import describe_machine, last_level_cache, machine_cores, memory_bytes, usable_cores
 from ..measurement import Measurement, summarize
 from ..memory import WeightBuffer, live_peak, resident_growth, tensor_bytes
 from ..parts import timed_parts
@@ -97,10 +97,10 @@ def failures_of_torch():
 class TorchCPU(Target):
     """Runs models with PyTorch: in this process, and after `renew` in a fresh one each time.
 
-    Raises `InputError` for more threads than cores.
+    Raises `InputError` for more threads than the machine has cores, and remarks on more than this process may use.
     """
 
-    threads: int = 1  # torch threads, at most the cores that this process may use
+    threads: int = 1  # torch threads, at most the cores of the machine
     dtype: str = "float32"  # of weights and activations: "float32" or "bfloat16"
     _buffer: WeightBuffer | None = field(default=None, init=False, repr=False, compare=False)
     _built: tuple = field(default=(None, None), init=False, repr=False, compare=False)  # the last one and its model
@@ -109,7 +109,10 @@ class TorchCPU(Target):
     name = "torch-cpu"
 
     def __post_init__(self):
-        self.threads = check_integer("threads", self.threads, 1, usable_cores())
+        self.threads = check_integer("threads", self.threads, 1, machine_cores())
+        if self.threads > (cores := usable_cores()):
+            what = f"{cores} core{'s' * (cores > 1)}"
+            remark(f"threads={self.threads}: this process may use {what}, so threads wait for each other")
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
 
     def environment(self) -> dict:
@@ -125,7 +128,11 @@ class TorchCPU(Target):
         architectures: list,  # that will be measured
         spare: int = 0,  # further bytes, for `place`; as many of them as half of the memory leaves
     ) -> int:  # bytes to spare that the buffer really has
-        "Make the weight buffer large enough for all. Raises `InputError` if one is larger than half of the memory."
+        """Make the weight buffer large enough for all, if this process can have so much.
+
+        If not, each is measured with a buffer of its own, and those that are too large fail by themselves.
+        Raises `InputError` if one is larger than half of the memory.
+        """
         largest = max(architectures, key=self._room)
         n_bytes = self._room(largest)
         if reason := _too_large(n_bytes):
@@ -136,10 +143,8 @@ class TorchCPU(Target):
             self._reserved = n_bytes + spare, largest, spare
             if self._worker is not None:
                 self._worker.first = ask_to_reserve([largest], spare)
-                self._worker.ask(self._worker.first)
-        if self._worker is None:
-            self._make_room(0)
-        return spare
+                spare = min(spare, self._worker.ask(self._worker.first))
+        return spare if self._worker is not None or self._has_room() else 0
 
     def renew(self):
         "Measure in a process of its own from now on, a fresh one after each call; its weights lie in other memory."
@@ -181,6 +186,16 @@ class TorchCPU(Target):
         "Is it measured in the worker's process?"
         return self._worker is not None and self._worker.knows(architecture.backbone)
 
+    def _has_room(self) -> bool:
+        "Make the buffer as large as was reserved; if that cannot be had, nothing is reserved."
+        try:
+            with failures_of_torch():
+                self._make_room(0)
+        except MeasurementFailed:
+            self._reserved = 0, None, 0
+            return False
+        return True
+
     def _make_room(self, n_bytes):
         "Make the buffer as large as this and as was reserved."
         n_bytes = max(n_bytes, self._reserved[0])
@@ -206,5 +221,5 @@ def _too_large(n_bytes) -> str | None:
     memory = memory_bytes()
     if memory and n_bytes > memory // 2:
         size, limit = f"{n_bytes / 1e6:,.0f} MB", f"{memory / 1e6:,.0f} MB"
-        return f"weights={size}: must be at most half of this machine's {limit} of memory"
+        return f"weights={size}: must be at most half of the {limit} of memory that count here"
     return None
