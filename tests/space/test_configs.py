@@ -95,10 +95,18 @@ def test_files_from_before_read_the_same():
     assert json.loads(SearchSpace.around(OPT_350M).to_json())["pre_norm"] is False
 
 
+def test_older_names_win_as_in_transformers():
+    both = LFM2 | dict(intermediate_size=1536, tie_embedding=False, tie_word_embeddings=True)
+    a = Architecture.from_config(both)
+    assert a == Architecture.from_config(transformers_config(both))
+    assert (a.d_inner[0], a.tie_embeddings) == (4608, False)
+
+
 def test_a_window_ends_the_positions():
     assert Architecture.from_config(MISTRAL).max_len == 4096
     assert Architecture.from_config(MISTRAL | dict(sliding_window=None)).max_len == 32768
-    assert Architecture.from_config(QWEN | dict(use_sliding_window=True)).max_len == 32768  # from layer 24 on
+    no_layer = QWEN | dict(use_sliding_window=True, sliding_window=1024)  # from layer 24 on, of 24
+    assert Architecture.from_config(no_layer).max_len == 32768
     assert Architecture.from_config(QWEN | dict(use_sliding_window=True, max_window_layers=20)).max_len == 32768
     bites = QWEN | dict(use_sliding_window=True, max_window_layers=20, sliding_window=1024)
     assert Architecture.from_config(bites).max_len == 1024
