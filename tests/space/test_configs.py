@@ -95,10 +95,18 @@ def test_files_from_before_read_the_same():
     assert json.loads(SearchSpace.around(OPT_350M).to_json())["pre_norm"] is False
 
 
+def test_older_names_win_as_in_transformers():
+    both = LFM2 | dict(intermediate_size=1536, tie_embedding=False, tie_word_embeddings=True)
+    a = Architecture.from_config(both)
+    assert a == Architecture.from_config(transformers_config(both))
+    assert (a.d_inner[0], a.tie_embeddings) == (4608, False)
+
+
 def test_a_window_ends_the_positions():
     assert Architecture.from_config(MISTRAL).max_len == 4096
     assert Architecture.from_config(MISTRAL | dict(sliding_window=None)).max_len == 32768
-    assert Architecture.from_config(QWEN | dict(use_sliding_window=True)).max_len == 32768  # from layer 24 on
+    no_layer = QWEN | dict(use_sliding_window=True, sliding_window=1024)  # from layer 24 on, of 24
+    assert Architecture.from_config(no_layer).max_len == 32768
     assert Architecture.from_config(QWEN | dict(use_sliding_window=True, max_window_layers=20)).max_len == 32768
     bites = QWEN | dict(use_sliding_window=True, max_window_layers=20, sliding_window=1024)
     assert Architecture.from_config(bites).max_len == 1024
@@ -120,6 +128,8 @@ REFUSED = {  # configuration -> what the one line says
     "d_head=65: must be even": LLAMA_2 | dict(head_dim=65),
     "sliding_window=0: must be a whole number": MISTRAL | dict(sliding_window=0),
     "use_sliding_window=1: must be true or false": QWEN | dict(use_sliding_window=1),
+    "layer_types=5: must be a list": QWEN | dict(use_sliding_window=True, layer_types=5),
+    "intermediate_size=0: must be a whole number": LFM2 | dict(block_ffn_dim_multiplier=1e-9),
     "activation_function='gelu': must be 'gelu_new'": GPT2 | dict(activation_function="gelu"),
     "add_cross_attention=True: must be False": GPT2 | dict(add_cross_attention=True),
     "tie_word_embeddings=False: must be True": GPT2 | dict(tie_word_embeddings=False),
