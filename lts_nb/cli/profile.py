@@ -24,7 +24,6 @@ from lts_nb.cli.options import (
     app,
     given,
     keeps_results,
-    note_space,
     print_json,
 )
 from ..core.errors import InputError
@@ -74,7 +73,6 @@ def profile_command(
     from lts_nb.space.presets import get_space
 
     chosen = get_space(space or "gpt2")
-    note_space(space)
     device = get_target(target or DEFAULT_TARGET, **given(threads=threads, dtype=dtype))
     workload = Workload(**given(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens))
     workload.check(chosen.max_len)

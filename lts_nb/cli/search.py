@@ -26,7 +26,6 @@ from lts_nb.cli.options import (
     given,
     keeps_results,
     note,
-    note_space,
     print_json,
     takes_limits,
 )
@@ -124,7 +123,6 @@ def search_command(
     from lts_nb.searches.search import search
 
     request = given(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens, logits=logits)
-    note_space(space)
     stopped = f"stopped; everything measured is kept. Continue with: lts search --out {out} --resume"
     with keeps_results(out, stopped, NO_ROOM):
         result = search(

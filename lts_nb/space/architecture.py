@@ -16,7 +16,7 @@ import numpy as np
 from ..core.errors import InputError, check_integer
 from ..core.files import from_fields, read_json, write_json
 from .families import get_family
-from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS
+from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID
 
 # %% ../../nbs/space/00_architecture.ipynb #e5fd64f9
 LIMITS = dict(
@@ -276,8 +276,9 @@ class Architecture:
         return f"Architecture({', '.join(f'{name}={value!r}' for name, value in self._unusual().items())})"
 
     def to_json(self) -> str:
-        "One line of JSON with every field that is set."
-        return write_json("architecture", 1, {name: value for name, value in asdict(self).items() if value is not None})
+        "One line of JSON with every field that is set, those of `UNSAID` only where they differ."
+        said = {name: value for name, value in asdict(self).items() if value not in (None, UNSAID.get(name))}
+        return write_json("architecture", 1, said)
 
     @staticmethod
     def from_json(

@@ -10,7 +10,7 @@ import json
 import os
 
 from .around import space_around
-from .config_files import find_config, not_carried_over
+from .config_files import find_config, not_carried_over, shortened
 from .families import preset_names
 from .space import SearchSpace
 
@@ -23,7 +23,7 @@ def get_space(
         return space
     found = content_of(space)
     if found is None:
-        return SearchSpace.preset(os.fspath(space))
+        return SearchSpace.preset(shortened(os.fspath(space)))
     return space_around(found) if is_model(found) else SearchSpace.from_json(json.dumps(found))
 
 

@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.files import from_fields, read_json, write_json
 from .architecture import Architecture, check_optional_fields, check_size, per_layer, set_fields
 from .families import get_family, get_preset
-from .families.contract import Fixed, flags_of
+from .families.contract import UNSAID, Fixed, flags_of
 from .listing import Listing
 from .sampling import Sampling
 
@@ -158,8 +158,9 @@ class SearchSpace(Allowed, Sampling, Listing):
         return describe_space(self)
 
     def to_json(self) -> str:
-        "The space as one line of JSON."
-        return write_json("space", 1, asdict(self))
+        "The space as one line of JSON, fields of `UNSAID` only where they differ."
+        said = {name: value for name, value in asdict(self).items() if name not in UNSAID or value != UNSAID[name]}
+        return write_json("space", 1, said)
 
     @staticmethod
     def from_json(

@@ -85,16 +85,28 @@ def test_new_fields_travel(config):
             Population.of([a, replace(a, qkv_bias=False, pre_norm=True)])
 
 
-def test_a_file_from_before_has_the_defaults():
-    a = Architecture("llama", 64, (2,), (96,), d_head=32)
-    old = {name: value for name, value in json.loads(a.to_json()).items() if name not in ("qkv_bias", "pre_norm")}
-    assert Architecture.from_json(json.dumps(old)) == a and Architecture.from_json(json.dumps(old)).id == a.id
+def test_files_from_before_read_the_same():
+    "What is not set is not written, so a run that was begun before goes on; an id, taken then, is the same."
+    a, space = Architecture("llama", 64, (2,), (96,), d_head=32), SearchSpace.preset("llama-study")
+    assert a.id == "1f06d610abd76478"
+    for value in (a, space):
+        assert not {"qkv_bias", "pre_norm"} & json.loads(value.to_json()).keys()
+    assert json.loads(Architecture.from_config(QWEN).to_json())["qkv_bias"] is True
+    assert json.loads(SearchSpace.around(OPT_350M).to_json())["pre_norm"] is False
+
+
+def test_older_names_win_as_in_transformers():
+    both = LFM2 | dict(intermediate_size=1536, tie_embedding=False, tie_word_embeddings=True)
+    a = Architecture.from_config(both)
+    assert a == Architecture.from_config(transformers_config(both))
+    assert (a.d_inner[0], a.tie_embeddings) == (4608, False)
 
 
 def test_a_window_ends_the_positions():
     assert Architecture.from_config(MISTRAL).max_len == 4096
     assert Architecture.from_config(MISTRAL | dict(sliding_window=None)).max_len == 32768
-    assert Architecture.from_config(QWEN | dict(use_sliding_window=True)).max_len == 32768  # from layer 24 on
+    no_layer = QWEN | dict(use_sliding_window=True, sliding_window=1024)  # from layer 24 on, of 24
+    assert Architecture.from_config(no_layer).max_len == 32768
     assert Architecture.from_config(QWEN | dict(use_sliding_window=True, max_window_layers=20)).max_len == 32768
     bites = QWEN | dict(use_sliding_window=True, max_window_layers=20, sliding_window=1024)
     assert Architecture.from_config(bites).max_len == 1024
