@@ -89,6 +89,7 @@ def build_for_training(
     model = build(architecture, seed)
     if scaled:
         initialise_matrices(model, seed)
+    model.loss_type = "ForCausalLM"  # which `Trainer` does not see from the name of stock GPT-2's class
     model.config.use_cache = False
     if not torch.cuda.is_available():
         model.set_attn_implementation("eager")

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from lts_nb.core.errors import InputError
+from lts_nb.models.build import seeded, twin_of
 from lts_nb.space.architecture import Architecture
-from lts_nb.training import loop
+from lts_nb.training import loop, scaling
 from lts_nb.training.checkpoints import step_of
 from lts_nb.training.loop import train
 from lts_nb.training.recipe import RECIPES, Recipe
@@ -47,6 +48,23 @@ def test_matrices_start_and_learn_by_their_inputs(name):
     groups = parameter_groups(model, 0.001)
     assert sum(parameter.numel() for group in groups for parameter in group["params"]) == model.num_parameters()
     assert {group["lr"] for group in groups} >= {0.001, 0.002, 0.001 * 128 / 192}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "opt", "llama"])
+def test_a_stock_model_trains_as_its_twin(name, data, monkeypatch):
+    "To the last digit: stock GPT-2 is not known as a causal language model by its class's name."
+    alike = replace(ARCHITECTURES[name], n_head=(2, 2), d_inner=(128, 128))
+    twin = twin_of(name)
+    stock = train(alike, data, CALM)["losses"]
+    assert not isinstance(build_for_training(alike, 0), twin.MODEL)
+    monkeypatch.setattr(scaling, "build", lambda architecture, seed: twin_model(twin, architecture, seed))
+    assert isinstance(build_for_training(alike, 0), twin.MODEL)
+    assert train(alike, data, CALM)["losses"] == stock
+
+
+def twin_model(twin, architecture, seed):
+    with seeded(seed):
+        return twin.MODEL(twin.config_of(architecture)).eval()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

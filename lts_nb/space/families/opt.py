@@ -96,13 +96,14 @@ class OPT(Family):
         context = step.n_cached + step.n_new
         after = layer.blocks_total - layer.blocks_before  # this layer and those after it
         held = 2 * layer.d_model * (layer.blocks_before * context + after * step.n_cached) * step.keeps_cache
-        work = largest(self.copying(layer, step), self.attending(layer, step), self.feeding_forward(layer, step))
+        attention = largest(self.copying(layer, step), self.attending(layer, step))
+        work = largest(attention, self.feeding_forward(layer, step), self.norming(layer, step))
         return step.bytes_per_value * (step.batch_size * held + work) + 12 * step.batch_size * context
 
     def copying(self, layer: Layer, step: Step) -> Numbers:
         "Values alive while the cache of a layer is copied into a longer one."
-        rows = (8 + layer.fixed.pre_norm) * step.n_new
-        return step.batch_size * layer.d_model * (rows + step.n_cached) * step.keeps_cache
+        rows = (8 + layer.fixed.pre_norm) * step.n_new + step.n_cached
+        return step.batch_size * layer.d_model * rows * step.keeps_cache
 
     def attending(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in fused attention, or in the projection of its result."
@@ -110,10 +111,14 @@ class OPT(Family):
         return (7 + layer.fixed.pre_norm) * rows + largest(rows, attention_scratch(layer.n_head, d_head, step))
 
     def feeding_forward(self, layer: Layer, step: Step) -> Numbers:
-        "Values alive between the two matrices of the feed-forward part, or in a norm behind them."
+        "Values alive between the two matrices of the feed-forward part."
         own_cache = 2 * layer.d_model * step.keeps_cache
-        norm_behind = (2 * layer.d_model + 2) * (not layer.fixed.pre_norm)
-        return step.tokens * (4 * layer.d_model + largest(2 * layer.d_inner, norm_behind) + own_cache)
+        return step.tokens * (4 * layer.d_model + 2 * layer.d_inner + own_cache)
+
+    def norming(self, layer: Layer, step: Step) -> Numbers:
+        "Values alive in a norm that comes after its half of the layer, with mean and deviation of each position."
+        own_cache = 2 * layer.d_model * step.keeps_cache
+        return (not layer.fixed.pre_norm) * step.tokens * (6 * layer.d_model + own_cache + 2)
 
     def output_bytes(self, output: Output, step: Step) -> Numbers:
         "Most bytes alive, weights aside, in the output layer, or before it where the last states are narrowed."
