@@ -70,7 +70,7 @@ def test_no_text(tmp_path, content, reason):
 
 def test_all_bad_files_are_counted(tmp_path):
     write(tmp_path, **{"good.txt": BOOK}, **{f"{i}.txt": b"caf\xe9" for i in range(5)})
-    with pytest.raises(InputError, match=r"0\.txt'.*\(and 4 files more cannot be read\)"):
+    with pytest.raises(InputError, match=r"0\.txt'.*\(and 4 more cannot be read\)"):
         folder_corpus(tmp_path)
 
 
