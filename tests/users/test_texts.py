@@ -327,6 +327,10 @@ def test_the_account_of_nothing_special():
     assert corpus.account == f"100 documents, {size:,} characters, 2.0% of them to validate with"
 
 
+def test_python_s_library_says_so():
+    assert get_corpus("stdlib").account.startswith("Python's standard library; ")
+
+
 def test_a_folder_that_fills_while_it_is_read(tmp_path):
     "Ten thousand small files, and somebody who adds to them."
     for i in range(300):
