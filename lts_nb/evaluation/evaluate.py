@@ -21,7 +21,7 @@ from .accuracy import accuracy
 from .perplexity import perplexity
 from .record import add_evaluations, read_evaluations, weights_digest
 from .stored_models import open_model
-from .texts import held_out_documents, read_evaluation_text
+from .texts import held_out_documents, read_evaluation_text, share_trained_on
 from ..training.corpus import Corpus
 
 # %% ../../nbs/evaluation/08_evaluate.ipynb #ev000006
@@ -123,6 +123,9 @@ def evaluate(
     filing = Filing(place, model, say)
     if corpus is not None:
         result = perplexity(model, tokenizer, text, stride, window, batch_size, line_ends, say)
+        result["trained_on"] = share_trained_on(text, folder)
+        if say and (result["trained_on"] or 0) >= 0.2:
+            say(f"{result['trained_on']:.0%} of this text stands in what the model was trained on: no test of it")
         found["perplexity"] = result
         filing.add("perplexity", {perplexity_key(name, result): result})
     if tasks is not None:

@@ -221,7 +221,7 @@ def _read_files(files: list[Path], text_column: str | None) -> tuple[list[str], 
         left_out["rows without text"] += rows_left_out
         columns |= {column: None} if column else {}
     if faults:
-        more = f" (and {len(faults) - 1:,} files more cannot be read)" if len(faults) > 1 else ""
+        more = f" (and {len(faults) - 1:,} more cannot be read)" if len(faults) > 1 else ""
         raise InputError(faults[0] + more)
     read = f"{len(files):,} file{'s' * (len(files) > 1)} ({describe_counts(kinds)})"
     return documents, read + f", column {' and '.join(map(repr, columns))}" * (len(columns) > 0), left_out

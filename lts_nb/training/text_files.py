@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
 
 # %% ../../nbs/training/00_text_files.ipynb #88e3380a
 MARKS = {  # the longer ones first, since one begins with another
@@ -182,7 +182,7 @@ def find_files(
 
     Raises `InputError` if there is none.
     """
-    field, left_out, name = f"corpus={str(place)!r}", Counter(), os.path.expanduser(place)
+    field, left_out, name = f"corpus={shorten(str(place))!r}", Counter(), os.path.expanduser(place)
     if not str(place).strip():
         raise InputError(f"{field}: must name a folder or a file")
     if not os.path.isdir(name):
