@@ -128,6 +128,8 @@ REFUSED = {  # configuration -> what the one line says
     "d_head=65: must be even": LLAMA_2 | dict(head_dim=65),
     "sliding_window=0: must be a whole number": MISTRAL | dict(sliding_window=0),
     "use_sliding_window=1: must be true or false": QWEN | dict(use_sliding_window=1),
+    "layer_types=5: must be a list": QWEN | dict(use_sliding_window=True, layer_types=5),
+    "intermediate_size=0: must be a whole number": LFM2 | dict(block_ffn_dim_multiplier=1e-9),
     "activation_function='gelu': must be 'gelu_new'": GPT2 | dict(activation_function="gelu"),
     "add_cross_attention=True: must be False": GPT2 | dict(add_cross_attention=True),
     "tie_word_embeddings=False: must be True": GPT2 | dict(tie_word_embeddings=False),

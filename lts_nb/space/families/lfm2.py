@@ -118,9 +118,10 @@ class LFM2(Llama):
         must_be(config, "since no convolution has a bias here", conv_bias=False)
         must_be(config, "the tokens that a convolution sees here", conv_L_cache=KERNEL)
         n_layer = size_in(config, "num_hidden_layers", MOST_LAYERS)
+        adjusted = config | dict(intermediate_size=adjusted_width(config))
         return dict(
             d_model=size_in(config, "hidden_size"),
-            d_inner=layers_of(config | dict(adjusted=adjusted_width(config)), "layer_d_inner", "adjusted", n_layer),
+            d_inner=layers_of(adjusted, "layer_d_inner", "intermediate_size", n_layer),
             max_len=size_in(config, "max_position_embeddings"),
             tie_embeddings=switch_in(config, "tie_word_embeddings"),
             layer_kind=kinds_in(config, n_layer),

@@ -109,6 +109,8 @@ def window_in(
         return config.get("sliding_window")
     first = config["max_window_layers"]
     kinds = config["layer_types"] or ["sliding_attention"] * (isinstance(first, int) and first < n_layer)
+    if not isinstance(kinds, list):
+        raise InputError(f"layer_types={kinds!r}: must be a list with a kind of attention for each layer")
     slides = switch_in(config, "use_sliding_window") and "sliding_attention" in kinds
     return config["sliding_window"] if slides else None
 
