@@ -117,6 +117,7 @@ def test_another_embedding(model):
     assert (model.get_output_embeddings().weight is new.weight) == model.config.tie_word_embeddings
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated")
 @every
 def test_checkpointed_gradients(model):
     with torch.enable_grad():
