@@ -9,8 +9,9 @@ __all__ = ['get_space', 'content_of', 'is_model', 'remark_on']
 import json
 import os
 
+from ..core.errors import shorten
 from .around import space_around
-from .config_files import find_config, not_carried_over, shortened
+from .config_files import find_config, not_carried_over
 from .families import preset_names
 from .space import SearchSpace
 
@@ -23,7 +24,7 @@ def get_space(
         return space
     found = content_of(space)
     if found is None:
-        return SearchSpace.preset(shortened(os.fspath(space)))
+        return SearchSpace.preset(shorten(os.fspath(space)))
     return space_around(found) if is_model(found) else SearchSpace.from_json(json.dumps(found))
 
 
