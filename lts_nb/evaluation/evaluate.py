@@ -20,7 +20,7 @@ from ..core.errors import InputError
 from .accuracy import accuracy
 from .perplexity import perplexity
 from .record import add_evaluations, read_evaluations, weights_digest
-from .stored_models import open_model
+from .stored_models import check_place, open_model
 from .texts import held_out_documents, read_evaluation_text, share_trained_on
 from ..training.corpus import Corpus
 
@@ -114,6 +114,7 @@ def evaluate(
     "Measure perplexity, accuracy or both of a stored model, and file the results in its folder. Raises `InputError`."
     if corpus is None and tasks is None:
         raise InputError("corpus, tasks: at least one must be given")
+    check_place(str(place))
     folder, found = Path(place), dict(perplexity=None, accuracy=None)
     if folder.is_dir():
         read_evaluations(folder)  # a damaged file is said before hours of work

@@ -8,6 +8,7 @@ __all__ = ['hub_answers', 'offline', 'check_vocabulary', 'check_place', 'check_w
 
 # %% ../../nbs/evaluation/01_stored_models.ipynb #3343ce6e
 import contextlib
+import os
 import re
 import sys
 import warnings
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
 from ..models.build import architecture_of  # importing it makes our models known to transformers, too
 from ..space.architecture import Architecture
 from ..space.families import FAMILIES
@@ -64,11 +65,12 @@ def check_place(
     place: str,  # a folder, or an id of the Hugging Face hub
 ):
     "Check that a model may lie there. Raises `InputError`."
-    if Path(place).is_dir():
-        if not (Path(place) / "config.json").exists():
-            raise InputError(f"model={place!r}: is a folder without config.json: must be one of a trained model")
-    elif Path(place).exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
-        raise InputError(f"model={place!r}: must be the folder of a trained model, or an id of the Hugging Face hub")
+    field = f"model={shorten(place)!r}"
+    if os.path.isdir(place):
+        if not os.path.exists(os.path.join(place, "config.json")):
+            raise InputError(f"{field}: is a folder without config.json: must be one of a trained model")
+    elif os.path.exists(place) or len(place) > 200 or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
+        raise InputError(f"{field}: must be the folder of a trained model, or an id of the Hugging Face hub")
 
 # %% ../../nbs/evaluation/01_stored_models.ipynb #5cb9986a
 def check_weights(

@@ -271,15 +271,24 @@ def test_a_relative_name_and_a_link(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "args, said",
     [
-        (["search", "--space", SMALL.to_json()], 'error: space=\'{"format": "lts_nb.space"'),
+        (["search", "--space", SMALL.to_json()[1:]], 'error: space=\'"format": "lts_nb.space"'),
         (["search", "--profile", "{folder}"], "error: profile='{folder}': cannot be read (Is a directory)"),
         (["search", "--profile", "{folder}/none"], "error: profile='{folder}/none': cannot be read (No such file"),
         (["show", "{folder}"], "error: run='{folder}': is not a run folder (it has no run.json)"),
         (["show", "a" * 5000], "error: run='aaa"),
-        (["eval", "a" * 5000], "error: file='aaa"),
+        (["eval", "a" * 5000], "error: model='aaa"),
         (["search", "--proxy", "{folder}"], "error: proxy='{folder}': must be one of"),
     ],
-    ids=["a space's text", "folder as profile", "no profile", "no run", "long run", "long model", "folder as proxy"],
+    ids=[
+        "a space's text",
+        "a text that is none",
+        "folder as profile",
+        "no profile",
+        "no run",
+        "long run",
+        "long model",
+        "folder as proxy",
+    ],
 )
 @POSIX
 def test_the_field_that_is_wrong_is_blamed(tmp_path, monkeypatch, args, said):
