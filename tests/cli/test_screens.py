@@ -280,7 +280,6 @@ def test_a_relative_name_and_a_link(tmp_path, monkeypatch):
         (["search", "--proxy", "{folder}"], "error: proxy='{folder}': must be one of"),
     ],
     ids=[
-        "a space's text",
         "a text that is none",
         "folder as profile",
         "no profile",
