@@ -34,8 +34,8 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={
-        "dev": [*cfg["dev_requirements"].split(), *cfg["eval_requirements"].split(), *cfg["onnx_requirements"].split()],
-        **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "onnx", "benchmarks")},
+        "dev": [need for kind in ("dev", "eval", "parquet", "onnx") for need in cfg[f"{kind}_requirements"].split()],
+        **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "parquet", "onnx", "benchmarks")},
     },
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

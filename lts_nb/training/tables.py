@@ -105,7 +105,7 @@ def parquet_texts(
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise InputError(f"{field}: needs pyarrow (pip install pyarrow)") from None
+        raise InputError(f"{field}: needs pyarrow (pip install 'lts_nb[parquet]')") from None
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
         types = {entry.name: entry.type for entry in file.schema_arrow}
