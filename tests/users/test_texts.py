@@ -207,6 +207,12 @@ def test_odd_tables(tmp_path, name, content, documents):
     assert read_table(tmp_path / name)[0] == documents
 
 
+def test_rows_without_a_text_are_counted(tmp_path):
+    rows = [json.dumps(dict(text=text)) for text in ROWS] + ['{"text": null}'] * 3 + ['{"id": 1}', "", '{"text": " "}']
+    write(tmp_path, **{"d.jsonl": "\n".join(rows)})
+    assert folder_corpus(tmp_path).account.endswith("left out: rows without text 5")
+
+
 @pytest.mark.parametrize(
     "name, content, reason",
     [
