@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, shorten
 from .copies import cut_document, near_copies
 from .tables import clean_text, read_table
 from .text_files import TABLE_ENDS, describe_counts, find_files, kind_of, read_document, split_at_ends
@@ -94,13 +94,23 @@ def choose_valid(
 
 # %% ../../nbs/training/03_corpus.ipynb #f52e0862
 def _sort_by_side(texts: list[str], share: float) -> tuple[np.ndarray, str]:
-    "Which texts validate, and what became of near copies."
-    sizes, (groups, elsewhere) = np.array([len(text) for text in texts], int), near_copies(texts)
-    chosen = choose_valid(sizes, groups, share, elsewhere)
-    n_copies = int((np.bincount(groups)[groups] > 1).sum()) if texts else 0
-    if sizes[chosen].sum() < share * sizes.sum() / 2:
-        return choose_valid(sizes, np.arange(len(texts)), share), f"{n_copies:,} near copies stand on both sides"
-    return chosen, f"{n_copies:,} near copies kept on one side" * (n_copies > 0)
+    "Which texts validate, and what they have in common with the others."
+    sizes, copies = np.array([len(text) for text in texts], int), near_copies(texts)
+    elsewhere, enough = copies.elsewhere.copy(), share * sizes.sum() / 2
+    for _ in range(5):  # what several others cover together shows only when the sides are known
+        chosen = choose_valid(sizes, copies.groups, share, elsewhere)
+        known, together = copies.shares_among(chosen)
+        if not (known >= 0.5).any():
+            break
+        elsewhere[np.isin(copies.groups, copies.groups[known >= 0.5])] = 1.0
+    n_copies = len(texts) and int((np.bincount(copies.groups)[copies.groups] > 1).sum())
+    said = f"{n_copies:,} near copies kept on one side" * (n_copies > 0)
+    if sizes[chosen].sum() < enough or (known >= 0.5).any():
+        chosen = choose_valid(sizes, np.arange(len(texts)), share)
+        said, together = f"{n_copies:,} near copies stand on both sides", copies.shares_among(chosen)[1]
+    if together >= 0.05:
+        said = "; ".join(filter(None, [said, f"{together:.0%} of what validates also stands in what is trained on"]))
+    return chosen, said
 
 
 class _Parts(NamedTuple):
@@ -224,7 +234,11 @@ def _read_files(files: list[Path], text_column: str | None) -> tuple[list[str], 
         more = f" (and {len(faults) - 1:,} more cannot be read)" if len(faults) > 1 else ""
         raise InputError(faults[0] + more)
     read = f"{len(files):,} file{'s' * (len(files) > 1)} ({describe_counts(kinds)})"
-    return documents, read + f", column {' and '.join(map(repr, columns))}" * (len(columns) > 0), left_out
+    if text_column is not None and not columns:
+        raise InputError(f"text_column={text_column!r}: there is no table whose column it could be")
+    if columns:
+        read += f", column {' and '.join(repr(shorten(column, 40)) for column in columns)}"
+    return documents, read, left_out
 
 
 def folder_corpus(

@@ -8,6 +8,7 @@ __all__ = ['choose_column', 'json_texts', 'csv_texts', 'parquet_texts', 'join_ro
 # %% ../../nbs/training/01_tables.ipynb #d302c856
 import io
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def choose_column(
             raise InputError(f"{field}: text_column={wanted!r}: holds no texts")
         return wanted
     texts = [name for name in names if holds_texts(name)]
-    usual = [name for name in texts if name.casefold() == "text"]
+    usual = [name for name in texts if name == "text"] or [name for name in texts if name.casefold() == "text"]
     if len(usual or texts) == 1:
         return (usual or texts)[0]
     if not texts:
@@ -51,7 +52,10 @@ def _json_values(field: str, text: str) -> Iterator:
             if line.strip():
                 yield json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{field}: line {number:,} is not JSON ({str(error).split(':')[0]})") from None
+            reason = str(error).split(":")[0]
+            raise InputError(
+                f"{field}: line {number:,} is not JSON ({reason}); needs an object a line, or one list of objects"
+            ) from None
 
 
 def json_texts(
@@ -71,6 +75,15 @@ def json_texts(
     return [row.get(column) for row in rows], column
 
 # %% ../../nbs/training/01_tables.ipynb #302aadc5
+def _without_empty_ends(text: str, separator: str) -> str:
+    "A table whose rows end in a separator, as some programs write them, although its header does not."
+    header, _, rows = text.partition("\n")
+    lines = rows.rstrip("\n").split("\n")
+    if header.endswith(separator) or not all(line.endswith(separator) for line in lines if line):
+        return text
+    return "\n".join([header, *(line.removesuffix(separator) for line in lines)])
+
+
 def csv_texts(
     field: str,  # what to blame
     text: str,  # the file's
@@ -81,11 +94,16 @@ def csv_texts(
     import pandas as pd
 
     separator = separator or max(",;\t|", key=text.partition("\n")[0].count)
-    options = dict(sep=separator, dtype=str, keep_default_na=False, encoding_errors="strict")
+    options = dict(sep=separator, dtype=str, keep_default_na=False, index_col=False, on_bad_lines="error")
     try:
-        frame = pd.read_csv(io.StringIO(text), **options)
-    except ValueError as error:  # pandas' own errors are such
-        raise InputError(f"{field}: is no table ({' '.join(str(error).split())})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a field too many in every row
+            frame = pd.read_csv(io.StringIO(_without_empty_ends(text, separator)), **options)
+    except (ValueError, pd.errors.ParserWarning) as error:  # pandas' own errors are such
+        raise InputError(
+            f"{field}: is no table ({' '.join(str(error).split())}); texts with {separator!r} need quotes"
+        ) from None
+    frame.columns = [str(name).strip() for name in frame.columns]
 
     def holds_texts(name):
         filled = frame[name][frame[name].str.strip() != ""]
@@ -113,7 +131,7 @@ def parquet_texts(
         def holds_texts(name):
             found = types[name]
             found = found.value_type if pyarrow.types.is_dictionary(found) else found
-            return pyarrow.types.is_string(found) or pyarrow.types.is_large_string(found)
+            return str(found) in ("string", "large_string", "string_view")
 
         column = choose_column(field, types, holds_texts, wanted)
         return file.read(columns=[column])[column].to_pylist(), column
@@ -166,6 +184,8 @@ def read_table(
     else:
         values, column = json_texts(field, decode_text(content, field), text_column)
     texts = [clean_text(value) if isinstance(value, str) else None for value in values]
-    lines = any(text and text.find("\n") == len(text) - 1 for text in texts)
-    missing = sum(not (text and text.strip()) for text in texts)
-    return list(join_rows(texts)), 0 if lines else missing, column
+    blank = sum(not (text and text.strip()) for text in texts)
+    # a text with a line a row has blank lines, too; texts that only end in a line feed are documents
+    if blank and any(text and text.strip() and text.find("\n") == len(text) - 1 for text in texts):
+        return list(join_rows(texts)), 0, column
+    return [text for text in texts if text and text.strip()], blank, column
