@@ -14,6 +14,7 @@ import typer
 
 from .options import Json, app, echo, failure_in_words, note, print_json
 from ..core.errors import InputError
+from ..core.files import new_folder
 
 # %% ../../nbs/cli/05_build.ipynb #a507f9c8
 Source = Annotated[str, typer.Argument(help="folder that a search wrote, or a model's config.json, folder or hub id")]
@@ -69,11 +70,16 @@ def quiet_transformers():
 def write_model(architecture, out: Path, seed: int):
     "Build a model and save it with its architecture. Raises `InputError` if the folder cannot be written."
     quiet_transformers()
+    from safetensors import SafetensorError
+
     from lts_nb.models.build import build as build_model
 
     try:
-        build_model(architecture, seed).save_pretrained(out)
-        (out / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
+        with new_folder(out) as made:
+            build_model(architecture, seed).save_pretrained(made)
+            (made / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
+    except SafetensorError as e:  # which says that the disk is full in words of its own
+        raise InputError(f"out={str(out)!r}: cannot be written ({e}); nothing is left of it") from None
     except OSError as e:
         raise InputError(failure_in_words(e, out)) from None
 

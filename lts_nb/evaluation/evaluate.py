@@ -91,7 +91,8 @@ def text_for(
             [text] if isinstance(text, str) else text,
             ", since the model was trained on it" * bool(held_out),
         )
-        say(f"{name}: {len(documents):,} documents, {sum(map(len, documents)):,} characters{why}")
+        n, size = len(documents), sum(map(len, documents))
+        say(f"{name}: {n:,} document{'s' * (n != 1)}, {size:,} characters{why}")
     return name, text
 
 # %% ../../nbs/evaluation/08_evaluate.ipynb #8f8dfaed

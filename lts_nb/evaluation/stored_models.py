@@ -58,7 +58,9 @@ def check_vocabulary(
     tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
     size = model.config.get_text_config().vocab_size
     if not 0 < tokens <= size:
-        raise InputError(f"tokenizer: numbers tokens up to {tokens:,}: must be 1 to the model's vocabulary of {size:,}")
+        raise InputError(
+            f"tokenizer: numbers tokens up to {tokens - 1:,}: must be below the model's vocabulary of {size:,}"
+        )
 
 # %% ../../nbs/evaluation/01_stored_models.ipynb #sm000006
 def check_place(

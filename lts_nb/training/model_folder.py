@@ -169,7 +169,8 @@ def train_model(
         save_model(model, architecture, data, folder)
 
     with _hold_folder(folder):
-        open_training_folder(folder, settings, "out")
+        # the same texts are the same corpus, whatever their folder is called
+        open_training_folder(folder, {name: value for name, value in settings.items() if name != "corpus"}, "out")
         if (record := folder / "training.json").exists():
             return json.loads(record.read_text(encoding="utf-8"))
         found = train(architecture, data, recipe, seed, folder / "checkpoints", compiled, saves, say, parts, receive)

@@ -34,6 +34,7 @@ MARKS = {  # the longer ones first, since one begins with another
 KINDS = {  # how files begin that are often taken for texts
     b"%PDF": "is a PDF",
     b"PK\x03\x04": "is a zip archive, as Word and Excel write them",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd; unpack it first",
     b"version https://git-lfs.github.com/spec/": "is a pointer of git-lfs; git lfs pull brings the file itself",
 }
 
@@ -63,8 +64,8 @@ def decode_text(
     except UnicodeDecodeError as error:
         at, name = error.start, encoding.upper() if mark else "UTF-8"
         raise InputError(
-            f"{field}: is not {name} text (byte {at:,} is 0x{content[at]:02x}); convert it, "
-            "such as with iconv -f WINDOWS-1252 -t UTF-8"
+            f"{field}: is not {name} text (byte {at:,} is 0x{content[at]:02x}); "
+            "convert it, such as with iconv -f ENCODING -t UTF-8"
         ) from None
     if "\0" in text:
         raise InputError(f"{field}: is binary, not text")

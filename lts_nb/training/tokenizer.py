@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LIKELY_ENDS', 'first_characters', 'train_tokenizer', 'numbers_needed', 'GivenTokenizer', 'load_tokenizer',
-           'find_loss', 'spell_again', 'wrap_tokenizer']
+           'find_loss', 'encode_batch', 'spell_again', 'wrap_tokenizer']
 
 # %% ../../nbs/training/05_tokenizer.ipynb #c3b99a94
 import importlib.util
@@ -87,7 +87,7 @@ def _read_tokenizer(place: Path):  # of transformers
     if merges.is_file() and not any(other.is_file() for other in others):
         parsed = ByteLevelBPETokenizer.from_file(str(folder / "vocab.json"), str(merges))._tokenizer
         return PreTrainedTokenizerFast(tokenizer_object=parsed)
-    return AutoTokenizer.from_pretrained(str(folder))
+    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
 
 # %% ../../nbs/training/05_tokenizer.ipynb #d2ef29a6
 LIKELY_ENDS = ("</s>", "<eos>", "<|end_of_text|>", "<|im_end|>", "<|end|>", "[EOS]", "<EOS>", "[SEP]")
@@ -99,6 +99,11 @@ def _choose_end(field: str, tokenizer, wanted: str | None) -> str:
     vocabulary = tokenizer.get_vocab()
     if wanted is not None and wanted not in vocabulary:
         raise InputError(f"end_of_text={wanted!r}: must be a token of {field}")
+    if (
+        wanted is not None
+        and vocabulary[wanted] in tokenizer(wanted, add_special_tokens=False, split_special_tokens=True).input_ids
+    ):
+        raise InputError(f"end_of_text={wanted!r}: must not be a token that ordinary text becomes")
     end = wanted or tokenizer.eos_token or (END_OF_TEXT if END_OF_TEXT in vocabulary else None)
     if end is None:
         likely = [token for token in LIKELY_ENDS if token in vocabulary]
@@ -121,6 +126,8 @@ def _open_tokenizer(field: str, place: Path):
     except InputError:
         raise
     except Exception as error:  # `tokenizers` raises Exception itself for a file that is none
+        if "trust_remote_code" in str(error):
+            raise InputError(f"{field}: needs code of its own, which is not run; give its tokenizer.json") from None
         raise InputError(
             f"{field}: cannot be read ({' '.join(str(error).split())[:200]}); must be a folder "
             "or hub id with a fast tokenizer, or the path of a tokenizer.json"
@@ -176,6 +183,17 @@ def find_loss(
     return None
 
 
+def encode_batch(
+    parsed,  # of the `tokenizers` package
+    texts: list[str],
+) -> list:  # encodings, without special tokens
+    "Encode texts. Raises `InputError` for a tokenizer that has no number for some of them, nor one for the unknown."
+    try:
+        return parsed.encode_batch_fast(texts, add_special_tokens=False)
+    except Exception as error:  # `tokenizers` raises Exception itself
+        raise InputError(f"tokenizer: cannot number the text ({str(error)[:100]})") from None
+
+
 def spell_again(
     tokenizer: str,  # JSON
     texts: Iterable[str],
@@ -186,8 +204,7 @@ def spell_again(
     parsed, texts = Tokenizer.from_str(tokenizer), iter(texts)
     parsed.encode_special_tokens = True  # spelled, as all that stands in a text
     while batch := list(islice(texts, 32)):
-        encodings = parsed.encode_batch_fast(batch, add_special_tokens=False)
-        numbers = [encoding.ids for encoding in encodings]
+        numbers = [encoding.ids for encoding in encode_batch(parsed, batch)]
         yield from zip(batch, parsed.decode_batch(numbers, skip_special_tokens=False))
 
 # %% ../../nbs/training/05_tokenizer.ipynb #3d46caa6

@@ -24,6 +24,7 @@ from .corpus import Corpus, get_corpus
 from .text_files import END_OF_TEXT
 from lts_nb.training.tokenizer import (
     GivenTokenizer,
+    encode_batch,
     find_loss,
     load_tokenizer,
     numbers_needed,
@@ -85,7 +86,7 @@ def encode_texts(
     parsed.encode_special_tokens = True  # what stands in a text is text, and ends nothing
     end_number = parsed.token_to_id(end)
     while batch := list(islice(texts, 32)):
-        for encoding in parsed.encode_batch_fast(batch, add_special_tokens=False):
+        for encoding in encode_batch(parsed, batch):
             yield np.array(encoding.ids + [end_number], np.uint32)
 
 # %% ../../nbs/training/06_tokens.ipynb #3c928475

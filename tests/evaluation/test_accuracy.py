@@ -131,7 +131,7 @@ def test_no_end_of_text(own):
 
 def test_vocabulary_too_small(own):
     small = build(Architecture("gpt2", 16, (2,), (32,), vocab_size=399, max_len=16))
-    with pytest.raises(InputError, match="numbers tokens up to 400"):
+    with pytest.raises(InputError, match="numbers tokens up to 399"):
         accuracy(small, tokenizer(), "goes_on", include=own)
 
 

@@ -28,7 +28,7 @@ def test_both(folder, text, tmp_path):
     write_task(own)
     said = []
     found = evaluate(folder, text, "goes_on", shots=(0, 1), limit=4, include=own, say=said.append)
-    assert found["filed"] and said[0].startswith("own.txt: 1 documents, ") and "nats a token" in said[1]
+    assert found["filed"] and said[0].startswith("own.txt: 1 document, ") and "nats a token" in said[1]
     evaluate(folder, text, stride=64, line_ends=True)
     evaluate(folder, text, stride=64, line_ends=True)  # the same again
     evaluate(folder, tasks="goes_on", shots=0, limit=3, seed=3, include=own)

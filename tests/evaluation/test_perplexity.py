@@ -97,5 +97,5 @@ def test_refused(options, says):
 
 def test_vocabulary_too_small():
     small = build(Architecture("gpt2", 16, (2,), (32,), vocab_size=399, max_len=16))
-    with pytest.raises(InputError, match="numbers tokens up to 400"):
+    with pytest.raises(InputError, match="numbers tokens up to 399"):
         perplexity(small, tokenizer(), "x = 1")

@@ -76,3 +76,20 @@ def test_wrong_options(place, options, reason):
     options = [option.format(place=place) for option in options]
     code, out, err = lts("train", place / "run", *QUICK, "--out", place / "wrong", *options)
     assert (code, out) == (2, "") and reason in err.splitlines()[-1] and not (place / "wrong").exists()
+
+
+def test_a_disk_that_is_full_while_a_model_is_built(place, tmp_path, monkeypatch):
+    "In safetensors' own words, not as an OSError; nothing is left that would stand in the next call's way."
+    from safetensors import SafetensorError
+    from transformers import PreTrainedModel
+
+    def fail(*args, **options):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    best = json.loads(lts("pick", place / "run", "--json")[1])["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr(PreTrainedModel, "save_pretrained", fail)
+        code, out, err = lts("build", place / "run", best, "--out", tmp_path / "model")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "No space left on device); nothing is left of it" in err
+    assert not list(tmp_path.iterdir())
+    assert lts("build", place / "run", best, "--out", tmp_path / "model")[0] == 0

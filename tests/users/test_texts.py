@@ -141,6 +141,21 @@ def test_a_collection_of_quotations_is_trained_on():
     assert not set(quoted) & set(corpus.valid) and len(corpus.valid) > 5
 
 
+@pytest.mark.parametrize("letters", ["acgt", "".join(map(chr, range(0x20000, 0x20400))), "กขฃคฅฆงจฉชซฌญ"])
+def test_copies_in_writing_without_spaces(letters):
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list(letters), 400)) for _ in range(60)]
+    corpus = split_documents("runs", texts + [text[:200] + "x" + text[201:] for text in texts], share=0.2)
+    assert "120 near copies kept on one side" in corpus.account
+
+
+def test_rows_that_are_repeated_in_one_text():
+    "A log: nothing can keep its lines apart, but it is said how much they repeat."
+    rows = [prose(seed, 9) for seed in range(150)]
+    log = "\n".join(np.random.default_rng(0).choice(rows, 8_000))
+    assert "% of what validates also stands in what is trained on" in split_documents("log", [log]).account
+
+
 def test_forms_that_differ_in_a_field():
     "Nearly all documents are copies of each other: they are split all the same, and it is said."
     form = prose(1, 200)
@@ -200,6 +215,10 @@ def test_tables(tmp_path):
         ("long.csv", "text\n" + "x" * 200_000 + "\n", ["x" * 200_000]),
         ("numbers.csv", "id,words\n1,one\n2,two\n", ["one", "two"]),
         ("pipes.csv", "id|words\n1|a,b\n", ["a,b"]),
+        ("ends.csv", "text,title\nthe text,A,\nmore,B,\n", ["the text", "more"]),
+        ("blanks.csv", " text , label\nthe text,A\n", ["the text"]),
+        ("feeds.jsonl", '{"text": "one\\n"}\n{"text": "two\\n"}\n', ["one\n", "two\n"]),
+        ("exact.jsonl", '{"Text": "no", "text": "yes"}', ["yes"]),
     ],
 )
 def test_odd_tables(tmp_path, name, content, documents):
@@ -219,9 +238,15 @@ def test_rows_without_a_text_are_counted(tmp_path):
         ("cut.jsonl", '{"text": "one"}\n{"text": "tw', "line 2 is not JSON"),
         ("pretty.jsonl", '{\n "text": "one"\n}', "line 1 is not JSON"),
         ("lists.jsonl", "[1, 2]\n[3]\n", "must have an object a row; there is a list"),
+        (
+            "other.json",
+            '{"data": [\n{"text": "one"}]}',
+            "line 1 is not JSON .*; needs an object a line, or one list of",
+        ),
         ("chat.jsonl", '{"messages": [{"role": "user"}]}', "no column holds texts; there are messages"),
         ("two.jsonl", '{"title": "a", "body": "b"}', r"has several columns with texts \(title, body\); name one with"),
         ("ragged.csv", "a,b\n1,x\n1,2,3,4\n", "is no table"),
+        ("shifted.csv", "label,text\npos,first half, second half\n" * 9, "is no table .*; texts with ',' need quotes"),
         ("empty.csv", "", "is no table"),
         ("no.parquet", "PAR1", "is no Parquet file"),
         ("no.jsonl.gz", "plain", r"cannot be read \(Not a gzipped file"),

@@ -84,13 +84,40 @@ def test_the_file_in_a_model_folder_knows_its_end(tmp_path):
 
 def test_another_end_is_another_training(tmp_path):
     "Two ends of one tokenizer: neither the cache nor a folder takes one for the other."
-    (tmp_path / "t.json").write_text(TRAINED, encoding="utf-8")
-    first, second = (tokenize(CORPUS, 0, tmp_path, load_tokenizer(tmp_path / "t.json", end)) for end in (None, "a"))
-    assert first.train[-1] != second.train[-1]
+    tokenizer = Tokenizer.from_str(TRAINED)
+    tokenizer.add_special_tokens(["<|im_end|>"])
+    tokenizer.save(str(tmp_path / "t.json"))
+    ends = None, "<|im_end|>"
+    first, second = (tokenize(CORPUS, 0, tmp_path, load_tokenizer(tmp_path / "t.json", end)) for end in ends)
+    assert (first.train[-1], second.train[-1]) == (0, 280)
     options = dict(tokenizer=tmp_path / "t.json", say=None)
     train_model(TINY, tmp_path / "out", CORPUS, RECIPE, **options)
     with pytest.raises(InputError, match="was begun with tokenizer="):
-        train_model(TINY, tmp_path / "out", CORPUS, RECIPE, end_of_text="a", **options)
+        train_model(TINY, tmp_path / "out", CORPUS, RECIPE, end_of_text="<|im_end|>", **options)
+
+
+def test_an_end_that_ordinary_text_has(tmp_path):
+    (tmp_path / "t.json").write_text(TRAINED, encoding="utf-8")
+    with pytest.raises(InputError, match="end_of_text='e': must not be a token that ordinary text becomes"):
+        load_tokenizer(tmp_path / "t.json", "e")
+
+
+def test_a_tokenizer_with_code_of_its_own(tmp_path):
+    saved(tmp_path, Tokenizer.from_str(TRAINED), eos_token="<|endoftext|>")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config |= dict(tokenizer_class="Own", auto_map={"AutoTokenizer": ["own.Own", None]})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "own.py").write_text("raise SystemExit('was run')", encoding="utf-8")
+    with pytest.raises(InputError, match="needs code of its own, which is not run"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_text_without_numbers(tmp_path):
+    words = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "document": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "t.json"))
+    with pytest.raises(InputError, match="tokenizer: cannot number the text"):
+        tokenize(CORPUS, 0, tmp_path, tmp_path / "t.json")
 
 
 def test_the_end_that_was_trained_is_the_end_that_is_predicted():
