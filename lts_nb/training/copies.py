@@ -111,6 +111,14 @@ def _join_pairs(first, second, shared, enough: float, sizes: np.ndarray) -> np.n
     return connected_components(links, directed=False)[1]
 
 
+def _all_of_each(hashes: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    "For each entry: have all entries with its hash the flag? Hashes ascend."
+    if not len(hashes):
+        return flags
+    starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]])
+    return np.repeat(np.logical_and.reduceat(flags, starts), np.diff(np.r_[starts, len(hashes)]))
+
+
 class Copies(NamedTuple):
     "What documents have in common."
 
@@ -124,9 +132,8 @@ class Copies(NamedTuple):
         chosen: np.ndarray,  # `(n,)` booleans
     ) -> tuple[np.ndarray, float]:  # `(n,)`, 0 for the others; of all chosen documents together
         "Which shares of the chosen documents' shingles stand in the others."
-        known = np.unique(self.hashes[~chosen[self.owners]])
         mine = chosen[self.owners]
-        seen = mine & np.isin(self.hashes, known)
+        seen = mine & ~_all_of_each(self.hashes, mine)
         counts = np.bincount(self.owners[mine], minlength=len(chosen))
         shares = np.bincount(self.owners[seen], minlength=len(chosen)) / np.maximum(counts, 1)
         return shares, seen.sum() / max(mine.sum(), 1)
