@@ -25,7 +25,8 @@ from .stored_models import open_backbone_model
 from ..show.drawing import draw_architecture
 from ..show.picture import save_picture
 from ..space.architecture import Architecture
-from ..training.tokenizer import END_OF_TEXT, wrap_tokenizer
+from ..training.text_files import END_OF_TEXT
+from ..training.tokenizer import numbers_needed, wrap_tokenizer
 
 # %% ../../nbs/evaluation/16_handover.ipynb #fc4f5bd7
 def read_tokenizer(
@@ -47,9 +48,9 @@ def tokenizer_for(
     if isinstance(tokenizer, str):
         end = END_OF_TEXT if json.dumps(END_OF_TEXT) in tokenizer else None  # as a text of its own
         tokenizer = wrap_tokenizer(tokenizer, end, architecture.max_len)
-    if tokenizer is not None and (last := max(tokenizer.get_vocab().values())) >= architecture.vocab_size:
+    if tokenizer is not None and (needed := numbers_needed(tokenizer)) > architecture.vocab_size:
         raise InputError(
-            f"tokenizer: has tokens up to number {last:,}: "
+            f"tokenizer: has tokens up to number {needed - 1:,}: "
             f"must be below the model's vocab_size={architecture.vocab_size:,}"
         )
     return tokenizer

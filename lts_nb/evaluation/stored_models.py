@@ -22,6 +22,7 @@ from ..core.errors import InputError, shorten
 from ..models.build import architecture_of  # importing it makes our models known to transformers, too
 from ..space.architecture import Architecture
 from ..space.families import FAMILIES
+from ..training.tokenizer import numbers_needed
 
 # %% ../../nbs/evaluation/01_stored_models.ipynb #f1307309
 def hub_answers() -> bool:
@@ -55,7 +56,7 @@ def check_vocabulary(
     tokenizer,  # of transformers
 ):
     "Check that every token has a place in the model's vocabulary. Raises `InputError`."
-    tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+    tokens = numbers_needed(tokenizer)
     size = model.config.get_text_config().vocab_size
     if not 0 < tokens <= size:
         raise InputError(
