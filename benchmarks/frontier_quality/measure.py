@@ -15,8 +15,8 @@ import numpy as np
 
 from lts_nb.core.files import replace_text
 from lts_nb.core.workload import Workload
-from lts_nb.evaluation.onnx_export import to_onnx
-from lts_nb.evaluation.onnx_model import OnnxModel
+from lts_nb.formats.onnx_export import to_onnx
+from lts_nb.formats.onnx_model import OnnxModel
 from lts_nb.models.build import build
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.profiler.measurement import summarize

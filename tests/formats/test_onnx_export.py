@@ -12,12 +12,12 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from lts_nb.core.errors import InputError  # noqa: E402
-from lts_nb.evaluation import onnx_export  # noqa: E402
 from lts_nb.evaluation.examples import EXAMPLES  # noqa: E402
-from lts_nb.evaluation.onnx_checks import TOLERANCE  # noqa: E402
-from lts_nb.evaluation.onnx_export import to_onnx  # noqa: E402
-from lts_nb.evaluation.onnx_graph import cache_inputs  # noqa: E402
-from lts_nb.evaluation.onnx_model import OnnxModel  # noqa: E402
+from lts_nb.formats import onnx_export  # noqa: E402
+from lts_nb.formats.onnx_checks import TOLERANCE  # noqa: E402
+from lts_nb.formats.onnx_export import to_onnx  # noqa: E402
+from lts_nb.formats.onnx_graph import cache_inputs  # noqa: E402
+from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
 
 
 @pytest.mark.parametrize("backbone", EXAMPLES)

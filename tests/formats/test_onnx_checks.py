@@ -8,9 +8,9 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from lts_nb.evaluation.examples import EXAMPLES, random_model  # noqa: E402
-from lts_nb.evaluation.onnx_checks import TOLERANCE, differences  # noqa: E402
-from lts_nb.evaluation.onnx_graph import trace_graph  # noqa: E402
-from lts_nb.evaluation.onnx_model import OnnxModel  # noqa: E402
+from lts_nb.formats.onnx_checks import TOLERANCE, differences  # noqa: E402
+from lts_nb.formats.onnx_graph import trace_graph  # noqa: E402
+from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
 
 
 @pytest.fixture(scope="module")
