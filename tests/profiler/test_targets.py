@@ -104,7 +104,7 @@ def test_without_parts_there_is_no_profile():
     class Opaque(FakeTarget):
         measure_parts = Target.measure_parts
 
-    check_target(Opaque(), parts=False)
+    check_target(Opaque())
     with pytest.raises(InputError, match="cannot time parts of a model; search with --method lts"):
         DeviceProfile.measure(SearchSpace.preset("gpt2"), Opaque(), store=Store())
 

@@ -13,6 +13,8 @@ from ...core.workload import Workload
 from ..measurement import Measurement
 from ..timing import Effort
 from ...space.architecture import Architecture
+from ...space.memory import MemoryForm
+from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/targets/00_contract.ipynb #603e1e4d
 class Target(ABC):
@@ -20,7 +22,36 @@ class Target(ABC):
 
     name: str  # by which `get_target` finds it
     threads: int = 1  # that compute
-    dtype: str = "float32"  # of weights and activations
+    dtype: str = "float32"  # number format of the weights, one of `dtypes`
+    dtypes: tuple = ("float32",)  # number formats that it can run
+    backbones: tuple | None = None  # families that it can run; None: all
+
+    @property
+    def times_parts(self) -> bool:
+        "Can it tell the parts of a model apart? Yes, if it has a `measure_parts` of its own."
+        return type(self).measure_parts is not Target.measure_parts
+
+    def memory_form(self) -> MemoryForm | None:
+        "The closed form of its peak memory; None where only measuring tells."
+        return None
+
+    def check_runs(
+        self,
+        architecture: Architecture,
+    ):
+        "Raise `InputError` for an architecture that it never runs, whatever the memory."
+        self._check_backbone(architecture.backbone)
+
+    def check_space(
+        self,
+        space: SearchSpace,
+    ):
+        "Raise `InputError` for a space of which it never runs a part, saying which choices to leave out."
+        self._check_backbone(space.backbone)
+
+    def _check_backbone(self, backbone: str):
+        if self.backbones is not None and backbone not in self.backbones:
+            raise InputError(f"backbone={backbone!r}: target {self.name!r} runs {' and '.join(self.backbones)}")
 
     @property
     def key(self) -> str:
@@ -90,4 +121,4 @@ class Target(ABC):
         embedding and output layer together. Raises like `measure`, and `InputError` if the engine cannot tell parts
         apart, as here.
         """
-        raise InputError(f"target={self.name!r}: cannot time parts of a model; search with --method lts")
+        raise InputError(f"target={self.name!r}: cannot time parts of a model")

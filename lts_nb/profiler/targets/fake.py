@@ -17,7 +17,7 @@ from .contract import Target
 from ..timing import Effort
 from ...space.architecture import Architecture
 from ...space.counts import count, layer_params
-from ...space.memory import peak_bytes
+from ...space.memory import MemoryForm, peak_bytes
 from ...space.population import Population
 
 # %% ../../../nbs/profiler/targets/01_fake.ipynb #472e8afa
@@ -53,6 +53,7 @@ class FakeTarget(Target):
     asked: list = field(default_factory=list, init=False)  # ids of what was measured, in order
     renewals: int = field(default=0, init=False)  # how often `renew` was called
     name = "fake"
+    dtypes = ("float32", "bfloat16", "int8")
 
     def __post_init__(self):
         self._random = np.random.default_rng(self.seed)
@@ -60,6 +61,10 @@ class FakeTarget(Target):
     def environment(self) -> dict:
         "What computes is made up."
         return dict(cpu="made up")
+
+    def memory_form(self) -> MemoryForm | None:
+        "That of transformers' models, unless it was told a peak."
+        return MemoryForm() if self.peak is None else None
 
     def reserve(self, architectures, spare: int = 0) -> int:
         "Bytes to spare, of those that there are."

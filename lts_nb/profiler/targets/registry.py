@@ -6,6 +6,7 @@
 __all__ = ['TARGETS', 'DEFAULT_TARGET', 'register_target', 'target_names', 'get_target', 'describe_target']
 
 # %% ../../../nbs/profiler/targets/06_registry.ipynb #379ba26f
+import functools
 import importlib
 import inspect
 from collections.abc import Callable
@@ -17,7 +18,10 @@ from .contract import Target
 TARGETS: dict[str, Callable | str] = {
     "torch-cpu": "lts_nb.profiler.targets.torch_cpu:TorchCPU",
 }
-"Name -> what makes the target from keyword options, or the place where that is."
+"""Name -> what makes the target from keyword options, or the place where that is.
+
+A name that ends in `://` is the scheme of addresses; what makes such a target is also given the `address`.
+"""
 
 DEFAULT_TARGET = "torch-cpu"
 "Where to measure if nothing is said."
@@ -41,22 +45,25 @@ def target_names() -> tuple[str, ...]:
 
 # %% ../../../nbs/profiler/targets/06_registry.ipynb #a2f866bc
 def _factory(name: str) -> Callable:
-    "What makes a target, imported now if it was not before."
-    found = TARGETS[check_choice("target", name, TARGETS)]
+    "What makes a target, imported now if it was not before. An address goes to what its scheme names."
+    scheme, separator, _ = str(name).partition("://")
+    key = check_choice("target", scheme + separator if separator else name, TARGETS)
+    found = TARGETS[key]
     if isinstance(found, str):
         module, _, attribute = found.partition(":")
         found = getattr(importlib.import_module(module), attribute)
-    return found
+    return functools.partial(found, address=name) if separator else found
 
 
 def get_target(
-    name: str = DEFAULT_TARGET,  # a key of `TARGETS`
+    name: str = DEFAULT_TARGET,  # a key of `TARGETS`, or an address whose scheme is one: "ssh://user@host"
     **options,  # of that target, such as `threads` and `dtype`
 ) -> Target:
     "A target by name. Raises `InputError` if there is none of that name, or it does not take an option."
     factory = _factory(name)
-    known = [p.name for p in inspect.signature(factory).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(factory).parameters.values())
+    parameters = inspect.signature(factory).parameters.values()
+    known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "address"]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     for option in options:
         if option not in known and not takes_any:
             raise InputError(f"target {name!r}: unknown option {option!r}; it takes {' and '.join(known) or 'none'}")

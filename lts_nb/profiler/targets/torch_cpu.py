@@ -21,6 +21,7 @@ from .worker import Worker
 from ..timing import Effort, cpu_clock, quiet, reference_kernel, request, timed
 from ...space.architecture import Architecture
 from ...space.counts import count
+from ...space.memory import MemoryForm
 
 # %% ../../../nbs/profiler/targets/05_torch_cpu.ipynb #999773f5
 def measure_model(
@@ -107,13 +108,14 @@ class TorchCPU(Target):
     _reserved: tuple = field(default=(0, None, 0), init=False, repr=False, compare=False)  # bytes, largest model, spare
     _worker: Worker | None = field(default=None, init=False, repr=False, compare=False)
     name = "torch-cpu"
+    dtypes = ("float32", "bfloat16")
 
     def __post_init__(self):
         self.threads = check_integer("threads", self.threads, 1, machine_cores())
         if self.threads > (cores := usable_cores()):
             what = f"{cores} core{'s' * (cores > 1)}"
             remark(f"threads={self.threads}: this process may use {what}, so threads wait for each other")
-        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("dtype", self.dtype, self.dtypes)
 
     def environment(self) -> dict:
         "The machine and versions behind its measurements."
@@ -122,6 +124,10 @@ class TorchCPU(Target):
     def cache_bytes(self) -> int | None:
         "This machine's largest cache."
         return last_level_cache()
+
+    def memory_form(self) -> MemoryForm:
+        "What transformers' models need in this number format."
+        return MemoryForm.of(4 if self.dtype == "float32" else 2)
 
     def reserve(
         self,
