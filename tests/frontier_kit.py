@@ -13,7 +13,7 @@ from lts_nb.frontier.pareto import is_nondominated
 from lts_nb.frontier.problem import GENES, solvable_metrics
 from lts_nb.space.counts import count
 from lts_nb.space.flops import flops
-from lts_nb.space.memory import kv_cache_bytes, peak_bytes
+from lts_nb.space.memory import MemoryForm, kv_cache_bytes, peak_bytes
 from lts_nb.space.space import SearchSpace
 
 REQUESTS = (
@@ -29,6 +29,7 @@ PRESET_NAMES = (
     ("gpt2", "transformer-xl", "opt", "llama", "lfm2") + ("gpt2-edges", "llama-edges") + ("gpt2-study", "llama-study")
 )
 MOST = 10_000  # architectures of a space that is listed
+ENGINE = MemoryForm(weight=9 / 16, value=2, scale=1.5, constant=3000)  # four and a half bits a weight
 
 
 def law(n_layer, d_model, decoder_params, total_params):
@@ -89,7 +90,7 @@ def everything(P, costs: dict, request: Workload, size: int = 4) -> dict:
     values = {
         "decoder_params": -n.decoder,
         "total_params": -n.total,
-        "weight_bytes": size * n.total,
+        "weight_bytes": MemoryForm.of(size).weight * n.total,
         "flops": flops(P, request),
         "peak_bytes": peak_bytes(P, request, size),
         "kv_cache_bytes": kv_cache_bytes(P, request.batch_size, request.context, size),
@@ -175,7 +176,8 @@ def branches(problem) -> set:
         "decoding": problem.workload.new_tokens > 0,
         "large wanted": any(sign < 0 for _, sign in problem.directions),
         "groups": max(space.group_size) > 1,
-        "bfloat16": problem.bytes_per_value == 2,
+        "bfloat16": problem.memory == MemoryForm.of(2),
+        "engine": problem.memory.constant > 0,
         "factor": any(cost.factor for cost in problem.costs.values()),
         "several embeddings": any(len(space.embeddings(d)) > 1 for d in space.d_model),
     }
@@ -186,7 +188,7 @@ def prove(seed: int, objectives, deepest: int = 4, most: int = MOST) -> set:  # 
     "Compare with brute force on one random problem."
     rng = np.random.default_rng(seed)
     space, request = random_space(rng, deepest, most), REQUESTS[seed % 4]
-    multiplies, size = seed // len(PAIRS_AND_TRIPLES) % 2 == 1, (4, 4, 2)[seed // len(PAIRS_AND_TRIPLES) % 3]
+    multiplies, size = seed // len(PAIRS_AND_TRIPLES) % 2 == 1, (4, ENGINE, 2)[seed // len(PAIRS_AND_TRIPLES) % 3]
     costs, P = random_costs(space, seed, [30, 1000][seed % 2], multiplies), space.enumerate()
     values = everything(P, costs, request, size)
     constraints = random_constraints(rng, space, values)

@@ -263,7 +263,7 @@ def listed_block(problem: Problem, outline: Outline, P: Population) -> Block:
     sums = {name: cost.predict(P) for name, cost in problem.costs.items()}
     cache = tuple(v.sum(1) for v in cache_blocks_of(P))
     asked = "peak_bytes" in problem.metrics
-    peak = activation_peak(P, problem.workload, problem.bytes_per_value) if asked else 0 * N
+    peak = activation_peak(P, problem.workload, problem.memory.value) if asked else 0 * N
     given = Candidates(outline.n_layer, outline.d_model, outline.embedding, N, cache, sums, peak)
     return Block(outline, given, np.arange(len(P)), ListTrace(P, outline.group_size))
 

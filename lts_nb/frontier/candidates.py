@@ -38,16 +38,16 @@ def params_in_layers(P: Population) -> np.ndarray:
 # %% ../../nbs/frontier/03_candidates.ipynb #5ed4ed5d
 def peak_of(problem: Problem, c: Candidates, total_params: np.ndarray) -> np.ndarray:
     "Peak bytes of candidates in inference, `(n,)`."
-    request, size = problem.workload, problem.bytes_per_value
-    head = head_peak(problem.space.fixed, c.d_model, *c.embedding, *c.cache, request, size)
-    return size * total_params + 8 * request.batch_size * request.context + np.maximum(c.activation_peak, head)
+    request, form = problem.workload, problem.memory
+    head = head_peak(problem.space.fixed, c.d_model, *c.embedding, *c.cache, request, form.value)
+    return form.peak(total_params, np.maximum(c.activation_peak, head), request)
 
 
 def cache_of(problem: Problem, c: Candidates) -> np.ndarray:
     "Bytes of the full KV cache of candidates, `(n,)`."
     request = problem.workload
     values = cached_values(problem.space.fixed, c.d_model, *c.cache, request.context)
-    return problem.bytes_per_value * request.batch_size * values
+    return problem.memory.value * request.batch_size * values
 
 # %% ../../nbs/frontier/03_candidates.ipynb #5ff091d2
 def objective_values(problem: Problem, c: Candidates) -> dict:
@@ -65,7 +65,7 @@ def objective_values(problem: Problem, c: Candidates) -> dict:
         elif name in CLOSED_FORMS:
             value = peak_of(problem, c, total) if name == "peak_bytes" else cache_of(problem, c)
         elif name == "weight_bytes":
-            value = problem.bytes_per_value * state[-1]
+            value = problem.memory.weight * state[-1]
         else:
             value = get_metric(name).of_state(*state)
         value = -value if is_maximised(name) else value
@@ -82,7 +82,7 @@ def evaluate(
     sums = {name: cost.predict(P) for name, cost in problem.costs.items()}
     cache = tuple(blocks.sum(1) for blocks in cache_blocks_of(P))
     asked = "peak_bytes" in problem.metrics
-    activation = activation_peak(P, problem.workload, problem.bytes_per_value) if asked else 0
+    activation = activation_peak(P, problem.workload, problem.memory.value) if asked else 0
     given = Candidates(n_layer, d_model, tuple(embedding), params_in_layers(P), cache, sums, activation)
     return objective_values(problem, given)
 

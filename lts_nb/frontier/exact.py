@@ -25,6 +25,7 @@ from .members import ExactFrontier
 from .pareto import epsilon_frontier, is_nondominated
 from .problem import QUICK, Problem, pose
 from .vector_knapsack import TooManyVectors
+from ..space.memory import MemoryForm
 from ..space.population import Population
 from ..space.space import SearchSpace
 
@@ -188,7 +189,7 @@ def exact_frontier(
     workload: Workload | dict | None = None,  # that of `cost` by default, if it has one
     quality: Callable | None = None,  # (n_layer, d_model, decoder params, all params), each `(n,)` -> loss `(n,)`
     epsilon: float | None = None,  # relative difference that may be lost; None: 0 where that is quick, else 1 %
-    bytes_per_value: int = 4,  # of weights and activations: 4 for float32, 2 for bfloat16
+    memory: int | MemoryForm | None = None,  # how peak memory is made up; as `cost` says by default, or else float32
 ) -> ExactFrontier:
     """The whole Pareto frontier of a space under an additive cost, one architecture for each of its points.
 
@@ -197,7 +198,7 @@ def exact_frontier(
     was lost at most stands in the certificate as `approximation`.
     Raises `InputError` for what cannot be honoured, and if no architecture keeps the limits.
     """
-    posed = pose(space, cost, objectives, constraints, workload, quality, epsilon, bytes_per_value)
+    posed = pose(space, cost, objectives, constraints, workload, quality, epsilon, memory)
     problem, metrics, survivors, n_states = solve(posed, tries_exact=epsilon is None)
     off = 1.0
     if not any(len(s.F) for s in survivors):

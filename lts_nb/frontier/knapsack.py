@@ -139,7 +139,7 @@ def find_caps(
     output = least_output_peak(problem, d, depths[0])
     smallest = min(n for n in (choices.least_attention, choices.least_convolution) if n)
     embedding = min(int(embedding_params(space.fixed, d, *e)) for e in space.embeddings(d))
-    weights = problem.bytes_per_value * (depths[0] // size * smallest + embedding)
+    weights = problem.memory.before_activations(depths[0] // size * smallest + embedding)
     alike = problem.counts_cache or not problem.workload.new_tokens  # no peak depends on the depth
     solved = {}
     for n_layer in depths[-1:] if alike else depths:

@@ -187,7 +187,7 @@ def group_peak(
     cached = (blocks + further * c.blocks, convolutions + further * c.convolutions)
     at_the_end = (n_layer * c.blocks, n_layer * c.convolutions)  # counts while decoding only, where all cache the same
     layer = (c.d_model, c.d_inner, c.n_head, c.n_kv_head)
-    return layer_peak(problem.space.fixed, *layer, *cached, *at_the_end, request, problem.bytes_per_value)
+    return layer_peak(problem.space.fixed, *layer, *cached, *at_the_end, request, problem.memory.value)
 
 # %% ../../nbs/frontier/04_layer_choices.ipynb #057b4538
 def least_output_peak(
@@ -200,7 +200,7 @@ def least_output_peak(
         return 0
     space = problem.space
     cached = [n_layer * min(counts) for counts in zip(*problem.cache_kinds[d_model])]
-    asked = (*cached, problem.workload, problem.bytes_per_value)
+    asked = (*cached, problem.workload, problem.memory.value)
     return min(int(head_peak(space.fixed, d_model, *e, *asked)) for e in space.embeddings(d_model))
 
 # %% ../../nbs/frontier/04_layer_choices.ipynb #9cd98365

@@ -18,7 +18,7 @@ from ..core.errors import InputError
 from ..core.metrics import get_metric, layer_sums, names_of
 from ..core.workload import Workload
 from .cost_table import counted_cost, find_costs, restrict_cost
-from ..space.memory import cache_blocks
+from ..space.memory import MemoryForm, cache_blocks
 from ..space.space import SearchSpace, choices
 
 # %% ../../nbs/frontier/02_problem.ipynb #b0a3809e
@@ -117,7 +117,7 @@ class Problem:
     quality: Callable | None = None  # (n_layer, d_model, decoder params, all params), each `(n,)` -> loss `(n,)`
     epsilon: float = 0.0  # relative difference that may be lost
     homogeneous: bool = False  # are all layers of an architecture alike?
-    bytes_per_value: int = 4  # of weights and activations: 4 for float32, 2 for bfloat16
+    memory: MemoryForm = MemoryForm()  # how peak memory is made up
     max_vectors: int = 2_000_000  # of one width to hold at most
 
     @cached_property
@@ -241,7 +241,7 @@ def pose(
     workload: Workload | dict | None,
     quality: Callable | None = None,
     epsilon: float | None = 0.0,  # relative difference that may be lost; None: what `default_epsilon` says
-    bytes_per_value: int = 4,  # of weights and activations: 4 for float32, 2 for bfloat16
+    memory: int | MemoryForm | None = None,  # how peak memory is made up; as `cost` says by default, or else float32
 ) -> Problem:
     "What was asked, checked and with its tables. Raises `InputError`."
     limits, genes, homogeneous = split_constraints(constraints)
@@ -253,7 +253,8 @@ def pose(
     metrics = {*objectives, *(split_limit(name)[1] for name in limits)}
     costs = cost_tables(cost, metrics, space, part, asked, request)
     lost = float(epsilon or 0)
-    problem = Problem(part, costs, tuple(objectives), limits, request, quality, lost, homogeneous, int(bytes_per_value))
+    form = MemoryForm.of(memory or getattr(cost, "memory", None) or 4)
+    problem = Problem(part, costs, tuple(objectives), limits, request, quality, lost, homogeneous, form)
     if epsilon is None:
         problem = replace(problem, epsilon=default_epsilon(problem))
     if problem.bounds_peak and "min_peak_bytes" in limits:

@@ -69,7 +69,7 @@ def unmeasured_row(
     """
     frame = as_frame([architecture], [None])
     settings = SearchSettings.from_dict(result.run)
-    counted = {"peak_bytes": float(peak_bytes(architecture, settings.workload, settings.bytes_per_value))}
+    counted = {"peak_bytes": float(peak_bytes(architecture, settings.workload, settings.memory))}
     promised = {f"predicted_{name}": value for name, value in predicted.items() if name in latencies()}
     if "latency_s" in predicted:
         promised |= predicted_interval(result.frontier, predicted["latency_s"])

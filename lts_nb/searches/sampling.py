@@ -54,7 +54,7 @@ def reason_for_nothing(session: Session, architectures: list) -> str:
     measured = [m for m in map(session.looked.get, architectures) if m]
     if not measured:
         return all_failed(len(architectures), session.store)
-    bounds, reasons = limits_of(session.settings.limits, measured=True), []
+    bounds, reasons = limits_of(session.settings.limits, True, session.settings.memory), []
     for limit in bounds:
         side, metric = split_limit(limit)
         best = (min if side == "max" else max)(read_metric(m, metric.name) for m in measured)

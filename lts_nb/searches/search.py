@@ -40,7 +40,8 @@ def run_search(task: SearchTask) -> SearchResult:
     "Let the method of the settings do its work, and save the result."
     method = get_method(task.settings.method)
     result = search_by_sampling(task) if method.samples else method.function(task)
-    for text in remarks_on_limits(limits_of(task.settings.limits, measured=True), result.candidates, only_units=True):
+    measured = limits_of(task.settings.limits, True, task.settings.memory)
+    for text in remarks_on_limits(measured, result.candidates, only_units=True):
         task.say(text)
     if task.folder:
         result.save(task.folder)
@@ -65,10 +66,11 @@ def search_with(
     store = folder / "store.sqlite" if folder else ":memory:"
     session = open_session(settings, target, store, (begun or {}).get("machine"))
     with session.store, closing(session.target), tqdm(disable=not progress, unit="visit", leave=False) as bar:
+        settings = session.settings
         task = SearchTask(session, begin_record(settings, session.environment, begun), profile, folder, bar, say)
         if not begun:
             task.write_record()
-            for text in remarks_before(settings.space, settings.limits, settings.workload, settings.bytes_per_value):
+            for text in remarks_before(settings.space, settings.limits, settings.workload, settings.memory):
                 say(text)
         return run_search(task)
 

@@ -25,13 +25,22 @@ from ..profiler.store import Store, measure_once
 from ..profiler.targets.registry import get_target
 from ..profiler.timing import VISIT, Effort
 from ..profiler.visits import Panel
-from .limits import check_feasible, counted_values, free_checks, keeps, limits_of, split_limit
+from lts_nb.searches.limits import (
+    check_feasible,
+    counted_values,
+    free_checks,
+    is_counted,
+    keeps,
+    limits_of,
+    split_limit,
+)
 from .pooling import estimates_of, pool_visits
 from .quality import check_quality, homogeneous_ends
 from .run_folder import write_run
 from .settings import SearchSettings
 from .tables import READINGS
 from ..space.architecture import Architecture
+from ..space.memory import MemoryForm
 from ..space.population import Population
 
 # %% ../../nbs/searches/07_session.ipynb #a6df3898
@@ -66,9 +75,9 @@ def closed_form(
     settings: SearchSettings,
 ) -> list:  # n values, each None where only measuring tells
     "What is known of a metric without measuring."
-    if get_metric(name).source == "measured":
+    if not is_counted(name, settings.memory):
         return [None] * len(population)
-    return list(counted_values(name, population, settings.workload, settings.bytes_per_value))
+    return list(counted_values(name, population, settings.workload, settings.memory))
 
 
 def read_metrics(
@@ -98,7 +107,15 @@ class Session:
 
     def __post_init__(self):
         s = self.settings
-        self.accept = free_checks(s.limits, s.workload, s.bytes_per_value)
+        self.accept = free_checks(s.limits, s.workload, s.memory)
+
+    def count_memory_by(
+        self,
+        memory: MemoryForm,
+    ):
+        "Go on with a closed form of peak memory, such as a profile has fitted."
+        self.settings = replace(self.settings, memory=memory)
+        self.__post_init__()
 
     def measure(
         self,
@@ -116,7 +133,7 @@ class Session:
         "Did it succeed, and does it keep the limits that only measuring can check?"
         if measurement is None:
             return False
-        bounds = limits_of(self.settings.limits, measured=True).items()
+        bounds = limits_of(self.settings.limits, True, self.settings.memory).items()
         return all(keeps(limit, v, read_metric(measurement, split_limit(limit)[1].name)) for limit, v in bounds)
 
     def look(
@@ -205,10 +222,12 @@ def open_session(
     "Open what a search needs, after checking that it fits together. Raises `InputError`."
     space, workload, limits = settings.space, settings.workload, settings.limits
     workload.check(space.max_len)
-    accept = free_checks(limits, workload, settings.bytes_per_value)
-    check_feasible(space, accept, workload, limits, settings.bytes_per_value)
-    check_quality(settings.quality, space)
     target = target or get_target(**settings.target)
+    target.check_space(space)
+    settings = settings if settings.memory else replace(settings, memory=target.memory_form())
+    accept = free_checks(limits, workload, settings.memory)
+    check_feasible(space, accept, workload, limits, settings.memory)
+    check_quality(settings.quality, space)
     environment = target.environment()
     check_machine(environment, begun_on or environment)
     return Session(settings, target, Store(store), environment)

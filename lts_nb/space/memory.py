@@ -48,6 +48,23 @@ class MemoryForm:
             return from_fields(cls, "memory", given)
         return cls(given, given)
 
+    def peak(
+        self,
+        total_params: Numbers,
+        alive: Numbers,  # bytes of cache and activations in transformers' models, at the worst moment
+        workload: Workload,
+    ) -> np.ndarray:  # bytes, int64
+        "Peak memory from counts; the tokens that are read, int64, count too."
+        tokens = 8 * workload.batch_size * workload.context
+        return np.ceil(self.weight * total_params + self.scale * alive).astype(np.int64) + self.constant + tokens
+
+    def before_activations(
+        self,
+        total_params: int,
+    ) -> float:  # bytes
+        "What is there besides cache and activations, over `scale`: in the bytes that those are counted in."
+        return (self.weight * total_params + self.constant) / self.scale
+
 # %% ../../nbs/space/09_memory.ipynb #475268b3
 def cache_blocks(
     fixed: Fixed,  # what a population or a space has in common
@@ -184,6 +201,4 @@ def peak_bytes(
     cached = (counts.sum(1) for counts in cache_blocks_of(P))
     head = head_peak(P.fixed, *sizes, *cached, workload, form.value)
     alive = np.maximum(activation_peak(P, workload, form.value), head)
-    tokens = 8 * workload.batch_size * workload.context  # the input, int64
-    engine = np.ceil(form.weight * count(P).total + form.scale * alive).astype(np.int64) + form.constant
-    return as_given(x, engine + tokens)
+    return as_given(x, form.peak(count(P).total, alive, workload))

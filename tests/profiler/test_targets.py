@@ -7,6 +7,7 @@ import pytest
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.workload import Workload
+from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.measurement import Measurement, summarize
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.store import Store, measure_once
@@ -16,6 +17,8 @@ from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import TARGETS, describe_target, get_target, register_target
 from lts_nb.profiler.timing import Effort
 from lts_nb.space.architecture import Architecture
+from lts_nb.space.counts import count
+from lts_nb.space.memory import peak_bytes
 from lts_nb.space.space import SearchSpace
 
 
@@ -100,13 +103,46 @@ def test_a_bug_in_a_factory_is_no_mistake_of_the_user():
         del TARGETS["broken"]
 
 
-def test_without_parts_there_is_no_profile():
-    class Opaque(FakeTarget):
-        measure_parts = Target.measure_parts
+class Opaque(FakeTarget):
+    "Tells no parts apart, and needs twice the weights."
 
+    measure_parts = Target.measure_parts
+
+    def memory_form(self):
+        return None
+
+    def measure(self, architecture, workload=Workload(), effort=Effort(), memory=True):
+        m = super().measure(architecture, workload, effort, memory)
+        return replace(m, peak_bytes=2 * m.weight_bytes + 1_000_000, kv_cache_bytes=2 * 64)
+
+
+LAYERS = SearchSpace.preset("gpt2", n_layer=[1, 2, 3, 6], d_model=[64, 96, 128], d_inner=[128, 256, 384], n_head=2)
+
+
+def test_without_parts_a_profile_is_fitted_from_whole_models():
     check_target(Opaque())
-    with pytest.raises(InputError, match="cannot time parts of a model; search with --method lts"):
-        DeviceProfile.measure(SearchSpace.preset("gpt2"), Opaque(), store=Store())
+    whole, parts = (
+        DeviceProfile.measure(LAYERS, device, Workload(prompt_len=16), held_out=8)
+        for device in (Opaque(), FakeTarget())
+    )
+    assert all(sample.is_whole for sample in whole.samples) and not any(sample.is_whole for sample in parts.samples)
+    assert len(whole.samples) + 48 == DeviceProfile.n_measurements(LAYERS, request, 8, False)
+    P = LAYERS.sample(100, 1)
+    both = [profile.predict(P).latency_s.to_numpy() for profile in (whole, parts)]
+    assert both[0] == pytest.approx(both[1], rel=0.08)
+    assert whole.errors["prefill"].spearman > 0.98 and whole.errors["decode"].mape < 0.05
+    again = DeviceProfile.from_json(whole.to_json())
+    assert again.samples == whole.samples and again.to_json() == whole.to_json()
+
+
+def test_memory_without_a_closed_form_is_fitted():
+    profile = DeviceProfile.measure(LAYERS, Opaque(), Workload(prompt_len=16), held_out=0)
+    assert profile.memory.weight == pytest.approx(8, rel=0.01) and profile.memory_error < 0.01
+    assert DeviceProfile.from_json(profile.to_json()).memory == profile.memory
+    found = exact_frontier(LAYERS, profile)
+    peaks = peak_bytes(found.population, Workload(prompt_len=16), profile.memory)
+    assert np.array_equal(found.F[:, 2], peaks)
+    assert peaks == pytest.approx(8 * count(found.population).total + 1_000_000, rel=0.03)
 
 
 def test_a_block_that_fails_is_named_with_its_own_reason():

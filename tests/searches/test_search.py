@@ -21,9 +21,9 @@ from lts_nb.searches.methods.registry import METHODS, register_method
 from lts_nb.searches.quality import quality_of
 from lts_nb.searches.report import headline, pairs, table
 from lts_nb.searches.search import search
-from lts_nb.searches.settings import SearchSettings, check_settings, settings_of
+from lts_nb.searches.settings import SearchSettings, check_settings
 from lts_nb.space.counts import count
-from lts_nb.space.memory import kv_cache_bytes, peak_bytes
+from lts_nb.space.memory import MemoryForm, kv_cache_bytes, peak_bytes
 from lts_nb.space.population import Population
 
 EXACT = ("decoder_params", "latency_s", "peak_bytes")
@@ -189,7 +189,7 @@ def test_bfloat16_counts_two_bytes_a_value(target, memory):
     asked = dict(workload=request, limits=limits, objectives=objectives, measure_s=60.0, ties="shape")
     settings = SearchSettings(FEW, dict(name="fake") | target, **asked)
     check_settings(settings)
-    found = compute_frontier(settings, PROFILE)
+    found = compute_frontier(settings, replace(PROFILE, memory=MemoryForm.of(2)))
     peak = peak_bytes(EVERY, request, bytes_per_value=2)
     sizes = dict(peak_bytes=peak, weight_bytes=2 * count(EVERY).total)
     sizes["kv_cache_bytes"] = kv_cache_bytes(EVERY, context=request.context, bytes_per_value=2)
@@ -199,14 +199,9 @@ def test_bfloat16_counts_two_bytes_a_value(target, memory):
     assert 0 < (peak <= 8_000_000).sum() < len(peak)
     assert len(found.F) == len(frontier_values(values[peak <= 8_000_000]))
     for name in (memory, "peak_bytes"):
-        counted = counted_values(name, found.population, request, bytes_per_value=2)
+        counted = counted_values(name, found.population, request, memory=2)
         assert name != memory or (counted == found.F[:, 2]).all()
         assert name != "peak_bytes" or counted.max() <= 8_000_000
-
-
-def test_memory_is_counted_by_what_a_number_takes():
-    with pytest.raises(InputError, match="dtype='int8': must be 'float32' or 'bfloat16' for method 'exact'"):
-        settings_of(dict(space=FEW, target=dict(name="fake", threads=1, dtype="int8")))
 
 
 def test_two_objectives():

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REMEDY', 'PREDICTED', 'check_workload', 'check_choices', 'check_ranges', 'check_covers', 'interpolation_weights',
-           'weighted_tables', 'bytes_per_value', 'once_seconds', 'layer_seconds', 'cache_savings', 'corrected_cost',
-           'additive_cost', 'predict_latencies']
+           'weighted_tables', 'once_seconds', 'layer_seconds', 'cache_savings', 'corrected_cost', 'additive_cost',
+           'predict_latencies']
 
 # %% ../../../nbs/profiler/profile/05_prediction.ipynb #81310c7d
 from collections.abc import Callable
@@ -130,13 +130,6 @@ def weighted_tables(
     return out
 
 # %% ../../../nbs/profiler/profile/05_prediction.ipynb #d26311e9
-def bytes_per_value(
-    target: dict,  # as `describe_target` gives it
-) -> int:
-    "Of weights and activations on a target."
-    return 2 if target.get("dtype") in ("bfloat16", "float16") else 4
-
-
 def once_seconds(
     parts: list,  # as `weighted_tables` gives them
     have: SearchSpace,  # of the profile
@@ -173,7 +166,7 @@ def layer_seconds(
 
 def cache_savings(
     parts: list,  # as `weighted_tables` gives them
-    bytes_per_value: int,  # of weights
+    weight_bytes: float,  # of a parameter
 ) -> Callable | None:  # of the state, as `AdditiveCost.state` is; None if no cache saves anything
     "Minus the seconds that a cache saves, by the size of the model."
     gain = sum(weight * np.array(table.cache) for table, weight in parts)
@@ -181,7 +174,7 @@ def cache_savings(
         return None
 
     def saved(n_layer, d_model, decoder_params, total_params):
-        weights = bytes_per_value * np.asarray(total_params, float)
+        weights = weight_bytes * np.asarray(total_params, float)
         return -weights * np.interp(np.log(weights), np.log(CACHE_SIZES), gain)
 
     return saved
@@ -211,7 +204,7 @@ def additive_cost(
     parts, have = weighted_tables(profile, name, workload), profile.space
     once = {(d, *e): once_seconds(parts, have, d, e) for d in space.d_model for e in space.embeddings(d)}
     layer = {d: layer_seconds(parts, have, space, d) for d in space.d_model}
-    cost = AdditiveCost(space, once, layer, cache_savings(parts, bytes_per_value(profile.target)))
+    cost = AdditiveCost(space, once, layer, cache_savings(parts, profile.memory.weight))
     correction = profile.correction and profile.correction.get(name)
     return corrected_cost(cost, correction) if correction and correction.workload == workload else cost
 

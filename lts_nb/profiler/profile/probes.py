@@ -6,7 +6,7 @@
 __all__ = ['DECODED', 'DEPTHS', 'EVERY_LENGTH', 'EXTRA_ROUND', 'WITH_ALL_LOGITS', 'prompt_lengths', 'evenly_spaced',
            'measured_embeddings', 'embedding_of', 'assemble', 'Probe', 'mixed_model', 'single_layers', 'prompts',
            'extra_requests', 'plan_round', 'round_to_hundredths', 'plan_probes', 'Sample', 'reserve_cold_memory',
-           'measure_probes']
+           'measure_probes', 'sample_of']
 
 # %% ../../../nbs/profiler/profile/00_probes.ipynb #e7df3e1d
 import itertools
@@ -19,6 +19,7 @@ import numpy as np
 
 from ...core.errors import InputError, remark
 from ...core.workload import Workload
+from ..measurement import Measurement
 from ..store import Store, measure_once, why_failed
 from ..targets.contract import Target
 from ..timing import VISIT
@@ -117,6 +118,7 @@ class Probe:
     workload: Workload
     round: int
     place: float  # of its weights in the reserved memory, from 0 to 1
+    memory: bool = False  # measure memory too, and no parts
 
 # %% ../../../nbs/profiler/profile/00_probes.ipynb #8a6e0a3a
 def mixed_model(
@@ -224,11 +226,19 @@ class Sample:
     architecture: Architecture
     workload: Workload
     round: int
-    parts_s: list  # `(1 + new_tokens, 2 * n_layer + 1)` seconds, to 0.1 microseconds
+    parts_s: list  # `(1 + new_tokens, 2 * n_layer + 1)` seconds, to 0.1 microseconds; one column where it is a whole
+    peak_bytes: int | None = None  # of the whole request; None where memory was not measured
+    kv_cache_bytes: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        "Did it tell no parts apart?"
+        return len(self.parts_s[0]) == 1
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        return vars(self) | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return known | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
 
 
 def reserve_cold_memory(
@@ -270,11 +280,26 @@ def measure_probes(
 
 def _measure_probe(probe: Probe, target: Target, store: Store, environment: dict) -> tuple[Sample, float]:
     what = (store, probe.architecture, probe.workload, target, environment, f"profile {probe.round}")
-    m, seconds = measure_once(*what, "measure_parts", retry_failed=True, effort=VISIT, place=probe.place)
+    in_parts = target.times_parts and not probe.memory
+    method, how = ("measure_parts", dict(place=probe.place)) if in_parts else ("measure", dict(memory=probe.memory))
+    m, seconds = measure_once(*what, method, retry_failed=True, effort=VISIT, **how)
     if m is None:
         raise InputError(
             f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}: "
             f"could not be measured ({why_failed(*what)})"
         )
-    parts = np.median(m.samples["parts_s"], 0).round(7).tolist()
-    return Sample(probe.architecture, probe.workload, probe.round, parts), seconds
+    return sample_of(probe, m, in_parts), seconds
+
+
+def sample_of(
+    probe: Probe,
+    m: Measurement,
+    in_parts: bool,  # did the target time parts?
+) -> Sample:
+    "What a measurement told: the parts of each pass, or of passes as wholes their seconds."
+    if in_parts:
+        parts = np.median(m.samples["parts_s"], 0).round(7).tolist()
+        return Sample(probe.architecture, probe.workload, probe.round, parts)
+    passes = [[float(np.round(m.prefill_s, 7))]] + [[float(np.round(m.decode_s or 0.0, 7))]] * probe.workload.new_tokens
+    sizes = dict(peak_bytes=m.peak_bytes, kv_cache_bytes=m.kv_cache_bytes) if probe.memory else {}
+    return Sample(probe.architecture, probe.workload, probe.round, passes, **sizes)

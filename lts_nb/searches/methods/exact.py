@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'PROFILE_SHARE', 'PROFILE_S', 'CONFIRMING', 'Row', 'MOST_KEPT', 'KEPT_WITHIN', 'check_exact',
-           'load_or_measure_profile', 'compute_frontier', 'confirm_here', 'measure_memory', 'rows_of',
-           'predicted_columns', 'promised_table', 'measured_table', 'predicted_rows', 'predicted_table',
+           'load_or_measure_profile', 'measure_profile', 'compute_frontier', 'confirm_here', 'measure_memory',
+           'rows_of', 'predicted_columns', 'promised_table', 'measured_table', 'predicted_rows', 'predicted_table',
            'profile_resolution', 'with_near_ties', 'kept_members', 'not_beaten', 'search_measured', 'search_predicted',
            'search_exactly']
 
 # %% ../../../nbs/searches/methods/01_exact.ipynb #39ebe301x
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -44,12 +45,7 @@ def check_exact(settings: SearchSettings):
     "Raise `InputError` for what an exact search cannot do."
     from lts_nb.frontier.problem import check_objectives
 
-    quality, dtype = settings.quality, settings.target.get("dtype", "float32")
-    if dtype not in ("float32", "bfloat16"):
-        raise InputError(
-            f"dtype={dtype!r}: must be 'float32' or 'bfloat16' for method 'exact', which counts memory by it; "
-            "or search with method 'lts'"
-        )
+    quality = settings.quality
     check_objectives(settings.objectives, {}, quality if quality.objective == "quality" else None)
     check_objectives_include(quality, settings.objectives)
 
@@ -66,22 +62,28 @@ CONFIRMING = 0.88
 
 def load_or_measure_profile(task: SearchTask) -> DeviceProfile:
     "The run's own profile, the one that was given, or a new one; kept in the run's folder."
-    settings, session = task.settings, task.session
     path = task.folder and task.folder / "device.json"
     if path and path.exists():
-        return DeviceProfile.load(path)
-    profile = task.profile
-    if profile is None:
-        n = DeviceProfile.n_measurements(settings.space, settings.workload, HELD_OUT)
-        seconds = min(PROFILE_S, PROFILE_SHARE * settings.measure_s)
-        task.say(f"measuring a device profile: at most {n} visits to probes and whole models, about {seconds:.0f} s")
-        task.start_bar(n, "device profile")
-        given = settings.space, session.target, settings.workload, session.store
-        profile = DeviceProfile.measure(*given, HELD_OUT, done=task.bar.update, measure_s=seconds)
-    if path:
-        profile.save(path)
-    task.say(str(profile))
+        profile = DeviceProfile.load(path)
+    else:
+        profile = task.profile or measure_profile(task)
+        if path:
+            profile.save(path)
+        task.say(str(profile))
+    task.session.count_memory_by(profile.memory)
+    task.record["memory"] = asdict(profile.memory)
     return profile
+
+
+def measure_profile(task: SearchTask) -> DeviceProfile:
+    "A new profile, with a share of the time for measuring."
+    settings, session = task.settings, task.session
+    n = DeviceProfile.n_measurements(settings.space, settings.workload, HELD_OUT, session.target.times_parts)
+    seconds = min(PROFILE_S, PROFILE_SHARE * settings.measure_s)
+    task.say(f"measuring a device profile: at most {n} visits to probes and whole models, about {seconds:.0f} s")
+    task.start_bar(n, "device profile")
+    given = settings.space, session.target, settings.workload, session.store
+    return DeviceProfile.measure(*given, HELD_OUT, done=task.bar.update, measure_s=seconds)
 
 
 def compute_frontier(settings: SearchSettings, profile: DeviceProfile) -> ExactFrontier:
@@ -95,7 +97,7 @@ def compute_frontier(settings: SearchSettings, profile: DeviceProfile) -> ExactF
         settings.limits,
         settings.workload,
         settings.quality,
-        bytes_per_value=settings.bytes_per_value,
+        memory=profile.memory,
     )
 
 # %% ../../../nbs/searches/methods/01_exact.ipynb #ca76e475
@@ -154,7 +156,7 @@ def predicted_columns(profile: DeviceProfile, settings: SearchSettings, architec
     return columns | dict(
         predicted_low_s=columns["predicted_latency_s"] * low,
         predicted_high_s=columns["predicted_latency_s"] * high,
-        predicted_peak_bytes=counted_values("peak_bytes", population, workload, settings.bytes_per_value),
+        predicted_peak_bytes=counted_values("peak_bytes", population, workload, profile.memory),
     )
 
 
