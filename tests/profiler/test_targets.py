@@ -121,10 +121,8 @@ LAYERS = SearchSpace.preset("gpt2", n_layer=[1, 2, 3, 6], d_model=[64, 96, 128],
 
 def test_without_parts_a_profile_is_fitted_from_whole_models():
     check_target(Opaque())
-    whole, parts = (
-        DeviceProfile.measure(LAYERS, device, Workload(prompt_len=16), held_out=8)
-        for device in (Opaque(), FakeTarget())
-    )
+    devices, request = (Opaque(), FakeTarget()), Workload(prompt_len=16)
+    whole, parts = (DeviceProfile.measure(LAYERS, device, request, held_out=8) for device in devices)
     assert all(sample.is_whole for sample in whole.samples) and not any(sample.is_whole for sample in parts.samples)
     assert len(whole.samples) + 48 == DeviceProfile.n_measurements(LAYERS, request, 8, False)
     P = LAYERS.sample(100, 1)
