@@ -58,7 +58,7 @@ def compare(
         if name in latencies():
             columns.append(profile.cost(name, space, workload).predict(population))
         else:
-            counted = counted_values(name, population, workload, settings.memory)
+            counted = counted_values(name, population, workload, profile.memory)
             columns.append(counted * get_metric(name).sign)
     values = np.stack(columns, 1).astype(float)
     return Compared(settings.quality.of(population).astype(float), values[:, 0], values[:, 1:])
@@ -80,7 +80,7 @@ def evolution_picks(
         found = compare(settings, profile, population)
         return np.c_[found.quality, found.cost, found.others]
 
-    accept = free_checks(settings.limits, settings.workload, settings.memory)
+    accept = free_checks(settings.limits, settings.workload, profile.memory)
     history = evolve(settings.space, evaluate, settings.seed, accept=accept, progress=False, patience=PATIENCE)
     found = Compared(history.F[:, 0], history.F[:, 1], history.F[:, 2:])
     return [_fastest(history.population, found, target) for target in each(targets)]
