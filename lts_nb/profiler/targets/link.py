@@ -6,7 +6,7 @@
 __all__ = ['ONE_THREAD', 'KINDS', 'PATIENCE', 'local_command', 'how_it_ended', 'death', 'read_line', 'write_all', 'Link',
            'LinkedTarget']
 
-# %% ../../../nbs/profiler/targets/08_link.ipynb #3596f759
+# %% ../../../nbs/profiler/targets/08_link.ipynb #31aedfaf
 import contextlib
 import hashlib
 import json
@@ -32,7 +32,7 @@ from .worker import end_process
 from ..timing import Effort, cpu_clock
 from ...space.architecture import Architecture
 
-# %% ../../../nbs/profiler/targets/08_link.ipynb #ca0874c5
+# %% ../../../nbs/profiler/targets/08_link.ipynb #db19b115
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM")}
 "What tells the libraries behind numpy to compute on one thread."
 
@@ -61,7 +61,7 @@ def death(
     last = printed.strip().splitlines()[-1:]
     return MeasurementFailed(": ".join([f"the process that measured died ({how_it_ended(code)})", *last]))
 
-# %% ../../../nbs/profiler/targets/08_link.ipynb #b7673797
+# %% ../../../nbs/profiler/targets/08_link.ipynb #5de1338f
 def read_line(
     process: subprocess.Popen,  # its output is unbuffered
     seconds: float,  # to wait at most
@@ -91,7 +91,7 @@ def write_all(
             view = view[os.write(pipe, view[: select.PIPE_BUF]) :]
     return True
 
-# %% ../../../nbs/profiler/targets/08_link.ipynb #7d64e076
+# %% ../../../nbs/profiler/targets/08_link.ipynb #6474dab7
 KINDS = ERRORS | {"OSError": OSError}
 "Errors of a runner that are raised again here; any other one arrives as `RuntimeError`."
 
@@ -133,10 +133,7 @@ class Link:
         if self._process is None or self._process.poll() is not None:
             self._begin()
         line = json.dumps(dict(ask=ask, **question)).encode() + b"\n"
-        answered = self._exchange(line + content)
-        if "error" in answered:
-            raise KINDS.get(answered["error"], RuntimeError)(answered["message"])
-        return answered["value"]
+        return self._value(self._exchange(line + content))
 
     def put(
         self,
@@ -181,7 +178,12 @@ class Link:
         self._process = subprocess.Popen(self.command, stderr=self._printed, env=self.environment, **pipes)
         self._end = weakref.finalize(self, end_process, self._process, os.getpid())
         if self.opening:
-            self._exchange(self.opening)
+            self._value(self._exchange(self.opening))
+
+    def _value(self, answered: dict):
+        if "error" in answered:
+            raise KINDS.get(answered["error"], RuntimeError)(answered["message"])
+        return answered["value"]
 
     def _exchange(self, content: bytes) -> dict:
         "Send, and hear one answer. An interruption ends the process: its answer is lost."
@@ -205,12 +207,13 @@ class Link:
         self.close()
         return self.died(code, printed)
 
-# %% ../../../nbs/profiler/targets/08_link.ipynb #d5c8a29e
+# %% ../../../nbs/profiler/targets/08_link.ipynb #2e256f46
 class LinkedTarget(Target):
     "An engine that a runner drives. Subclasses say which, and make probes."
 
-    engine: str  # a key of the runner's `ENGINES`
+    runner_engine: str  # a key of the runner's `ENGINES`
     link: Link
+    alone: bool = False  # refuse to measure while another process measures with the runner's folder
 
     @abstractmethod
     def probe(self, architecture: Architecture, workload: Workload):  # has `pieces`, `contents()`, `weight_bytes`
@@ -250,8 +253,8 @@ class LinkedTarget(Target):
         workload.check(architecture.max_len)
         self.check_runs(architecture)
         probe, asked = self.probe(architecture, workload), dict(workload=workload.as_dict(), effort=asdict(effort))
-        asked |= dict(engine=self.engine, threads=self.threads, vocab_size=architecture.vocab_size, memory=memory)
-        found = self.link.ask("measure", file=self.send(probe), **asked)
+        asked |= dict(engine=self.runner_engine, threads=self.threads, vocab_size=architecture.vocab_size)
+        found = self.link.ask("measure", file=self.send(probe), memory=memory, alone=self.alone, **asked)
         return Measurement(
             **summarize(found["samples"], workload, cpu_clock(self.threads)),
             weight_bytes=probe.weight_bytes,

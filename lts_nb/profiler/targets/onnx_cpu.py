@@ -6,7 +6,7 @@
 __all__ = ['PACKAGES', 'LARGEST', 'put_here', 'float32_probe', 'int8_probe', 'passing_folder', 'cache_folder', 'probe_key',
            'kept_probe', 'OnnxCPU', 'OnnxInt8CPU']
 
-# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #9900a9d4
+# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #db9e8490
 import contextlib
 import functools
 import hashlib
@@ -26,7 +26,7 @@ from .link import Link, LinkedTarget
 from ...space.architecture import Architecture
 from ...space.counts import count
 
-# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #e574c41c
+# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #fd21dc56
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript")
 "What makes graphs."
 
@@ -89,7 +89,7 @@ def int8_probe(
         proto = onnx_packages()[0].load(Path(folder) / "int8.onnx")
     return Probe(**vars(probe_of(proto, strip(proto))) | dict(difference=difference))
 
-# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #55439226
+# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #f821a738
 @functools.cache
 def passing_folder() -> tempfile.TemporaryDirectory:
     "A folder for this process."
@@ -138,7 +138,7 @@ def kept_probe(
     replace_text(path, probe.to_json())
     return probe
 
-# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #64b168df
+# %% ../../../nbs/profiler/targets/09_onnx_cpu.ipynb #be3a5d44
 @dataclass
 class OnnxCPU(LinkedTarget):
     """Runs models with ONNX Runtime in float32, in a process of their own.
@@ -152,7 +152,7 @@ class OnnxCPU(LinkedTarget):
     link: Link | None = field(default=None, init=False, repr=False, compare=False)
     name = "onnx-cpu"
     dtypes = ("float32",)
-    engine = "onnx"
+    runner_engine = "onnx"
 
     def __post_init__(self):
         from lts_nb.formats.onnx_graph import onnx_packages

@@ -6,10 +6,10 @@
 __all__ = ['NAME', 'ROOM', 'TILE', 'CPU', 'SIZES', 'ENGINES', 'Refused', 'needed', 'first_line', 'path_of', 'existing', 'written',
            'put', 'chunks_of', 'sweep', 'tile_of', 'size_of', 'write_repeated', 'expand', 'make_room', 'read_word',
            'cpu_name', 'versions', 'describe', 'moment', 'OnnxEngine', 'engine_class', 'failures', 'now', 'tokens_of',
-           'request', 'reference_kernel', 'timed', 'resident', 'memory', 'memory_elsewhere', 'Runner', 'answer',
-           'take_pipes', 'leave_when_forsaken', 'main']
+           'request', 'reference_kernel', 'timed', 'resident', 'memory', 'memory_elsewhere', 'only_one', 'Runner',
+           'answer', 'take_pipes', 'leave_when_forsaken', 'main']
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #b565a7d6
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #a99d90ba
 import base64
 import contextlib
 import gc
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #bc689d46
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #3968f429
 class Refused(Exception):
     "What cannot be done, in one line, and the kind of error that the asking side shall raise."
 
@@ -60,7 +60,7 @@ def first_line(error) -> str:
     "The first line of what an error says."
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #bf2f97d8
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #8c68754c
 NAME = re.compile(r"[0-9a-f]{64}(\.probe)?")
 
 
@@ -140,7 +140,7 @@ def sweep(folder: Path):
             with contextlib.suppress(OSError):
                 part.unlink()
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #3be4ad46
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #bdd9104b
 ROOM = 2**32
 "Bytes that probes may take together."
 
@@ -215,7 +215,7 @@ def make_room(
                     path.unlink()
                     taken -= size
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #8f9245c1
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #b7844a4c
 CPU = Path("/sys/devices/system/cpu/cpu0")
 SIZES = {"K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -273,7 +273,7 @@ def moment() -> dict:
     found = dict(frequency_hz=1e3 * int(kilohertz)) if kilohertz.isdigit() else {}
     return found | (dict(temperature_c=max(degrees)) if degrees else {})
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #ebd97c0f
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #b4f9633a
 class OnnxEngine:
     "A graph with KV cache in ONNX Runtime on the CPU. Raises `Refused` for a file that it cannot open."
 
@@ -352,7 +352,7 @@ def failures():
     except Exception as e:
         raise Refused("MeasurementFailed", f"the engine failed ({first_line(e)})") from None
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #86cc8bfa
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #194020fc
 def now() -> np.ndarray:  # `(2,)` seconds
     "Read the wall clock and the CPU time of this process."
     return np.array([time.perf_counter(), time.process_time()])
@@ -412,7 +412,7 @@ def timed(
             found[name].append(seconds.tolist())
     return found
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #ad3e499e
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #9b226fd7
 def resident(
     key: str,  # "VmRSS" for now, "VmHWM" for the most so far
 ) -> int:  # bytes
@@ -462,7 +462,32 @@ def memory_elsewhere(
         raise Refused(answered["error"], answered["message"])
     return answered["value"]
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #9c01a358
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #6aac343d
+@contextlib.contextmanager
+def only_one(
+    folder: Path,
+    seconds: float = 60.0,  # to wait at most
+):
+    "Within it, nobody else is. Raises `Refused` if somebody is there for too long; without locks, nothing happens."
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    end = time.monotonic() + seconds
+    with open(folder / "lock", "wb") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    why = "another measurement runs on that machine; a board measures one at a time"
+                    raise Refused("InputError", why) from None
+                time.sleep(0.1)
+        yield
+
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #299d635f
 class Runner:
     "What answers: one method a question."
 
@@ -486,8 +511,12 @@ class Runner:
         "The name of the file that a recipe makes."
         return expand(self.folder, pieces)
 
-    def measure(self, engine, file, threads, vocab_size, workload, effort, memory) -> dict:
+    def measure(self, alone: bool = False, **question) -> dict:
         "Samples of a request, what memory it takes if that is asked, and the moment."
+        with only_one(self.folder) if alone else contextlib.nullcontext():
+            return self._measure(**question)
+
+    def _measure(self, engine, file, threads, vocab_size, workload, effort, memory) -> dict:
         asked = dict(engine=engine, file=file, threads=threads, vocab_size=vocab_size, workload=workload)
         sizes = memory_elsewhere(self.folder, **asked) if memory else {}
         opened = self._open(engine, file, threads)
@@ -547,7 +576,7 @@ def answer(
     except Exception:
         return dict(error="RuntimeError", message=traceback.format_exc())
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #4b1c1637
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #8e3027b7
 def take_pipes() -> tuple:  # questions and answers, binary files
     "Take standard input and output away from everybody else."
     pipes = os.dup(0), os.dup(1)
@@ -582,7 +611,7 @@ def main():
         answers.write(json.dumps(answer(runner, line, questions)).encode() + b"\n")
         answers.flush()
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #2cefda59
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #3f69cdde
 #| eval: false
 if __name__ == "__main__":
     main()
