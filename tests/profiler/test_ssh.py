@@ -297,7 +297,16 @@ def test_one_measurement_at_a_time(server, target, monkeypatch):
 
 @pytest.mark.parametrize(
     "address",
-    ["ssh://a@b;id", "ssh://a@$(id)", "ssh://a'@b", "ssh://-x@b", "ssh://a@-oX", "ssh://a@b:0x", "ssh://a b@c", "ssh://b"]
+    [
+        "ssh://a@b;id",
+        "ssh://a@$(id)",
+        "ssh://a'@b",
+        "ssh://-x@b",
+        "ssh://a@-oX",
+        "ssh://a@b:0x",
+        "ssh://a b@c",
+        "ssh://b",
+    ]
     + ["ssh://a@b\n", "ssh://a@b:70000", "ssh://a@b/c", "ssh://@b", "ssh://ä@b"],
 )
 def test_odd_addresses(address):
