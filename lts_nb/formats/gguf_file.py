@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from .gguf_header import start_file
 from transformers import PreTrainedModel
 
 from ..core.errors import InputError
 from ..core.files import replace_file
 from .gguf_blocks import pack, unpack
+from .gguf_header import start_file
 from .gguf_layout import Constants, gguf_package, gguf_tensors, name_in_llama_cpp
 from .gguf_tokenizer import tokenizer_keys
 from ..models.build import architecture_of

@@ -312,7 +312,7 @@ class OnnxEngine:
     def _value(self, array):
         return self.runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #43abbd50
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #ddf4974f
 class LlamaEngine:
     "A GGUF file in llama.cpp on the CPU. Raises `Refused` for a file that it cannot open."
 
@@ -409,7 +409,7 @@ class LlamaEngineF32(LlamaEngine):
 
     cache = "F32"
 
-# %% ../../../nbs/profiler/targets/07_runner.ipynb #f12123e1
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #f9b24773
 ENGINES = {"onnx": OnnxEngine, "llama": LlamaEngine, "llama-f32": LlamaEngineF32}
 "Name in a question -> class."
 
@@ -656,6 +656,8 @@ def leave_when_forsaken(
 def main():
     "Answer questions until nobody asks, or the one question of the command line."
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that asks decides
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != here]  # its neighbours are no engines
     folder, question = Path(sys.argv[1]), sys.argv[2:]
     questions, answers = take_pipes()
     folder.mkdir(parents=True, exist_ok=True)
