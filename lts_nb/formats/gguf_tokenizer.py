@@ -7,13 +7,13 @@ __all__ = ['CONTRACTIONS', 'REST', 'THREE_DIGITS', 'ONE_DIGIT', 'WORDS', 'ORDINA
            'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'is_sentencepiece', 'begins_with_space',
            'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys', 'add_tokenizer']
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #16d60353
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #ebccd492
 import json
 from dataclasses import dataclass
 
 from ..core.errors import InputError, shorten
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #af658165
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #dfdc3229
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 THREE_DIGITS, ONE_DIGIT = rf"{CONTRACTIONS}\p{{N}}{{1,3}}{REST}", rf"{CONTRACTIONS}\p{{N}}{REST}"
@@ -50,7 +50,7 @@ def words_name(
     plain, whole = WORDS.get(steps_of(parsed.get("pre_tokenizer")), (None, None))
     return whole if parsed["model"].get("ignore_merges") else plain
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #f808b278
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #ab3e16f0
 def merge_pairs(
     parsed: dict,  # of a tokenizer.json
 ) -> list[tuple[str, str]]:
@@ -90,7 +90,7 @@ def begins_with_space(
     said = json.dumps([parsed.get("normalizer"), parsed.get("pre_tokenizer")])
     return '"Prepend"' in said or '"prepend_scheme": "first"' in said or '"prepend_scheme": "always"' in said
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #7aab9a3e
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #2d27eb3a
 ORDINARY, UNKNOWN, CONTROL, ADDED, UNUSED, BYTE = range(1, 7)
 
 
@@ -110,7 +110,7 @@ class TokenizerKeys:
     spaced: bool  # is a space put before it?
     template: str | None  # of chats
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #2d011caa
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #761abdfc
 def token_kinds(
     tokenizer,  # a fast one of transformers
     tokens: list,  # by number; None where there is none
@@ -134,11 +134,9 @@ def token_kinds(
 
 def refuse(reason: str):
     "Raise `InputError` for a tokenizer that llama.cpp cannot follow."
-    raise InputError(
-        f"tokenizer: llama.cpp cannot follow it ({reason}); write the file without, and tokenize elsewhere"
-    )
+    raise InputError(f"tokenizer: llama.cpp cannot follow it ({reason}), so no GGUF file can hold it")
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #7f727c31
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #73e49ab4
 def kind_and_words(
     parsed: dict,  # of a tokenizer.json
 ) -> tuple[str, str]:  # llama.cpp's name for its kind, and for how it cuts words
@@ -188,7 +186,7 @@ def tokenizer_keys(
         template=tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None,
     )
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #f13523e8
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #f7ac3fc8
 def add_tokenizer(
     writer,  # gguf.GGUFWriter
     keys: TokenizerKeys | None,  # None: the file knows numbers only
