@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['CONTRACTIONS', 'REST', 'THREE_DIGITS', 'ONE_DIGIT', 'WORDS', 'ORDINARY', 'UNKNOWN', 'CONTROL', 'ADDED', 'UNUSED',
            'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'is_sentencepiece', 'begins_with_space',
-           'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys', 'add_tokenizer']
+           'begins_unless_spaced', 'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys',
+           'add_tokenizer']
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #ebccd492
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #5e4658fd
 import json
 from dataclasses import dataclass
 
 from ..core.errors import InputError, shorten
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #dfdc3229
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #041c076b
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 THREE_DIGITS, ONE_DIGIT = rf"{CONTRACTIONS}\p{{N}}{{1,3}}{REST}", rf"{CONTRACTIONS}\p{{N}}{REST}"
@@ -50,7 +51,7 @@ def words_name(
     plain, whole = WORDS.get(steps_of(parsed.get("pre_tokenizer")), (None, None))
     return whole if parsed["model"].get("ignore_merges") else plain
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #ab3e16f0
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #db25ab0b
 def merge_pairs(
     parsed: dict,  # of a tokenizer.json
 ) -> list[tuple[str, str]]:
@@ -87,10 +88,17 @@ def begins_with_space(
     parsed: dict,  # of a tokenizer.json in the manner of sentencepiece
 ) -> bool:
     "Is a space put before a text?"
-    said = json.dumps([parsed.get("normalizer"), parsed.get("pre_tokenizer")])
-    return '"Prepend"' in said or '"prepend_scheme": "first"' in said or '"prepend_scheme": "always"' in said
+    return '"Prepend"' in json.dumps(parsed.get("normalizer"))
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #2d27eb3a
+
+def begins_unless_spaced(
+    parsed: dict,  # of a tokenizer.json in the manner of sentencepiece
+) -> bool:
+    "Is a space put before a text unless it begins with one? llama.cpp puts it there in any case, or never."
+    said = json.dumps(parsed.get("pre_tokenizer"))
+    return '"Metaspace"' in said and '"prepend_scheme": "never"' not in said
+
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #44cfeb82
 ORDINARY, UNKNOWN, CONTROL, ADDED, UNUSED, BYTE = range(1, 7)
 
 
@@ -110,7 +118,7 @@ class TokenizerKeys:
     spaced: bool  # is a space put before it?
     template: str | None  # of chats
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #761abdfc
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #d0aaf74b
 def token_kinds(
     tokenizer,  # a fast one of transformers
     tokens: list,  # by number; None where there is none
@@ -136,7 +144,7 @@ def refuse(reason: str):
     "Raise `InputError` for a tokenizer that llama.cpp cannot follow."
     raise InputError(f"tokenizer: llama.cpp cannot follow it ({reason}), so no GGUF file can hold it")
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #73e49ab4
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #b1e001d8
 def kind_and_words(
     parsed: dict,  # of a tokenizer.json
 ) -> tuple[str, str]:  # llama.cpp's name for its kind, and for how it cuts words
@@ -147,6 +155,8 @@ def kind_and_words(
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         refuse("its tokens have marks for parts of words")
     if is_sentencepiece(parsed):
+        if begins_unless_spaced(parsed):
+            refuse("it begins a text with a space unless there is one")
         return "llama", "default"
     if normalizer is not None:
         refuse(f"its normalizer {normalizer['type']}")
@@ -186,7 +196,7 @@ def tokenizer_keys(
         template=tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None,
     )
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #f7ac3fc8
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #5033f6b6
 def add_tokenizer(
     writer,  # gguf.GGUFWriter
     keys: TokenizerKeys | None,  # None: the file knows numbers only

@@ -6,7 +6,7 @@
 __all__ = ['FUSED', 'CHECKED', 'ENGINES', 'refused_choices', 'check_choices', 'small_architecture', 'difference_there',
            'check_engine', 'LlamaCpp']
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #8ffb89ce
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #fa2b51f8
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..timing import Effort, cpu_clock
 from ...space.architecture import Architecture
 from ...space.space import SearchSpace
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #2bcd2c4a
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #07e87c45
 def refused_choices(
     space: SearchSpace,
     dtype: str,  # a key of `FORMATS`
@@ -60,7 +60,7 @@ def check_choices(
     if said:
         raise InputError("; ".join(said))
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #c9919ee1
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #fab49466
 FUSED = 5e-3  # difference of logits over their standard deviation that fused attention may make
 
 CHECKED = set()
@@ -120,7 +120,7 @@ def check_engine(
         )
     CHECKED.add(key)
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #40c7578a
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #95c05b33
 ENGINES = {"float16": "llama", "float32": "llama-f32"}
 "Number format of keys and values -> the runner's engine."
 
