@@ -13,6 +13,7 @@ from .. import __version__
 from lts_nb.evaluation.card_sections import (
     evaluation_section,
     format_number,
+    gguf_section,
     markdown_table,
     measurement_section,
     onnx_section,
@@ -26,12 +27,12 @@ from ..space.memory import kv_cache_bytes
 # %% ../../nbs/evaluation/10_card.ipynb #cd000006
 def front_matter(
     backbone: str,
-    has_onnx: bool,  # are there ONNX graphs?
+    formats: list[str],  # that are there beside transformers' own, such as "onnx"
 ) -> str:
     "Write what the hub reads of a model card."
     from huggingface_hub import ModelCardData
 
-    tags = ["lts_nb", backbone, "neural-architecture-search", *(["onnx"] if has_onnx else [])]
+    tags = ["lts_nb", backbone, "neural-architecture-search", *formats]
     data = ModelCardData(library_name="transformers", pipeline_tag="text-generation", tags=tags)
     return data.to_yaml(line_break="\n")
 
@@ -115,7 +116,7 @@ The KV cache of one sequence of {max_len:,} tokens, the longest it reads, takes 
 ## Evaluation
 
 {evaluation}
-{onnx}
+{files}
 ## How it was made
 
 With lts_nb {version}, transformers {transformers} and torch {torch}. {limits}
@@ -144,18 +145,19 @@ def model_card(
     code: dict[str, int],  # name of each code file -> its lines; none in the folder of a stock model
     has_tokenizer: bool,  # is there one in the folder?
     checks: dict,  # kind of each ONNX file -> what `to_onnx` gave
+    gguf: dict | None = None,  # number format of each GGUF file -> what `to_checked_gguf` gave
 ) -> str:
     "Write a model card, Markdown with the front matter that the hub reads."
     limits = [] if has_tokenizer else ["No tokenizer belongs to it: it reads and writes token numbers."]
     limits.append("No licence is stated: whoever publishes it adds one above, with the text's in mind.")
     return CARD.format(
         **describe_architecture(architecture),
-        front_matter=front_matter(architecture.backbone, bool(checks)),
+        front_matter=front_matter(architecture.backbone, ["onnx"] * bool(checks) + ["gguf"] * bool(gguf)),
         **how_to_use(code, has_tokenizer),
         training=training_section(about.get("training")),
         measurements=measurement_section(about.get("measurements")),
         evaluation=evaluation_section(about.get("evaluation")),
-        onnx=onnx_section(checks),
+        files=onnx_section(checks) + gguf_section(gguf or {}),
         version=__version__,
         transformers=version("transformers"),
         torch=version("torch"),

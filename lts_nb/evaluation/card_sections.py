@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['table_cell', 'markdown_table', 'one_line', 'format_number', 'training_section', 'measurement_section',
-           'perplexity_table', 'task_table', 'evaluation_section', 'onnx_row', 'onnx_section']
+           'perplexity_table', 'task_table', 'evaluation_section', 'onnx_row', 'onnx_section', 'gguf_row',
+           'gguf_section']
 
 # %% ../../nbs/evaluation/09_card_sections.ipynb #3579ec6e
 def table_cell(value) -> str:
@@ -150,4 +151,36 @@ def onnx_section(
         "ONNX Runtime before it was kept; differences of logits are relative to the largest one"
         f"{compared_on}. Details are in [onnx/checks.json](onnx/checks.json).\n\n"
         f"{markdown_table(head, [onnx_row(check) for check in checks.values()])}\n"
+    )
+
+# %% ../../nbs/evaluation/09_card_sections.ipynb #f5bb5165
+def gguf_row(
+    check: dict,  # of `to_checked_gguf`
+) -> list:
+    "Lay out what the check of one GGUF file found."
+    losses = check["loss"], check.get("loss_llama_cpp", check["loss_weights"])
+    return [
+        f"[gguf/{check['file']}](gguf/{check['file']})",
+        format_number(check["bytes"], 1e-6),
+        format_number(check["rounding"]),
+        format_number(check.get("difference")),
+        "{:.4f} → {:.4f}".format(*losses),
+    ]
+
+
+def gguf_section(
+    checks: dict,  # number format -> what `to_checked_gguf` gave, and `text`: what it was compared on
+) -> str:  # empty if there is none
+    "Tell which GGUF files there are, how to run them, and what their formats cost."
+    if not checks:
+        return ""
+    first = next(iter(checks.values()))
+    where = "in llama.cpp" if "difference" in first else "in PyTorch, since llama.cpp was not at hand"
+    head = ["file", "MB", "change of weights", "difference in llama.cpp", "loss, nats a token"]
+    return (
+        "\n## GGUF\n\nFor llama.cpp, tokenizer included where there is one:\n\n"
+        f"```sh\nllama-completion -m gguf/{first['file']} -no-cnv -p 'The' -n 40 --temp 0\n```\n\n"
+        f"Weights and logits were compared with the model's before a file was kept; the loss was computed {where} on "
+        f"{first['text']}. Details are in [gguf/checks.json](gguf/checks.json).\n\n"
+        f"{markdown_table(head, [gguf_row(check) for check in checks.values()])}\n"
     )

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRAPHS', 'read_tokenizer', 'tokenizer_for', 'write_plain_json', 'write_model', 'comparison_tokens', 'check_kinds',
-           'write_graphs', 'write_handover', 'export']
+           'check_dtypes', 'write_graphs', 'write_gguf_files', 'write_handover', 'export']
 
 # %% ../../nbs/evaluation/12_handover.ipynb #20790247
 import copy
@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from ..core.errors import InputError
+from ..core.errors import InputError, check_choice
 from ..core.files import new_folder
 from .card import model_card
 from .provenance import facts_for_card
 from .stored_models import open_backbone_model
+from ..formats.gguf_checks import to_checked_gguf
+from ..formats.gguf_layout import FORMATS, gguf_tensors
+from ..formats.gguf_tokenizer import tokenizer_keys
 from ..formats.onnx_export import to_onnx
 from ..show.drawing import draw_architecture
 from ..show.picture import save_picture
@@ -110,6 +113,22 @@ def check_kinds(
     return [kind for kind in GRAPHS if kind in onnx]
 
 
+def check_dtypes(
+    gguf: tuple[str, ...],  # number formats
+    architecture: Architecture,
+    tokenizer: PreTrainedTokenizerFast | None,
+) -> list[str]:  # each once
+    "Check which GGUF files are wanted, before anything is written. Raises `InputError`."
+    if isinstance(gguf, str):
+        raise InputError(f"gguf={gguf!r}: must be a tuple of {', '.join(FORMATS)}")
+    for dtype in gguf:
+        check_choice("gguf", dtype, FORMATS)
+        gguf_tensors(architecture, dtype)
+    if gguf and tokenizer is not None:
+        tokenizer_keys(tokenizer, architecture.vocab_size)
+    return list(dict.fromkeys(gguf))
+
+
 def write_graphs(
     model: PreTrainedModel,  # stays as it is
     architecture: Architecture,
@@ -134,6 +153,27 @@ def write_graphs(
     write_plain_json(folder / "checks.json", checks)
     return checks
 
+# %% ../../nbs/evaluation/12_handover.ipynb #3866a537
+def write_gguf_files(
+    model: PreTrainedModel,  # stays as it is
+    architecture: Architecture,
+    tokenizer: PreTrainedTokenizerFast | None,
+    dtypes: list[str],  # keys of `FORMATS`
+    folder: Path,  # to make
+    name: str,  # of the model, with which the files' names begin
+) -> dict:  # number format -> what its check found
+    "Write the GGUF files and what their checks found."
+    if not dtypes:
+        return {}
+    folder.mkdir()
+    model = copy.deepcopy(model).to("cpu", torch.float32)
+    (ids, text), checks = comparison_tokens(architecture, tokenizer), {}
+    for dtype in dtypes:
+        path = folder / f"{name}-{dtype}.gguf"
+        checks[dtype] = to_checked_gguf(model, path, dtype, tokenizer, ids) | dict(text=text)
+    write_plain_json(folder / "checks.json", checks)
+    return checks
+
 # %% ../../nbs/evaluation/12_handover.ipynb #41f44c9a
 def write_handover(
     model: PreTrainedModel,
@@ -141,6 +181,7 @@ def write_handover(
     tokenizer: PreTrainedTokenizerFast | None,
     about: dict,  # of `facts_for_card`
     kinds: list[str],  # of `GRAPHS`
+    dtypes: list[str],  # of GGUF files
     folder: Path,  # exists and is empty
 ):
     "Write all that is handed over."
@@ -148,8 +189,9 @@ def write_handover(
     for name, fact in about.items():
         write_plain_json(folder / f"{name}.json", fact)
     checks = write_graphs(model, architecture, tokenizer, kinds, folder / "onnx")
+    gguf = write_gguf_files(model, architecture, tokenizer, dtypes, folder / "gguf", folder.name)
     code = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in sorted(folder.glob("*.py"))}
-    card = model_card(architecture, about, code, tokenizer is not None, checks)
+    card = model_card(architecture, about, code, tokenizer is not None, checks, gguf)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -159,6 +201,7 @@ def export(
     tokenizer: str | PreTrainedTokenizerFast | None = None,  # JSON text or a fast one; the model folder's by default
     about: dict | None = None,  # for the card, by section of `ABOUT`; the model folder's JSON files by default
     onnx: tuple[str, ...] = (),  # graphs to write, checked: "float32", "int8"
+    gguf: tuple[str, ...] = (),  # number formats of GGUF files to write, checked: keys of `FORMATS`
 ) -> Path:  # the folder
     """Hand a model over.
 
@@ -171,9 +214,10 @@ def export(
     if tokenizer is None and source is not None:
         tokenizer = read_tokenizer(source)
     tokenizer, about = tokenizer_for(architecture, tokenizer), facts_for_card(about, source)
+    dtypes = check_dtypes(gguf, architecture, tokenizer)
     try:
         with new_folder(folder) as temporary:
-            write_handover(model, architecture, tokenizer, about, kinds, temporary)
+            write_handover(model, architecture, tokenizer, about, kinds, dtypes, temporary)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"folder={str(folder)!r}: cannot be written ({reason}); nothing is left of it") from error

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NAME', 'ROOM', 'TILE', 'CPU', 'SIZES', 'ENGINES', 'Refused', 'needed', 'first_line', 'path_of', 'existing', 'written',
            'put', 'chunks_of', 'sweep', 'tile_of', 'size_of', 'write_repeated', 'expand', 'make_room', 'read_word',
-           'cpu_name', 'versions', 'describe', 'moment', 'OnnxEngine', 'engine_class', 'failures', 'now', 'tokens_of',
-           'request', 'reference_kernel', 'timed', 'resident', 'memory', 'memory_elsewhere', 'only_one', 'Runner',
-           'answer', 'take_pipes', 'leave_when_forsaken', 'main']
+           'cpu_name', 'versions', 'describe', 'moment', 'OnnxEngine', 'LlamaEngine', 'LlamaEngineF32', 'engine_class',
+           'failures', 'now', 'tokens_of', 'request', 'reference_kernel', 'timed', 'resident', 'memory',
+           'memory_elsewhere', 'only_one', 'Runner', 'answer', 'take_pipes', 'leave_when_forsaken', 'main']
 
 # %% ../../../nbs/profiler/targets/07_runner.ipynb #a99d90ba
 import base64
@@ -299,6 +299,9 @@ class OnnxEngine:
         "Import the engine. Raises `Refused` where it is missing."
         return needed("onnxruntime", "onnxruntime")
 
+    def begin(self, rows: int, tokens: int):
+        "Nothing is reserved: a graph's past grows."
+
     def prefill(self, tokens, every: bool = False):  # `(B, T)`; gives logits `(B, 1 or T, vocab_size)`
         "Read a prompt, with nothing before it."
         sizes = [[0 if isinstance(n, str) else n for n in tensor.shape[1:]] for tensor in self.inputs]
@@ -325,8 +328,105 @@ class OnnxEngine:
     def _value(self, array):
         return self.runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
 
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #ddf4974f
+class LlamaEngine:
+    "A GGUF file in llama.cpp on the CPU. Raises `Refused` for a file that it cannot open."
 
-ENGINES = {"onnx": OnnxEngine}
+    cache = "F16"  # keys and values: ggml's type
+    said = None  # what llama.cpp calls instead of printing
+    lines = []  # what it said lately
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+    ):
+        self.llama, self.threads, self.size, self.context = self.load(), threads, None, None
+        self.length = self.kept = 0
+        self.model = self.llama.llama_model_load_from_file(str(path).encode(), self.llama.llama_model_default_params())
+        if not self.model:
+            raise Refused("MeasurementFailed", "llama.cpp cannot open the file")
+
+    @classmethod
+    def load(cls):
+        "Import the engine. Raises `Refused` where it is missing."
+        llama = needed("llama_cpp", "llama-cpp-python")
+        if LlamaEngine.said is None:
+            LlamaEngine.said = llama.llama_log_callback(
+                lambda level, text, _: cls.lines.append(text.decode(errors="replace"))
+            )
+            llama.llama_log_set(LlamaEngine.said, None)
+        return llama
+
+    def begin(self, rows: int, tokens: int):
+        "Make room for texts of so many tokens, unless there is."
+        if self.size == (rows, tokens):
+            return
+        self._end()
+        self.lines.clear()
+        settings = self.llama.llama_context_default_params()
+        settings.n_seq_max, settings.n_ctx = rows, rows * -(-tokens // 256) * 256
+        settings.n_batch = settings.n_ctx
+        settings.n_threads = settings.n_threads_batch = self.threads
+        settings.type_k = settings.type_v = getattr(self.llama, f"GGML_TYPE_{self.cache}")
+        self.context, self.size = self.llama.llama_init_from_model(self.model, settings), (rows, tokens)
+        if not self.context:
+            raise Refused("MeasurementFailed", "llama.cpp has no room for keys and values")
+        sizes = re.findall(r"(?:KV|RS) buffer size = *([\d.]+) MiB", "".join(self.lines))
+        self.kept = round(2**20 * sum(map(float, sizes)))
+
+    def prefill(self, tokens, every: bool = False):  # `(B, T)`
+        "Read a prompt, with nothing before it."
+        self.llama.llama_memory_clear(self.llama.llama_get_memory(self.context), False)
+        self.length = 0
+        self.decode(tokens, every)
+
+    def decode(self, tokens, every: bool = False):  # `(B, T)`
+        "Read what comes next; logits are computed for the last token of each row, or for every one."
+        rows, n = tokens.shape
+        given = dict(token=np.ascontiguousarray(tokens, np.int32))
+        if rows > 1 or every:  # else llama.cpp counts positions itself
+            number, wanted = np.repeat(np.arange(rows, dtype=np.int32), n), np.zeros((rows, n), np.int8)
+            wanted[:, 0 if every else n - 1 :] = 1
+            position = np.tile(np.arange(self.length, self.length + n, dtype=np.int32), rows)
+            names = number.ctypes.data + 4 * np.arange(rows * n, dtype=np.uint64)
+            given.update(pos=position, n_seq_id=np.ones_like(number), seq_id=names, logits=wanted)
+        kinds = dict(self.llama.llama_batch._fields_)
+        pointers = {name: array.ctypes.data_as(kinds[name]) for name, array in given.items()}
+        if code := self.llama.llama_decode(self.context, self.llama.llama_batch(n_tokens=rows * n, **pointers)):
+            raise Refused("MeasurementFailed", f"llama.cpp cannot compute it (llama_decode: {code})")
+        self.llama.llama_synchronize(self.context)
+        self.length += n
+
+    def logits(self, tokens) -> np.ndarray:  # float32 `(B, T, vocab_size)`
+        "What the model says to a prompt."
+        self.begin(*tokens.shape)
+        self.prefill(tokens, True)
+        vocab_size = self.llama.llama_vocab_n_tokens(self.llama.llama_model_get_vocab(self.model))
+        return np.ctypeslib.as_array(self.llama.llama_get_logits(self.context), (*tokens.shape, vocab_size)).copy()
+
+    def kv_cache_bytes(self) -> int:
+        "Bytes that it reserved for keys and values, and for the states of convolutions, as it says itself."
+        return self.kept
+
+    def _end(self):
+        if self.context:
+            self.llama.llama_free(self.context)
+        self.context = self.size = None
+
+    def __del__(self):
+        if getattr(self, "model", None) and not sys.is_finalizing():
+            self._end()
+            self.llama.llama_model_free(self.model)
+
+
+class LlamaEngineF32(LlamaEngine):
+    "The same with keys and values in float32."
+
+    cache = "F32"
+
+# %% ../../../nbs/profiler/targets/07_runner.ipynb #f9b24773
+ENGINES = {"onnx": OnnxEngine, "llama": LlamaEngine, "llama-f32": LlamaEngineF32}
 "Name in a question -> class."
 
 
@@ -375,6 +475,7 @@ def request(
 ) -> tuple:  # the clock's three readings
     "Serve one request: the prompt, then each new token from the cache."
     tokens, prompt_len = tokens_of(workload, vocab_size), workload["prompt_len"]
+    engine.begin(*tokens.shape)
     start = clock()
     engine.prefill(tokens[:, :prompt_len], workload["logits"] == "all")
     read = clock()
@@ -600,6 +701,8 @@ def leave_when_forsaken(
 def main():
     "Answer questions until nobody asks, or the one question of the command line."
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that asks decides
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != here]  # its neighbours are no engines
     folder, question = Path(sys.argv[1]), sys.argv[2:]
     questions, answers = take_pipes()
     folder.mkdir(parents=True, exist_ok=True)
