@@ -266,7 +266,7 @@ def train_all(
     jobs: list, recipe, corpus: str, text_column: str | None, store, out: Path, workers: int | None, compiled: bool
 ):
     "Train what is not in the store yet."
-    from lts_nb.training.executor import LocalExecutor
+    from lts_nb.profiler.executor import LocalExecutor
     from lts_nb.training.training_runs import run_training_jobs
 
     with LocalExecutor(workers) as pool:
