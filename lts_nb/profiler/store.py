@@ -4,19 +4,18 @@
 
 # %% auto #0
 __all__ = ['APPLICATION', 'VERSION', 'KEY', 'TABLE', 'REASONS', 'environment_key', 'as_os_error', 'Store', 'find_environment',
-           'moved_from', 'measurement_key', 'is_measured', 'measure_once', 'why_failed']
+           'moved_from', 'measurement_key', 'is_measured', 'measure_each', 'measure_once', 'why_failed']
 
 # %% ../../nbs/profiler/05_store.ipynb #839ddce6
 import errno
 import hashlib
 import json
 import sqlite3
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from ..core.errors import InputError, MeasurementFailed
+from ..core.errors import InputError
 from ..core.workload import Workload
 from .machine import differences, identity, same_machine
 from .measurement import Measurement
@@ -255,9 +254,10 @@ def is_measured(
     return found is not None and found[0] is not None
 
 
-def _file(store: Store, key: tuple, architecture: Architecture, made: Measurement | None, error: str | None, seconds):
+def _file(store: Store, key: tuple, architecture: Architecture, made: Measurement | Exception, seconds: float):
     "File a measurement. One that succeeded stays, another process may have been faster; one that failed is replaced."
-    row = (*key, architecture.to_json(), made and made.to_json(), error, seconds)
+    error = f"{type(made).__name__}: {made}" if isinstance(made, Exception) else None
+    row = (*key, architecture.to_json(), None if error else made.to_json(), error, seconds)
     store.execute(
         f"insert into measurement ({KEY}, candidate, body, error, seconds) values (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         f"on conflict ({KEY}) do update set body = excluded.body, error = excluded.error, seconds = excluded.seconds "
@@ -266,6 +266,35 @@ def _file(store: Store, key: tuple, architecture: Architecture, made: Measuremen
     )
     if error:
         store.own_failures.add(key)
+
+# %% ../../nbs/profiler/05_store.ipynb #37284672
+def measure_each(
+    store: Store,
+    requests: list,  # of `(architecture, workload, occasion, options)`, all different; as of `measure_once`
+    target,  # of `lts_nb.profiler.targets`
+    environment: dict,  # `target.environment()`, asked once by the caller
+    method: str = "measure",  # the target's method that measures
+    retry_failed: bool = False,  # try once more what failed before this store was opened
+) -> Iterator[tuple[int, Measurement | None, float]]:  # number of the request; None if it failed; seconds it took
+    "Measurements from the store, then those made now, as the target gives them; each is filed before it is given."
+    keys = [measurement_key(store, a, workload, target, environment, occasion) for a, workload, occasion, _ in requests]
+    missing = []
+    for number, key in enumerate(keys):
+        found = _find(store, key)
+        if found is None or retry_failed and found[0] is None and key not in store.own_failures:
+            missing.append(number)
+        else:
+            yield number, *_read(found)
+    asked = [(a, workload, options) for a, workload, _, options in (requests[number] for number in missing)]
+    for place, made, seconds in target.measure_each(method, asked):
+        number = missing[place]
+        _file(store, keys[number], requests[number][0], made, seconds)
+        yield number, *_read(_find(store, keys[number]))  # what is filed counts, also if another process was faster
+
+
+def _read(found: tuple) -> tuple[Measurement | None, float]:
+    body, seconds = found
+    return body and Measurement.from_json(body), seconds
 
 # %% ../../nbs/profiler/05_store.ipynb #2e374ce2
 def measure_once(
@@ -280,18 +309,9 @@ def measure_once(
     **options,  # handed to that method
 ) -> tuple[Measurement | None, float]:  # None if it failed; the seconds that measuring took
     "The measurement from the store, or made now and filed before it is returned."
-    key = measurement_key(store, architecture, workload, target, environment, occasion)
-    found = _find(store, key)
-    if found is None or retry_failed and found[0] is None and key not in store.own_failures:
-        start, made, error = time.perf_counter(), None, None
-        try:
-            made = getattr(target, method)(architecture, workload, **options)
-        except (MeasurementFailed, MemoryError) as e:
-            error = f"{type(e).__name__}: {e}"
-        _file(store, key, architecture, made, error, time.perf_counter() - start)
-        found = _find(store, key)  # what is filed counts, also if another process was faster
-    body, seconds = found
-    return body and Measurement.from_json(body), seconds
+    request = architecture, workload, occasion, options
+    ((_, measurement, seconds),) = measure_each(store, [request], target, environment, method, retry_failed)
+    return measurement, seconds
 
 # %% ../../nbs/profiler/05_store.ipynb #3a7af2fc
 def why_failed(

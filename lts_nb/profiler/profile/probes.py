@@ -19,9 +19,10 @@ import numpy as np
 
 from ...core.errors import InputError, remark
 from ...core.workload import Workload
-from ..store import Store, measure_once, why_failed
+from ..store import Store, measure_each, why_failed
 from ..targets.contract import Target
 from ..timing import VISIT
+from ..visits import board_of, moment_of
 from ...space.architecture import Architecture
 from ...space.counts import count
 from ...space.families.contract import flags_of
@@ -225,6 +226,7 @@ class Sample:
     workload: Workload
     round: int
     parts_s: list  # `(1 + new_tokens, 2 * n_layer + 1)` seconds, to 0.1 microseconds
+    board: str = ""  # which of several equal machines
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
@@ -260,21 +262,24 @@ def measure_probes(
         if round >= 2 and spent * (round + 1) / round > budget_s:
             break
         target.renew()
-        for probe in probes:
-            sample, seconds = _measure_probe(probe, target, store, environment)
-            samples.append(sample)
-            spent += seconds
-            done()
+        found, seconds = _measure_round(list(probes), target, store, environment, done)
+        samples += found
+        spent += seconds
     return samples
 
 
-def _measure_probe(probe: Probe, target: Target, store: Store, environment: dict) -> tuple[Sample, float]:
-    what = (store, probe.architecture, probe.workload, target, environment, f"profile {probe.round}")
-    m, seconds = measure_once(*what, "measure_parts", retry_failed=True, effort=VISIT, place=probe.place)
-    if m is None:
-        raise InputError(
-            f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}: "
-            f"could not be measured ({why_failed(*what)})"
-        )
-    parts = np.median(m.samples["parts_s"], 0).round(7).tolist()
-    return Sample(probe.architecture, probe.workload, probe.round, parts), seconds
+def _measure_round(probes: list, target: Target, store: Store, environment: dict, done: Callable) -> tuple[list, float]:
+    "Samples of one round, in order of time, and the seconds that they took."
+    occasion, found, spent = f"profile {probes[0].round}", {}, 0.0
+    asked = [(p.architecture, p.workload, occasion, dict(effort=VISIT, place=p.place)) for p in probes]
+    for i, m, seconds in measure_each(store, asked, target, environment, "measure_parts", retry_failed=True):
+        probe, spent = probes[i], spent + seconds
+        if m is None:
+            reason = why_failed(store, probe.architecture, probe.workload, target, environment, occasion)
+            where = f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}"
+            raise InputError(f"{where}: could not be measured ({reason})")
+        parts = np.median(m.samples["parts_s"], 0).round(7).tolist()
+        found[i] = moment_of(m), Sample(probe.architecture, probe.workload, probe.round, parts, board_of(m))
+        done()
+    in_time = sorted(found, key=lambda i: (found[i][0], i))
+    return [found[i][1] for i in in_time], spent
