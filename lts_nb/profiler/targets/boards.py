@@ -241,7 +241,8 @@ class Boards(Target):
 
     def _describe(self) -> dict:
         if "cache_bytes" not in self._about:
-            self._about |= self._ask(None)
+            told = self._ask(None)
+            self._about |= told
         return self._about
 
     def _check_equal(self, said: dict):
