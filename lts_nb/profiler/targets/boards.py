@@ -146,6 +146,7 @@ class Boards(Target):
     ):
         described = dict(name=target) if isinstance(target, str) else target
         self._here = get_target(**described) if isinstance(described, dict) else described
+        self._named = executor if isinstance(executor, str) else None  # then it is opened and closed here
         self._executor = get_executor(executor)
         for name in ("name", "threads", "dtype", "dtypes", "backbones"):
             setattr(self, name, getattr(self._here, name))
@@ -193,6 +194,12 @@ class Boards(Target):
         "Let every board go on in a fresh process before its next measurement."
         self._rounds += 1
 
+    def close(self):
+        "Leave the executor, if it was given by its name. Workers keep their boards until they end."
+        if self._named and self._executor is not None:
+            self._executor.shutdown(wait=False)
+            self._executor = None
+
     def measure(self, architecture, workload, effort=Effort(), memory: bool = True) -> Measurement:
         "Measure on any board. Raises like the target."
         return self._measure_one("measure", architecture, workload, dict(effort=effort, memory=memory))
@@ -226,6 +233,7 @@ class Boards(Target):
 
     def _answers(self, questions: list) -> Iterator[tuple[int, dict]]:
         "Number of each question and its answer, as they come; that of a request that killed its workers is a failure."
+        self._executor = self._executor or get_executor(self._named)
         first = dict(round=f"{self._run} {self._rounds}", reserve=self._reserved)
         calls = [(self._setup, first, question) for question in questions]
         for number, said, error in call_each(self._executor, ask_board, calls):
