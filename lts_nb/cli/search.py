@@ -147,7 +147,6 @@ def search_command(
             profile,
             proxy,
             resume,
-            progress=True,
             say=note,
             executor=executor,
         )

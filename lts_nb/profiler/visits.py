@@ -167,12 +167,11 @@ def estimate(
         return Estimates(found, error, visits, np.inf)
     place = np.cumsum(known) - 1
     kept = [[int(place[column]) for column in order if known[column]] for order in orders]
-    log_seconds = np.log(seconds[:, known])
-    boards = None if boards is None else boards[:, known]
-    cost, left = separate(log_seconds, kept, boards)
+    visited = np.log(seconds[:, known]), kept, None if boards is None else boards[:, known]
+    cost, left = separate(*visited)
     error[known], found[known] = standard_errors(left), np.exp(cost)
     normal = 1.645 * np.sqrt(2) * np.nanmedian(error) if visits.max() > 1 else np.inf
-    differences = split_differences(log_seconds, kept, boards)
+    differences = split_differences(*visited)
     split = np.quantile(np.abs(differences), TOLD_APART) if len(differences) else 0.0
     return Estimates(found, error, visits, float(max(normal, split)))
 

@@ -10,7 +10,7 @@ __all__ = ['TRAINING_RUN_TABLE', 'FAILED', 'COLUMNS', 'file_training_run', 'file
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -172,7 +172,7 @@ def absolute_corpus(
     corpus: str,  # as `get_corpus` takes it
 ) -> str:
     "A corpus as a worker finds it, whatever folder it was started in."
-    named = corpus == "stdlib" or corpus.startswith(("hub:", "stream:"))
+    named = corpus == "stdlib" or str(corpus).startswith(("hub:", "stream:"))
     return corpus if named else os.path.abspath(corpus)
 
 
@@ -197,13 +197,18 @@ def run_training_jobs(
         say(f"corpus {text.name}: {text.account}")
     missing = _find_missing(jobs, store, recipe_key, text.sha256)
     settings = absolute_corpus(corpus), text_column, text.sha256, folder and os.path.abspath(folder), compiled
-    calls = call_each(get_executor(executor), run, [(job, recipe, *settings) for job in missing])
-    for i, (number, value, failure) in enumerate(calls, 1):
-        job, error, (found, environment) = missing[number], in_words(failure), value or (None, {})
+    outcomes = _train_each(get_executor(executor), run, missing, recipe, *settings)
+    for i, (job, found, environment, error) in enumerate(outcomes, 1):
         file_training_run(store, job, recipe_key, text.sha256, found, error, environment)
         if say:
             losses = ", ".join(f"{loss:.4f}" for loss in found["losses"]) if found else ""
             say(f"{i}/{len(missing)} {job.architecture.id} seed {job.seed}: {error or losses}")
+
+
+def _train_each(executor: Executor, run: Callable, jobs: list, *settings) -> Iterator[tuple]:
+    "Each job as it ends, what it gave, where it ran, and why it failed."
+    for number, value, error in call_each(executor, run, [(job, *settings) for job in jobs]):
+        yield jobs[number], *(value or (None, {})), in_words(error)
 
 
 def in_words(error: Exception | None) -> str | None:

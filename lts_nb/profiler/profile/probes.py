@@ -230,7 +230,8 @@ class Sample:
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        return vars(self) | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
+        named = {name: value for name, value in vars(self).items() if value or name != "board"}
+        return named | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
 
 
 def reserve_cold_memory(

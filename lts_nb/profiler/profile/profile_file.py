@@ -122,10 +122,7 @@ def read_fit(
     return Fit(prefill, decode, all_logits)
 
 # %% ../../../nbs/profiler/profile/07_profile_file.ipynb #e3bfb29b
-def read_board(
-    where: str,  # what to blame
-    given: dict,  # of JSON
-) -> str:
+def read_board(where: str, given: dict) -> str:
     "Read which of several machines measured; files from before there could be several do not say. Raises `InputError`."
     return member(where, given, "board", str) if "board" in given else ""
 

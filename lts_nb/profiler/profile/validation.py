@@ -84,7 +84,8 @@ class HeldOut:
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        return vars(self) | dict(architecture=json.loads(self.architecture.to_json()))
+        named = {name: value for name, value in vars(self).items() if value or name != "board"}
+        return named | dict(architecture=json.loads(self.architecture.to_json()))
 
 
 def held_out_panel(profile, target: Target, architectures: list, store: Store) -> tuple[Panel, dict]:
