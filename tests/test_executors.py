@@ -176,30 +176,29 @@ def test_commands(cluster, tmp_path, space_file):
     assert code == 0 and json.loads(again)["frontier"] == json.loads(out)["frontier"] and counted(cluster) == before
 
 
-def test_a_lost_scheduler_is_one_line_and_a_resume(tmp_path):
+def test_a_lost_scheduler_is_one_line_and_a_resume(cluster, tmp_path):
     with Store() as store:
-        with Cluster(tmp_path) as cluster, cluster.executor(2) as pool:
+        with Cluster(tmp_path) as doomed, doomed.executor(2) as pool:
             (tmp_path / f"hang-{FIRST}").touch()
             panel = panel_on(pool, store)
 
             def kill_scheduler():
                 wait_for(lambda: len(begun(tmp_path)) == N)
-                cluster.scheduler.kill()
+                doomed.scheduler.kill()
 
             with meanwhile(kill_scheduler), pytest.raises(InputError) as error:
                 panel.visit()
             (tmp_path / f"hang-{FIRST}").unlink()
         assert str(error.value) == (
-            f"executor='{cluster.name}': was lost (the connection closed); everything that had come back is kept, "
+            f"executor='{doomed.name}': was lost (the connection closed); everything that had come back is kept, "
             "so start it again and call again to continue"
         )
         assert len(store) >= N - 2  # the last one may have been on its way
         kept = {row["architecture"].id for row in store.measurements()}
-        with Cluster(tmp_path) as cluster, cluster.executor(1) as pool:
-            again = panel_on(pool, store)
-            again.visit()
-        assert all(again.rounds[0].values()) and len(store) == N
-        assert counted(cluster) == {a.id: 2 - (a.id in kept) for a in ARCHITECTURES} and FIRST not in kept
+        again = panel_on(cluster.pool, store)
+        again.visit()
+        assert all(again.rounds[0].values()) and len(store) == N and FIRST not in kept
+        assert counted(cluster) == {a.id: 1 for a in ARCHITECTURES if a.id not in kept}
 
 
 def test_nobody_answers(tmp_path, space_file):
@@ -216,6 +215,19 @@ def test_nobody_answers(tmp_path, space_file):
                 get_executor(cluster.name)
         finally:
             cluster.stop()
+
+
+def test_workers_that_lack_the_package(tmp_path):
+    (tmp_path / "old" / "lts_nb").mkdir(parents=True)
+    (tmp_path / "old" / "lts_nb" / "__init__.py").write_text('__version__ = "0.0.1"')
+    cluster = Cluster(tmp_path)
+    cluster.start_scheduler()
+    try:
+        cluster.start_worker("a", PYTHONPATH=str(tmp_path / "old"))
+        with pytest.raises(InputError, match="worker tcp.* has lts_nb 0.0.1; install .*, which runs here"):
+            cluster.executor(1)
+    finally:
+        cluster.stop()
 
 
 def test_two_workers_on_one_board_and_unequal_boards_are_refused(tmp_path):

@@ -25,6 +25,7 @@ from concurrent.futures import (
     wait,
 )
 from multiprocessing import get_context, parent_process
+from pkgutil import resolve_name
 
 from ..core.errors import InputError, check_integer
 from .machine import usable_cores
@@ -132,6 +133,7 @@ class DaskExecutor(Executor):
             raise InputError(f"executor={self.name!r}: {reason}") from None
         self._pool = self.client.get_executor(pure=False)  # the same question twice is two measurements
         self._await_workers(timeout_s)
+        self._check_versions()
 
     def _await_workers(self, timeout_s: float):
         try:
@@ -141,6 +143,22 @@ class DaskExecutor(Executor):
             command = f"dask worker {self.name.partition('//')[2]} --nthreads 1 --nworkers 1"
             reason = f"its scheduler has no workers; start one on each machine with `{command}`"
             raise InputError(f"executor={self.name!r}: {reason}") from None
+
+    def _check_versions(self):
+        "Raise `InputError` if a worker or the scheduler lacks this package; it would end at the first call."
+        from lts_nb import __version__ as here
+
+        asked = resolve_name, "lts_nb:__version__"
+        found = {f"worker {name}": version for name, version in self.client.run(*asked, on_error="return").items()}
+        try:
+            found["its scheduler"] = self.client.run_on_scheduler(*asked)
+        except ImportError as e:
+            found["its scheduler"] = e
+        for who, there in found.items():
+            if there != here:
+                self.shutdown(wait=False)
+                has = f"has lts_nb {there}" if isinstance(there, str) else f"has no lts_nb ({there})"
+                raise InputError(f"executor={self.name!r}: {who} {has}; install {here}, which runs here")
 
     def submit(self, function, /, *arguments):
         return self._pool.submit(function, *arguments)
@@ -155,7 +173,8 @@ class DaskExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False):
         "Leave the cluster, which goes on."
-        self._pool.shutdown(wait=wait and not cancel_futures and self.client.status == "running")
+        if self.client.status == "running":
+            self._pool.shutdown(wait=wait and not cancel_futures)
         self.client.close(timeout=2)
 
     def __exit__(self, kind, *_):
