@@ -9,6 +9,7 @@ parser = ConfigParser()
 parser.read("settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 readme = Path("README.md")
+TRIED = ("eval", "parquet", "onnx", "dask")  # extras that the tests need too
 
 setup(
     name=cfg["lib_name"],
@@ -34,8 +35,8 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={
-        "dev": [need for kind in ("dev", "eval", "parquet", "onnx") for need in cfg[f"{kind}_requirements"].split()],
-        **{extra: cfg[f"{extra}_requirements"].split() for extra in ("eval", "parquet", "onnx", "benchmarks")},
+        "dev": [need for kind in ("dev", *TRIED) for need in cfg[f"{kind}_requirements"].split()],
+        **{extra: cfg[f"{extra}_requirements"].split() for extra in (*TRIED, "benchmarks")},
     },
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from repository import LIB, settings
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))  # the commands of this very Python
-EXTRAS = ("eval", "parquet", "onnx", "benchmarks")  # what only these ask for may be imported inside functions
+EXTRAS = ("eval", "parquet", "onnx", "dask", "benchmarks")  # what only these ask for may be imported inside functions
 IMPORTED_AS = {"pyyaml": "yaml"}
 NOTEBOOK_ONLY = {"nbdev", "fastcore", "execnb", "IPython"}  # settings.ini promises none of them to users
 

@@ -10,6 +10,7 @@ from repository import LIB
 LINES = 25  # of a function's body; its docstring, comments and blank lines are not counted
 NAMES = 12  # that a function binds, parameters and those of comprehensions aside
 MODULE = 300  # lines of a module, those aside that nbdev adds
+WHOLE = ("profiler/targets/runner.py",)  # copied to other machines as one file, and so as long as it must be
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -64,7 +65,7 @@ def check_sizes(root: Path) -> Iterator[str]:
             if path.name == "_modidx.py":
                 continue
             lines = written_lines(text)
-            if folder == LIB and lines > MODULE:
+            if folder == LIB and lines > MODULE and not name.endswith(WHOLE):
                 yield f"{name}: has {lines} lines; {MODULE} are the most"
             for fault in size_faults(text):
                 yield f"{name}:{fault}"

@@ -8,9 +8,9 @@ import runpy
 import sys
 from pathlib import Path
 
+from lts_nb.profiler.executor import LocalExecutor
 from lts_nb.profiler.store import Store
 from lts_nb.space.architecture import Architecture
-from lts_nb.training.executor import LocalExecutor
 from lts_nb.training.jobs import TrainingJob
 from lts_nb.training.training_runs import run_training_jobs
 

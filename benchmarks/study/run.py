@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lts_nb.profiler.executor import LocalExecutor
 from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
-from lts_nb.training.executor import LocalExecutor
 from lts_nb.training.jobs import TrainingJob, plan_training_jobs
 from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs

@@ -7,6 +7,7 @@ __all__ = ['Out', 'HeldOut', 'MeasureSeconds', 'Seed', 'check_new_file', 'profil
 
 # %% ../../nbs/cli/02_profile.ipynb #306ae1ce
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import typer
 from lts_nb.cli.options import (
     BatchSize,
     DType,
+    Executor,
     Json,
     NewTokens,
     PromptLen,
@@ -26,6 +28,7 @@ from lts_nb.cli.options import (
     given,
     keeps_results,
     note,
+    on_boards,
     print_json,
 )
 from ..core.errors import InputError
@@ -66,6 +69,7 @@ def profile_command(
     batch_size: BatchSize = None,
     prompt_len: PromptLen = None,
     new_tokens: NewTokens = None,
+    executor: Executor = None,
     json_: Json = False,
 ):
     """Measure a device once, into a file.
@@ -76,7 +80,7 @@ def profile_command(
     from lts_nb.space.presets import get_space
 
     chosen = get_space(space or "gpt2")
-    device = get_target(target or DEFAULT_TARGET, **given(threads=threads, dtype=dtype))
+    device = on_boards(get_target(target or DEFAULT_TARGET, **given(threads=threads, dtype=dtype)), executor)
     workload = Workload(**given(batch_size=batch_size, prompt_len=prompt_len, new_tokens=new_tokens))
     workload.check(chosen.max_len)
     if 0 < held_out < 3:
@@ -99,6 +103,7 @@ def measure(space, target, workload, out: Path, held_out: int, seed: int, measur
     stopped = f"stopped; everything measured is kept in {store_path}. Call the same command again to continue"
     with (
         keeps_results(out, stopped, "everything measured so far is kept, call again when there is room"),
+        closing(target),
         Store(store_path) as store,
         tqdm(total=total, unit="request", leave=False) as bar,
     ):

@@ -16,6 +16,7 @@ import typer
 from lts_nb.cli.options import (
     BatchSize,
     DType,
+    Executor,
     Json,
     NewTokens,
     PromptLen,
@@ -114,6 +115,7 @@ def search_command(
     new_tokens: NewTokens = None,
     logits: Logits = None,
     max_params: Annotated[float | None, typer.Option(help="at most so many decoder parameters")] = None,
+    executor: Executor = None,
     resume: Resume = False,
     json_: Json = False,
     *,
@@ -145,8 +147,8 @@ def search_command(
             profile,
             proxy,
             resume,
-            progress=True,
             say=note,
+            executor=executor,
         )
     report(result, out, json_)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHOWN', 'Published', 'Train', 'Archive', 'Equal', 'LearningRate', 'Corpus', 'Workers', 'Law', 'Compile',
            'study_published', 'draw_published', 'study_tables', 'agreement_lines', 'budget_lines', 'noise_lines',
-           'report', 'runs_of', 'write_law', 'study_command', 'plan_jobs', 'recipe_of', 'train_all']
+           'report', 'runs_of', 'write_law', 'study_command', 'executor_of', 'plan_jobs', 'recipe_of', 'train_all']
 
 # %% ../../nbs/cli/06_study.ipynb #3f001a1e
 import math
@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from lts_nb.cli.options import (
+    Executor,
     Json,
     Space,
     TextColumn,
@@ -204,6 +205,7 @@ def study_command(
     text_column: TextColumn = None,
     seed: Annotated[int, typer.Option(min=0, help="of the drawn architectures")] = 0,
     workers: Workers = None,
+    executor: Executor = None,
     law: Law = None,
     backbone: Annotated[str | None, typer.Option(help="law: whose, where the study has several")] = None,
     compiled: Compile = False,
@@ -227,13 +229,26 @@ def study_command(
         with Store(path) as store:
             if train:
                 jobs = plan_jobs(space, architectures, min_params, max_params, equal, repeated, seed)
-                train_all(jobs, recipe_of(tokens, lr, jobs), corpus, text_column, store, out, workers, compiled)
+                pool = executor_of(executor, workers)
+                train_all(jobs, recipe_of(tokens, lr, jobs), corpus, text_column, store, out, pool, compiled)
             if law:
                 write_law(store, law, backbone, json_)
             else:
                 report(store, json_)
 
 # %% ../../nbs/cli/06_study.ipynb #afe3e939
+def executor_of(
+    name: str | None,  # as of `get_executor`
+    workers: int | None,  # processes of this machine
+):  # an `Executor`
+    "Where trainings run. Raises `InputError`."
+    from lts_nb.profiler.executor import LocalExecutor, get_executor
+
+    if name and workers:
+        raise InputError(f"workers={workers} executor={name!r}: choose one; a cluster has workers of its own")
+    return get_executor(name) if name else LocalExecutor(workers)
+
+
 def plan_jobs(
     space: str | None,  # as it was given
     architectures: int,
@@ -262,13 +277,10 @@ def recipe_of(tokens: str, lr: float | None, jobs: list):  # a `Recipe`
     return Recipe(tokens=numbers_in("tokens", tokens), seq_len=min(longest, 128), **given(lr=lr))
 
 
-def train_all(
-    jobs: list, recipe, corpus: str, text_column: str | None, store, out: Path, workers: int | None, compiled: bool
-):
+def train_all(jobs: list, recipe, corpus: str, text_column: str | None, store, out: Path, executor, compiled: bool):
     "Train what is not in the store yet."
-    from lts_nb.training.executor import LocalExecutor
     from lts_nb.training.training_runs import run_training_jobs
 
-    with LocalExecutor(workers) as pool:
+    with executor as pool:
         checkpoints = out / "checkpoints"
         run_training_jobs(jobs, recipe, corpus, store, pool, checkpoints, compiled, note, text_column=text_column)

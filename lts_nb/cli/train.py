@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Ids', 'Corpus', 'Tokenizer', 'EndOfText', 'VocabSize', 'Tokens', 'Batch', 'SeqLen', 'LearningRate', 'TrainingDType',
            'Parts', 'Out', 'chosen_architectures', 'TrainingSetup', 'is_first', 'train_one', 'report', 'outcome',
-           'train_command']
+           'train_elsewhere', 'train_at_once', 'train_command']
 
 # %% ../../nbs/cli/07_train.ipynb #6a6d5744
 import json
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import typer
 
 from .build import quiet_transformers
 from lts_nb.cli.options import (
+    Executor,
     Json,
     Run,
     TextColumn,
@@ -72,6 +73,18 @@ class TrainingSetup:
     def place(self) -> Path:
         "Where models go."
         return self.out or self.run / "models"
+
+    def anywhere(self) -> "TrainingSetup":
+        "The same as a worker reads it, whatever folder it was started in."
+        from lts_nb.training.training_runs import absolute_corpus
+
+        return replace(
+            self,
+            run=self.run.absolute(),
+            out=self.out and self.out.absolute(),
+            corpus=absolute_corpus(self.corpus),
+            tokenizer=os.path.abspath(self.tokenizer) if os.path.exists(self.tokenizer or "") else self.tokenizer,
+        )
 
     def folder(self, architecture) -> Path:
         "The folder of one model."
@@ -131,6 +144,34 @@ def outcome(record: dict, run: Path) -> str:
         f"{record['corpus']}'s validation text; {record['tokens'] / 1e6:,.2f} M tokens, {record['seconds']:,.0f} s; "
         f"in {out}\nnext: {pasteable('eval', out)}\nor: {pasteable('export', out, '--out', 'handed', '--run', run)}"
     )
+
+# %% ../../nbs/cli/07_train.ipynb #bd0f9c0f
+def train_elsewhere(architecture, recipe, setup: TrainingSetup) -> dict:  # of the training's record, and `out`
+    "Train one model as a worker: what is filed in a store, the asking side files."
+    quiet_transformers()
+    keep_to_usable_cores()
+    return train_one(architecture, recipe, setup, None)
+
+
+def train_at_once(chosen: list, recipes: list, setup: TrainingSetup, store, executor: str) -> list[dict]:
+    "Train models on the workers of an executor. Raises `InputError` in the end if one could not be trained."
+    from lts_nb.profiler.executor import call_each, get_executor
+    from lts_nb.training.training_runs import file_model_record, in_words
+
+    found, failed = {}, []
+    with get_executor(executor) as pool:
+        calls = [(architecture, recipe, setup.anywhere()) for architecture, recipe in zip(chosen, recipes)]
+        for number, record, error in call_each(pool, train_elsewhere, calls):
+            if error:
+                failed.append(f"{chosen[number].id}: {in_words(error)}")
+                note(failed[-1])
+                continue
+            file_model_record(store, chosen[number], record)
+            found[number] = record
+            note(f"{len(found)}/{len(chosen)} {record['id']}: loss {record['loss']:.4f}")
+    if failed:
+        raise InputError(f"executor={executor!r}: could not train {'; '.join(failed)}; the others are kept")
+    return [found[number] for number in sorted(found)]
 
 # %% ../../nbs/cli/07_train.ipynb #d2ee358f
 Ids = Annotated[list[str] | None, typer.Argument(help="ids of architectures, or their beginnings; or say a budget")]
@@ -192,6 +233,7 @@ def train_command(
     parts: Parts = 1,
     seed: Annotated[int, typer.Option(min=0, help="of weights and order")] = 0,
     out: Out = None,
+    executor: Executor = None,
     compiled: Annotated[bool, typer.Option("--compile", help="with torch.compile; needs a C++ compiler")] = False,
     json_: Json = False,
     *,
@@ -216,6 +258,9 @@ def train_command(
     stopped = "stopped; call the same command again to continue from the last checkpoint"
     with keeps_results(setup.place, stopped, "what was trained so far is kept, call again when there is room"):
         with Store(run / "store.sqlite") if is_first() else nullcontext() as store:
-            found = [train_one(a, how, setup, store) for a, how in zip(chosen, recipes)]
+            if executor:
+                found = train_at_once(chosen, recipes, setup, store, executor)
+            else:
+                found = [train_one(a, how, setup, store) for a, how in zip(chosen, recipes)]
     if is_first():
         report(found, run, json_)

@@ -106,8 +106,8 @@ def describe_machine() -> dict:
     )
 
 # %% ../../nbs/profiler/00_machine.ipynb #8dd897d0
-DESCRIPTIVE = ("memory_bytes",)
-"What of a description moves without anything having changed that matters."
+DESCRIPTIVE = ("memory_bytes", "board", "measured_at")
+"What of a description moves without anything having changed that matters; which of equal machines it is, and when."
 
 
 def identity(

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ..core.workload import Workload
 from ..profiler.profile.device_profile import DeviceProfile
+from ..profiler.targets.boards import Boards
 from ..profiler.targets.registry import describe_target, get_target
 from .limits import check_limits, limits_of, remarks_before, remarks_on_limits
 from .methods.registry import get_method, load_methods
@@ -56,9 +57,11 @@ def search_with(
     begun: dict | None,  # the record of a run that is continued
     progress: bool,  # show a bar
     say: Callable,  # gets a sentence now and then
+    executor=None,  # where boards measure; None for this machine
 ) -> SearchResult:
     "Begin a search, or go on with one. Raises `InputError` and `OSError`."
     target = target or get_target(**settings.target)
+    target = Boards(target, executor) if executor else target
     if not (begun or profile):  # in memory, so that an impossible limit leaves nothing in the folder
         session = open_session(settings, target, ":memory:")
         check_latency(session)
@@ -93,6 +96,7 @@ def search(
     resume: bool = False,  # continue the run in `out` with its settings, if there is one
     progress: bool = True,  # show a bar
     say: Callable = print,  # gets a sentence now and then
+    executor=None,  # where several equal machines measure, one worker each: as of `get_executor`; here by default
 ) -> SearchResult:
     """Find the frontier of a space on a target, and measure it.
 
@@ -121,4 +125,4 @@ def search(
         begun = open_run(folder, as_json_fields(given), resume) if folder else None
         if begun:
             settings = SearchSettings.from_dict(begun)
-        return search_with(settings, target, profile, folder, begun, progress, say)
+        return search_with(settings, target, profile, folder, begun, progress, say, executor)

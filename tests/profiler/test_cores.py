@@ -16,13 +16,13 @@ from lts_nb.core.errors import InputError, MeasurementFailed, Remark
 from lts_nb.core.workload import Workload
 from lts_nb.profiler import machine
 from lts_nb.profiler.container import ROOT, groups_of, memory_limit, quota_cores
+from lts_nb.profiler.executor import LocalExecutor
 from lts_nb.profiler.store import Store, moved_from
 from lts_nb.profiler.targets import torch_cpu
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import get_target
 from lts_nb.searches.session import check_machine
 from lts_nb.space.architecture import Architecture
-from lts_nb.training.executor import LocalExecutor
 
 UNLIMITED = "9223372036854771712"  # what version 1 says where there is no limit
 SECOND = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"

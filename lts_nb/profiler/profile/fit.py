@@ -72,8 +72,9 @@ def machine_slowness(
         chosen, seconds = table_samples(samples, "prefill", length, logits)
         found = excess_of(chosen, seconds, space)
         excess[[place[id(sample)] for sample in chosen]] = found - np.median(found)
-    rounds = np.array([sample.round for sample in samples])
-    slow = np.concatenate([slowness_around(excess[rounds == round]) for round in np.unique(rounds)])
+    slow, stretches = np.zeros(len(samples)), np.array([sample.board or str(sample.round) for sample in samples])
+    for stretch in np.unique(stretches):  # a round, or all that one of several machines measured
+        slow[stretches == stretch] = slowness_around(excess[stretches == stretch])
     return np.exp(slow - np.median(slow))
 
 

@@ -20,9 +20,10 @@ import numpy as np
 from ...core.errors import InputError, remark
 from ...core.workload import Workload
 from ..measurement import Measurement
-from ..store import Store, measure_once, why_failed
+from ..store import Store, measure_each, why_failed
 from ..targets.contract import Target
 from ..timing import VISIT
+from ..visits import board_of, moment_of
 from ...space.architecture import Architecture
 from ...space.counts import count
 from ...space.families.contract import flags_of
@@ -227,6 +228,7 @@ class Sample:
     workload: Workload
     round: int
     parts_s: list  # `(1 + new_tokens, 2 * n_layer + 1)` seconds, to 0.1 microseconds; one column where it is a whole
+    board: str = ""  # which of several equal machines
     peak_bytes: int | None = None  # of the whole request; None where memory was not measured
     kv_cache_bytes: int | None = None
 
@@ -237,7 +239,7 @@ class Sample:
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        known = {name: value for name, value in vars(self).items() if value is not None}
+        known = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return known | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
 
 
@@ -270,25 +272,28 @@ def measure_probes(
         if round >= 2 and spent * (round + 1) / round > budget_s:
             break
         target.renew()
-        for probe in probes:
-            sample, seconds = _measure_probe(probe, target, store, environment)
-            samples.append(sample)
-            spent += seconds
-            done()
+        found, seconds = _measure_round(list(probes), target, store, environment, done)
+        samples += found
+        spent += seconds
     return samples
 
 
-def _measure_probe(probe: Probe, target: Target, store: Store, environment: dict) -> tuple[Sample, float]:
-    what = (store, probe.architecture, probe.workload, target, environment, f"profile {probe.round}")
-    in_parts = target.times_parts and not probe.memory
-    method, how = ("measure_parts", dict(place=probe.place)) if in_parts else ("measure", dict(memory=probe.memory))
-    m, seconds = measure_once(*what, method, retry_failed=True, effort=VISIT, **how)
-    if m is None:
-        raise InputError(
-            f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}: "
-            f"could not be measured ({why_failed(*what)})"
-        )
-    return sample_of(probe, m, in_parts), seconds
+def _measure_round(probes: list, target: Target, store: Store, environment: dict, done: Callable) -> tuple[list, float]:
+    "Samples of one round, in order of time, and the seconds that they took."
+    in_parts = target.times_parts and not any(probe.memory for probe in probes)
+    method, found, spent = "measure_parts" if in_parts else "measure", {}, 0.0
+    occasion, how = f"profile {probes[0].round}", "place" if in_parts else "memory"
+    asked = [(p.architecture, p.workload, occasion, {"effort": VISIT, how: getattr(p, how)}) for p in probes]
+    for i, m, seconds in measure_each(store, asked, target, environment, method, retry_failed=True):
+        probe, spent = probes[i], spent + seconds
+        if m is None:
+            reason = why_failed(store, probe.architecture, probe.workload, target, environment, occasion)
+            where = f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}"
+            raise InputError(f"{where}: could not be measured ({reason})")
+        found[i] = moment_of(m), sample_of(probe, m, in_parts)
+        done()
+    in_time = sorted(found, key=lambda i: (found[i][0], i))
+    return [found[i][1] for i in in_time], spent
 
 
 def sample_of(
@@ -298,8 +303,9 @@ def sample_of(
 ) -> Sample:
     "What a measurement told: the parts of each pass, or of passes as wholes their seconds."
     if in_parts:
-        parts = np.median(m.samples["parts_s"], 0).round(7).tolist()
-        return Sample(probe.architecture, probe.workload, probe.round, parts)
-    passes = [[float(np.round(m.prefill_s, 7))]] + [[float(np.round(m.decode_s or 0.0, 7))]] * probe.workload.new_tokens
-    sizes = dict(peak_bytes=m.peak_bytes, kv_cache_bytes=m.kv_cache_bytes) if probe.memory else {}
-    return Sample(probe.architecture, probe.workload, probe.round, passes, **sizes)
+        passes, sizes = np.median(m.samples["parts_s"], 0).round(7).tolist(), {}
+    else:
+        token = [float(np.round(m.decode_s or 0.0, 7))]
+        passes = [[float(np.round(m.prefill_s, 7))], *[token] * probe.workload.new_tokens]
+        sizes = dict(peak_bytes=m.peak_bytes, kv_cache_bytes=m.kv_cache_bytes) if probe.memory else {}
+    return Sample(probe.architecture, probe.workload, probe.round, passes, board=board_of(m), **sizes)

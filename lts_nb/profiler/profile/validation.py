@@ -22,7 +22,7 @@ from .prediction import predict_latencies
 from .probes import DECODED
 from ..store import Store, why_failed
 from ..targets.contract import Target
-from ..visits import Panel, estimate
+from ..visits import Panel, board_of, estimate
 from ...space.architecture import Architecture
 from ...space.flops import flops
 from ...space.space import SearchSpace
@@ -80,10 +80,12 @@ class HeldOut:
     round: int
     prefill_s: float
     decode_s: float | None
+    board: str = ""  # which of several equal machines
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        return vars(self) | dict(architecture=json.loads(self.architecture.to_json()))
+        named = {name: value for name, value in vars(self).items() if value or name != "board"}
+        return named | dict(architecture=json.loads(self.architecture.to_json()))
 
 
 def held_out_panel(profile, target: Target, architectures: list, store: Store) -> tuple[Panel, dict]:
@@ -122,7 +124,7 @@ def _read_round(panel: Panel, names: dict) -> list:
         if m is None:
             what = (panel.store, architecture, workload, panel.target, panel.environment, f"held out {round}")
             raise InputError(f"held-out architecture {architecture.id}: could not be measured ({why_failed(*what)})")
-        found.append(HeldOut(architecture, names[number], round, m.prefill_s, m.decode_s))
+        found.append(HeldOut(architecture, names[number], round, m.prefill_s, m.decode_s, board_of(m)))
     return found
 
 # %% ../../../nbs/profiler/profile/06_validation.ipynb #ff037c41
@@ -171,17 +173,19 @@ def visits_of(
     held_out: list,  # of `HeldOut`, in the order in which they were measured
     request: str,  # a key of `held_out_requests`
     phase: str,  # "prefill" or "decode"
-) -> tuple[list, np.ndarray, list]:  # architectures; seconds `(rounds, n)`; of each round, columns in order
+) -> tuple:  # architectures, and what `estimate` takes: seconds, orders, boards
     "The visits of one request."
     chosen = [found for found in held_out if found.request == request]
     architectures = list(dict.fromkeys(found.architecture for found in chosen))
     column, orders = {architecture: i for i, architecture in enumerate(architectures)}, []
     seconds = np.full((1 + max(found.round for found in chosen), len(architectures)), np.nan)
+    boards = np.full(seconds.shape, "", object)
     for found in chosen:
-        seconds[found.round, column[found.architecture]] = getattr(found, f"{phase}_s")
+        place = found.round, column[found.architecture]
+        seconds[place], boards[place] = getattr(found, f"{phase}_s"), found.board
     for round in range(len(seconds)):
         orders.append([column[found.architecture] for found in chosen if found.round == round])
-    return architectures, seconds, orders
+    return architectures, seconds, orders, boards if boards.any() else None
 
 
 def judge(

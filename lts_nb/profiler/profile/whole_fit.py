@@ -174,8 +174,9 @@ def steady_samples(
         chosen, table, seconds = whole_passes(samples, "prefill", length, space, weight_bytes)
         left = np.log(seconds) - fit_passes(table, seconds).log_seconds(table)
         excess[[place[id(sample)] for sample in chosen]] = left - np.median(left)
-    rounds = np.array([sample.round for sample in samples])
-    slow = np.concatenate([slowness_around(excess[rounds == round]) for round in np.unique(rounds)])
+    slow, stretches = np.zeros(len(samples)), np.array([sample.board or str(sample.round) for sample in samples])
+    for stretch in np.unique(stretches):
+        slow[stretches == stretch] = slowness_around(excess[stretches == stretch])
     return [
         replace(sample, parts_s=(np.array(sample.parts_s) / np.exp(late)).tolist())
         for sample, late in zip(samples, slow - np.median(slow), strict=True)

@@ -6,9 +6,11 @@
 __all__ = ['Target']
 
 # %% ../../../nbs/profiler/targets/00_contract.ipynb #4dc4f7ae
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
-from ...core.errors import InputError
+from ...core.errors import InputError, MeasurementFailed
 from ...core.workload import Workload
 from ..measurement import Measurement
 from ..timing import Effort
@@ -122,3 +124,20 @@ class Target(ABC):
         apart, as here.
         """
         raise InputError(f"target={self.name!r}: cannot time parts of a model")
+
+    def measure_each(
+        self,
+        method: str,  # "measure" or "measure_parts"
+        requests: list,  # of `(architecture, workload, options)`; options are handed to that method
+    ) -> Iterator[tuple[int, Measurement | Exception, float]]:  # number of the request, what came of it, seconds
+        """Measure requests, here one after the other; a target of several devices gives them as they come.
+
+        What may be filed as failed is given as a `MeasurementFailed` or `MemoryError`; anything else is raised.
+        """
+        for number, (architecture, workload, options) in enumerate(requests):
+            start = time.perf_counter()
+            try:
+                made = getattr(self, method)(architecture, workload, **options)
+            except (MeasurementFailed, MemoryError) as error:
+                made = error
+            yield number, made, time.perf_counter() - start
