@@ -17,6 +17,7 @@ from .contract import Target
 # %% ../../../nbs/profiler/targets/06_registry.ipynb #987615cb
 TARGETS: dict[str, Callable | str] = {
     "torch-cpu": "lts_nb.profiler.targets.torch_cpu:TorchCPU",
+    "torch-cuda": "lts_nb.profiler.targets.torch_cuda:TorchCUDA",
 }
 """Name -> what makes the target from keyword options, or the place where that is.
 
