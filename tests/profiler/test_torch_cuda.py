@@ -25,6 +25,7 @@ from lts_nb.space.memory import kv_cache_bytes
 SMALL = Architecture("gpt2", d_model=32, n_head=(2, 4), d_inner=(64, 128), vocab_size=100, max_len=32)
 REQUEST = Workload(prompt_len=8, new_tokens=2)
 STEP = FakeCuda.seconds
+FIXED = {name: [[0.25, 0.25]] for name in ("prefill_s", "decode_s", "reference_s")}
 THREE = Effort(warmup=0, repetitions=3, seconds=0)
 
 
@@ -135,17 +136,25 @@ def test_the_peak_is_forgotten_before_and_asked_after(made_up, cards):
     assert set(cards.called) <= {"empty_cache"} and m.kv_cache_bytes is None
 
 
+@pytest.mark.parametrize("compiled, extra", [(False, 0), (True, 2)])
+def test_compiling_is_not_timed(made_up, cards, compilations, monkeypatch, compiled, extra):
+    made = []
+    monkeypatch.setattr(torch_cuda, "timed", lambda *args: made.append(cards.now) or FIXED)
+    made_up(compiled=compiled).measure(SMALL, REQUEST, VISIT, memory=False)
+    assert made == pytest.approx([extra * 3 * STEP])  # two whole requests of three events each, and only then
+
+
 @pytest.fixture
 def compilations(monkeypatch):
-    "What was compiled, and after how many resets."
-    done = SimpleNamespace(forwards=[], resets=0)
+    "How often a model was compiled, and how often what was compiled was forgotten."
+    done = SimpleNamespace(forwards=0, resets=0)
 
     def reset():
         done.resets += 1
 
     def compile_(forward):
-        done.forwards.append(done.resets)
-        return lambda *args, **options: forward(*args, **options)
+        done.forwards += 1
+        return forward
 
     monkeypatch.setattr(torch, "compile", compile_)
     monkeypatch.setattr(torch.compiler, "reset", reset)
@@ -155,11 +164,11 @@ def compilations(monkeypatch):
 def test_compiled_only_where_asked(made_up, cards, compilations):
     other = Architecture("gpt2", d_model=32, n_head=(2,), d_inner=(64,), vocab_size=100, max_len=32)
     made_up().measure(SMALL, REQUEST, VISIT)
-    assert not compilations.forwards and not compilations.resets
+    assert (compilations.forwards, compilations.resets) == (0, 0)
     target = made_up(compiled=True)
-    for architecture in (SMALL, SMALL, other):
-        target.measure(architecture, REQUEST, VISIT)
-    assert compilations.forwards == [1, 2]  # once each, and the ones before are forgotten
+    for architecture, request in ((SMALL, REQUEST), (SMALL, REQUEST), (other, REQUEST), (other, Workload(2, 4, 3))):
+        target.measure(architecture, request, VISIT)
+    assert (compilations.forwards, compilations.resets) == (2, 3)  # for each model; for each model and request
     assert (target.times_parts, made_up().times_parts) == (False, True)
     with pytest.raises(InputError, match="compiled=True: cannot time parts of a compiled model"):
         target.measure_parts(SMALL, REQUEST, VISIT)

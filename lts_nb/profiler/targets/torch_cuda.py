@@ -9,6 +9,7 @@ __all__ = ['WARM_S', 'DRIVER', 'COMPILING', 'Moment', 'card_timer', 'card_peak',
 # %% ../../../nbs/profiler/targets/12_torch_cuda.ipynb #022b72fe
 import contextlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def card_timer(
 def card_peak(
     cuda,  # `torch.cuda`, or what stands for it
     number: int,  # of the card
-    run,  # runs the model once
+    run: Callable,  # runs the model once
 ) -> int:  # bytes at the worst moment, beyond what was alive before
     "The most bytes of a card that `run` has alive at once, from the allocator."
     run()
@@ -141,7 +142,7 @@ def check_card(
     return check_integer("device", number, 0, cuda.device_count() - 1)
 
 # %% ../../../nbs/profiler/targets/12_torch_cuda.ipynb #73b07417
-COMPILING = 3
+COMPILING = 2
 "Requests in which a compiled model is compiled."
 
 
@@ -158,6 +159,7 @@ class TorchCUDA(TorchTarget):
     dtypes = ("float32", "bfloat16", "float16")
     forks = False
     reference_width = 2048  # of the reference kernel's matrices
+    _compiled_for = None  # the request that the last model is compiled for
 
     def __post_init__(self):
         super().__post_init__()
@@ -212,8 +214,7 @@ class TorchCUDA(TorchTarget):
         import torch
 
         if self.compiled:
-            torch.compiler.reset()
-            model.forward = torch.compile(model.forward)
+            model.forward, self._compiled_for = torch.compile(model.forward), None
 
     def release(self):
         "Give the allocator's unused memory back to the card."
@@ -227,8 +228,7 @@ class TorchCUDA(TorchTarget):
             return request(model, workload, clock, lambda cache: caches.append(tensor_bytes(cache)))
 
         with self._at_work():
-            for _ in range(COMPILING if self.compiled else 0):
-                run()
+            self._compile(workload, run)
             grown = card_peak(self.cuda, self.device, run) if memory else 0
             samples = timed(run, timer.reference, effort, timer.clock, timer.warm_s)
             extra = read_energy(self.meter, run) if memory else {}
@@ -249,6 +249,16 @@ class TorchCUDA(TorchTarget):
         with self._at_work():
             samples = timed_parts(model, part_modules(model), workload, timer, effort)
         return measurement_of(model, workload, samples, timer.counts, self.environment())
+
+    def _compile(self, workload: Workload, run: Callable):
+        "Compile a model for a request, if that was asked for and has not been done."
+        import torch
+
+        if self.compiled and self._compiled_for != workload:
+            torch.compiler.reset()
+            self._compiled_for = workload
+            for _ in range(COMPILING):
+                run()
 
     @contextlib.contextmanager
     def _at_work(self):
