@@ -46,8 +46,8 @@ def rapl_meter(
     folder: Path = POWERCAP,
 ) -> RaplMeter:
     "The meter of this processor. Raises `InputError` if there is none, or only root may read it."
-    packages = [name for name in folder.glob("intel-rapl:*/name") if name.parent.name.count(":") == 1]
-    zones = sorted(n.parent for n in packages if n.read_text(encoding="ascii").startswith("package"))
+    names = folder.glob("intel-rapl:*/name")
+    zones = sorted(name.parent for name in names if name.read_text(encoding="ascii").startswith("package"))
     if not zones:
         raise InputError(
             f"energy_j: no energy counter in {folder}; only Linux shows one, on processors of Intel and AMD, "

@@ -86,15 +86,17 @@ def test_every_event_is_waited_for(made_up, cards, monkeypatch):
 
 
 def test_phases_are_waited_for_and_parts_are_not(made_up, cards, monkeypatch):
-    waited, parts, wait = [], [], FakeEvent.synchronize
-    monkeypatch.setattr(FakeEvent, "synchronize", lambda event: (waited.append(event.at), wait(event)))
+    log = []
+    for name, do in (("record", FakeEvent.record), ("synchronize", FakeEvent.synchronize)):
+        monkeypatch.setattr(FakeEvent, name, lambda event, name=name, do=do: (log.append(name[0]), do(event)))
     timer = torch_cuda.card_timer(cards, "cpu", 8)
-    timer.mark()
-    assert not waited
-    moment = timer.clock()
-    assert waited == [moment.event.at]
-    parts = made_up().measure_parts(SMALL, REQUEST, THREE).samples["parts_s"]
-    assert np.array(parts).shape == (3, 3, 5)
+    first, second = timer.mark(), timer.mark()
+    assert second - first == pytest.approx([STEP, STEP])
+    timer.clock()
+    assert "".join(log) == "rr" + "s" + "rs"  # marks; one to be read; a phase
+    made_up().measure_parts(SMALL, REQUEST, THREE)
+    prompt, two_tokens = "r" * 5 + "rs", "r" * 10 + "rs"
+    assert "rs" + prompt + two_tokens in "".join(log)
 
 
 def test_times_are_the_cards(made_up, cards):
@@ -113,7 +115,7 @@ def test_parts_add_up_to_the_whole(made_up, cards):
 
 
 def test_a_single_visit_is_warm_too(made_up, cards):
-    cards.cold_s = WARM_S - 2 * STEP
+    cards.cold_s = WARM_S
     m = made_up().measure(SMALL, REQUEST, VISIT, memory=False)
     assert m.latency_s == pytest.approx(2 * STEP)  # a cold card takes twice as long
     assert cards.now >= WARM_S
