@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from lts_nb.core.errors import InputError, MeasurementFailed
 from lts_nb.core.workload import Workload
@@ -174,6 +175,21 @@ def test_compiled_only_where_asked(made_up, cards, compilations):
     assert (target.times_parts, made_up().times_parts) == (False, True)
     with pytest.raises(InputError, match="compiled=True: cannot time parts of a compiled model"):
         target.measure_parts(SMALL, REQUEST, VISIT)
+
+
+def test_what_cannot_be_compiled_is_a_result(made_up, cards, monkeypatch):
+    def no_triton(*args, **options):
+        raise TorchDynamoException("Cannot find a working triton installation.\nA long story follows.")
+
+    monkeypatch.setattr(torch, "compile", lambda forward: no_triton)
+    target = made_up(compiled=True)
+    for _ in range(2):  # it is tried again, not taken for done
+        with pytest.raises(
+            MeasurementFailed, match=r"^cannot be compiled .Cannot find a working triton installation..$"
+        ):
+            target.measure(SMALL, REQUEST, VISIT)
+    monkeypatch.undo()
+    assert made_up().measure(SMALL, REQUEST, VISIT).latency_s > 0
 
 
 def test_a_compiled_model_keeps_the_contract(made_up, cards, compilations, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import InputError, check_choice, check_integer
+from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer
 from ...core.workload import Workload
 from ..energy import nvml_meter, read_energy
 from ..machine import describe_machine
@@ -252,13 +252,18 @@ class TorchCUDA(TorchTarget):
 
     def _compile(self, workload: Workload, run: Callable):
         "Compile a model for a request, if that was asked for and has not been done."
+        if not self.compiled or self._compiled_for == workload:
+            return
         import torch
+        from torch._dynamo.exc import TorchDynamoException
 
-        if self.compiled and self._compiled_for != workload:
-            torch.compiler.reset()
-            self._compiled_for = workload
+        torch.compiler.reset()
+        try:
             for _ in range(COMPILING):
                 run()
+        except TorchDynamoException as e:
+            raise MeasurementFailed(f"cannot be compiled ({str(e).strip().splitlines()[0]})") from e
+        self._compiled_for = workload
 
     @contextlib.contextmanager
     def _at_work(self):
