@@ -54,14 +54,15 @@ def quietly(**options):
 class Wattmeter(FakeTarget):
     "A made-up board that also reads its power supply."
 
-    name = "wattmeter"
+    name, readings = "wattmeter", ("charge_c",)
 
     def measure(self, architecture, workload, *args, **options):
         measured = super().measure(architecture, workload, *args, **options)
-        return replace(measured, extra={"energy_j": 5.0 * measured.latency_s + 0.01 * architecture.n_layer})
+        return replace(measured, extra={"charge_c": measured.latency_s + 0.002 * architecture.n_layer})
 
 
 def test_a_target():
+    register_metric(Metric("charge_c", "charge", "C", source="measured"))
     register_target("wattmeter", Wattmeter)
     check_target(get_target("wattmeter"))
     result = quietly(target="wattmeter", workload=REQUEST)  # its profile, the exact frontier, and what it promised
@@ -93,14 +94,14 @@ def test_a_counted_objective():
 
 
 def test_a_measured_objective():
-    "Joules: one entry here, and one reading in the target above."
+    "Coulombs of a battery: one entry here, and one reading in the target above."
     register_target("wattmeter", Wattmeter)
-    register_metric(Metric("energy_j", "energy", "J", source="measured"))
-    asked = dict(method="lts", evaluations=30, objectives=("decoder_params", "energy_j"), workload=REQUEST)
+    register_metric(Metric("charge_c", "charge", "C", source="measured"))
+    asked = dict(method="lts", evaluations=30, objectives=("decoder_params", "charge_c"), workload=REQUEST)
     result = quietly(target="wattmeter", **asked)
-    assert {"decoder_params", "energy_j"} <= set(result.frontier)
-    F = np.c_[-result.frontier.decoder_params, result.frontier.energy_j]
-    assert is_nondominated(F).all() and result.frontier.energy_j.gt(0).all()
+    assert {"decoder_params", "charge_c"} <= set(result.frontier)
+    F = np.c_[-result.frontier.decoder_params, result.frontier.charge_c]
+    assert is_nondominated(F).all() and result.frontier.charge_c.gt(0).all()
 
 
 # --- a proxy: one function; one of the state can be searched by

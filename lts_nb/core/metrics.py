@@ -107,6 +107,7 @@ for metric in (
     Metric("decode_s", "one new token", phrase=" a new token", **SECONDS),
     Metric("peak_bytes", "peak memory", short="memory", flag="memory_bytes", **MEGABYTES),
     Metric("kv_cache_bytes", "KV cache", **MEGABYTES),
+    Metric("energy_j", "energy", "J", digits=3, phrase=" a request", source="measured"),
     Metric("flops", "FLOPs", "G", 1e-9, adds_up=True),
     Metric("weight_bytes", "weights", of_state=weights_of_state, **MEGABYTES),
     Metric(

@@ -23,11 +23,13 @@ class WeightBuffer:
     def __init__(
         self,
         n_bytes: int,  # room for the largest model
-        dtype: str = "float32",  # of the weights: "float32" or "bfloat16"
+        dtype: str = "float32",  # of the weights: "float32", "bfloat16" or "float16"
+        place: str = "cpu",  # the torch device that they lie on
     ):
         import torch
 
-        tile = torch.randn(2**20, generator=torch.Generator().manual_seed(0)).mul_(0.02).to(getattr(torch, dtype))
+        tile = torch.randn(2**20, generator=torch.Generator().manual_seed(0)).mul_(0.02)
+        tile = tile.to(place, getattr(torch, dtype))
         self.data = tile.repeat(n_bytes // tile.nbytes + 1)
 
     def view(
@@ -61,8 +63,9 @@ class WeightBuffer:
                 if parameter is not None:
                     module._parameters[name] = done[parameter]
             for name, values in module._buffers.items():
-                if values is not None and values.is_meta:  # frequencies of rotary positions: any will do
-                    module._buffers[name] = self.view(values).to(values.dtype)
+                if values is not None:  # of those without values, such as frequencies of positions, any will do
+                    found = self.view(values) if values.is_meta else values
+                    module._buffers[name] = found.to(self.data.device, values.dtype)
         return model
 
 # %% ../../nbs/profiler/03_memory.ipynb #2c2add41

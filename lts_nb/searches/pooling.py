@@ -44,6 +44,7 @@ def _pooled(visits: list, first: Measurement | None, workload, seconds: dict) ->
     names = ("prefill_s", "decode_s", "reference_s")
     samples = {name: sum((m.samples[name] for m in visits), []) for name in names}
     fields = summarize(samples, workload, visits[0].latency_clock) | {k: float(v) for k, v in seconds.items()}
-    if visits[0].extra:
-        fields["extra"] = {name: float(np.median([m.extra[name] for m in visits])) for name in visits[0].extra}
+    read = dict.fromkeys(name for m in visits for name in m.extra)  # not at every visit: at those of memory
+    if read:
+        fields["extra"] = {name: float(np.median([m.extra[name] for m in visits if name in m.extra])) for name in read}
     return replace(first or visits[0], samples=samples, **fields)

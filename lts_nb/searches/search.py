@@ -22,7 +22,7 @@ from .quality import quality_of
 from .result import SearchResult
 from .run_folder import hold_run_folder, open_run
 from .sampling import search_by_sampling
-from .session import SearchTask, begin_record, check_latency, check_readings, open_session
+from .session import SearchTask, begin_record, check_latency, open_session
 from .settings import SearchSettings, as_json_fields, settings_of
 from ..space.presets import get_space
 from ..space.space import SearchSpace
@@ -65,7 +65,6 @@ def search_with(
     if not (begun or profile):  # in memory, so that an impossible limit leaves nothing in the folder
         session = open_session(settings, target, ":memory:")
         check_latency(session)
-        check_readings(session)
     store = folder / "store.sqlite" if folder else ":memory:"
     session = open_session(settings, target, store, (begun or {}).get("machine"))
     with session.store, closing(session.target), tqdm(disable=not progress, unit="visit", leave=False) as bar:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'ROUNDS', 'is_read', 'read_metric', 'closed_form', 'read_metrics', 'Session', 'Afresh', 'measure_afresh',
-           'check_machine', 'open_session', 'least_work', 'check_latency', 'check_readings', 'SearchTask',
+           'check_machine', 'check_readings', 'open_session', 'least_work', 'check_latency', 'SearchTask',
            'begin_record']
 
 # %% ../../nbs/searches/07_session.ipynb #c8800801
@@ -213,6 +213,14 @@ def check_machine(
         )
 
 
+def check_readings(settings: SearchSettings, target):
+    "Raise `InputError` if a metric that only a target can tell is asked for, and the target does not."
+    asked = dict.fromkeys([*settings.objectives, *(split_limit(name)[1].name for name in settings.limits)])
+    for name in asked:
+        if name not in (settings.quality.objective, *READINGS) and get_metric(name).source == "measured":
+            target.check_reads(name)
+
+
 def open_session(
     settings: SearchSettings,
     target,  # None for the one that the settings describe
@@ -228,6 +236,7 @@ def open_session(
     accept = free_checks(limits, workload, settings.memory)
     check_feasible(space, accept, workload, limits, settings.memory)
     check_quality(settings.quality, space)
+    check_readings(settings, target)
     environment = target.environment()
     check_machine(environment, begun_on or environment)
     return Session(settings, target, Store(store), environment)
@@ -258,18 +267,6 @@ def check_latency(session: Session):
                 f"max_{name}={bound:g}: no architecture is likely to meet it; "
                 f"one of those with the least work takes {taken:.3g} s"
             )
-
-# %% ../../nbs/searches/07_session.ipynb #10ef6ac5
-def check_readings(session: Session):
-    "Raise `InputError` if a metric that only a target can tell is asked for, and the target does not."
-    s = session.settings
-    asked = dict.fromkeys([*s.objectives, *(split_limit(name)[1].name for name in s.limits)])
-    others = [name for name in asked if name not in (s.quality.objective, *READINGS)]
-    asked = [name for name in others if get_metric(name).source == "measured"]
-    least = least_work(session) if asked else None
-    measurement = least and session.measure(least)[0]
-    for name in asked if measurement else ():
-        read_metric(measurement, name)
 
 # %% ../../nbs/searches/07_session.ipynb #a93acf29
 @dataclass

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_OBJECTIVES', 'DEFAULT_BUDGET_S', 'DEFAULT_MEASURE_S', 'PLAIN_FIELDS', 'default_objectives', 'memory_of_run',
-           'SearchSettings', 'as_json_fields', 'check_objectives_include', 'check_sampling', 'check_settings',
-           'merge_with_profile', 'default_target', 'settings_of']
+           'SearchSettings', 'as_json_fields', 'check_objectives_include', 'check_sampling', 'check_sums',
+           'check_settings', 'merge_with_profile', 'default_target', 'settings_of']
 
 # %% ../../nbs/searches/02_settings.ipynb #63a017b9
 import json
 from dataclasses import asdict, dataclass, fields, replace
 
 from ..core.errors import InputError, check_integer, check_number
+from ..core.metrics import METRICS
 from ..core.metrics import objectives as known_objectives
 from ..core.workload import Workload
+from .limits import split_limit
 from .methods.registry import get_method, sampling_methods
 from .quality import Quality, quality_of
 from .ties import check_ties, default_ties
@@ -131,6 +133,14 @@ def check_sampling(settings: SearchSettings):
         check_number("budget_s", settings.budget_s, at_most=1e8)
 
 
+def check_sums(settings: SearchSettings):
+    "Raise `InputError` if an exact search is asked for what is measured and does not add up over layers."
+    for name in (*settings.objectives, *(split_limit(limit)[1].name for limit in settings.limits)):
+        metric = METRICS.get(name)
+        if metric and metric.source == "measured" and not metric.adds_up:
+            raise InputError(f"{name}: does not add up over layers, as method 'exact' needs it; use --method lts")
+
+
 def check_settings(settings: SearchSettings):
     "Raise `InputError` for settings that determine no run."
     method = get_method(settings.method)
@@ -142,6 +152,7 @@ def check_settings(settings: SearchSettings):
     if method.samples:
         check_sampling(settings)
     else:
+        check_sums(settings)
         check_number("measure_s", settings.measure_s, at_most=1e8)
         check_ties(settings.ties, settings.quality)
     if method.check:

@@ -186,10 +186,10 @@ def test_a_wanted_sum_from_outside(registry):
 
 
 def test_a_measured_sum_from_outside(registry):
-    register_metric(Metric("energy_j", "energy", "J", adds_up=True, source="measured"))
-    with pytest.raises(InputError, match="energy_j: no AdditiveCost for it; the cost has latency_s"):
-        exact_frontier(SMALL, COST, ("decoder_params", "energy_j"))
-    found = exact_frontier(SMALL, {"energy_j": COST}, ("decoder_params", "energy_j"))
+    register_metric(Metric("charge_c", "charge", "C", adds_up=True, source="measured"))
+    with pytest.raises(InputError, match="charge_c: no AdditiveCost for it; the cost has latency_s"):
+        exact_frontier(SMALL, COST, ("decoder_params", "charge_c"))
+    found = exact_frontier(SMALL, {"charge_c": COST}, ("decoder_params", "charge_c"))
     assert np.array_equal(found.F, exact_frontier(SMALL, COST, TWO).F)
 
 

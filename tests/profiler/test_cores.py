@@ -18,7 +18,7 @@ from lts_nb.profiler import machine
 from lts_nb.profiler.container import ROOT, groups_of, memory_limit, quota_cores
 from lts_nb.profiler.executor import LocalExecutor
 from lts_nb.profiler.store import Store, moved_from
-from lts_nb.profiler.targets import torch_cpu
+from lts_nb.profiler.targets import pytorch, torch_cpu
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import get_target
 from lts_nb.searches.session import check_machine
@@ -170,7 +170,7 @@ def test_workers_go_by_the_cores_that_count(bound):
 
 def test_more_threads_than_cores_is_a_remark(bound, monkeypatch):
     bound(1)
-    monkeypatch.setattr("lts_nb.profiler.targets.torch_cpu.machine_cores", lambda: 2)
+    monkeypatch.setattr("lts_nb.profiler.targets.pytorch.machine_cores", lambda: 2)
     with pytest.warns(Remark, match="threads=2: this process may use 1 core, so threads wait for each other"):
         assert get_target("torch-cpu", threads=2).environment()["cores"] == 1
     with pytest.raises(InputError, match="threads=3: must be a whole number from 1 to 2"):
@@ -249,14 +249,14 @@ def test_a_store_that_another_process_holds(tmp_path, monkeypatch):
 
 def test_a_process_that_may_not_have_so_much_memory(monkeypatch):
     "What is too large fails by itself, and the others are measured."
-    make, said = torch_cpu.WeightBuffer, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+    make, said = pytorch.WeightBuffer, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 
-    def limited(n_bytes, dtype):
+    def limited(n_bytes, dtype, place):
         if n_bytes > 4e6:
             raise RuntimeError(said)
-        return make(n_bytes, dtype)
+        return make(n_bytes, dtype, place)
 
-    monkeypatch.setattr(torch_cpu, "WeightBuffer", limited)
+    monkeypatch.setattr(pytorch, "WeightBuffer", limited)
     target, small, large = torch_cpu.TorchCPU(), *(Architecture("gpt2", d, (2,), (64,), 100) for d in (32, 512))
     assert target.reserve([small, large], spare=1000) == 0
     assert target.measure(small, Workload(prompt_len=8)).latency_s > 0

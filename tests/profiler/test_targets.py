@@ -25,7 +25,7 @@ from lts_nb.space.space import SearchSpace
 class Toy(Target):
     "An engine that computes a layer in a millisecond, and has a further option and a further reading."
 
-    name = "toy"
+    name, readings = "toy", ("energy_j",)
 
     def __init__(self, threads: int = 1, dtype: str = "float32", layer_s: float = 1e-3):
         self.threads, self.dtype, self.layer_s = threads, dtype, layer_s
@@ -79,7 +79,7 @@ def test_a_target_from_outside(toy):
 
 def test_unknown_names_and_options(toy):
     for wrong, finding in (
-        (dict(name="tpu"), "target='tpu': must be one of torch-cpu, toy"),
+        (dict(name="tpu"), "target='tpu': must be one of torch-cpu, torch-cuda, toy"),
         (dict(name="toy", cores=2), "unknown option 'cores'; it takes threads and dtype and layer_s"),
     ):
         with pytest.raises(InputError) as e:
@@ -198,6 +198,8 @@ def test_broken_promises_of_measure(target, sentence):
         ("environment", lambda self: dict(cores=2), "environment says which cpu"),
         ("environment", lambda self: dict(cpu=("a", "b")), "environment survives JSON"),
         ("options", lambda self: dict(dtype="float32"), "options hold threads and dtype"),
+        ("readings", ("energy_j",), "extra holds energy_j"),
+        ("readings", ("warmth",), "readings are metrics"),
         ("cache_bytes", lambda self: 0, "cache_bytes is a size or None"),
         ("reserve", lambda self, architectures, spare=0: 2 * spare, "reserve returns the bytes to spare"),
         (

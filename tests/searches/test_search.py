@@ -8,7 +8,6 @@ import pytest
 from searches.kit import FEW, LAW, TINY, quiet_search
 
 from lts_nb.core.errors import InputError
-from lts_nb.core.metrics import METRICS, Metric, register_metric
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.evolution import extend_history, frontier_of
 from lts_nb.frontier.pareto import knee
@@ -233,18 +232,14 @@ def test_a_budget_of_time_becomes_a_number_of_evaluations():
 class Meter(FakeTarget):
     "Measures energy as well: joules."
 
+    readings = ("energy_j",)
+
     def measure(self, architecture, *args, **options):
         measurement = super().measure(architecture, *args, **options)
         return replace(measurement, extra=dict(energy_j=measurement.latency_s * architecture.n_layer))
 
 
-@pytest.fixture
-def energy():
-    yield register_metric(Metric("energy_j", "energy", "J", source="measured"))
-    METRICS.pop("energy_j")
-
-
-def test_a_measured_objective_of_a_target(energy, tmp_path):
+def test_a_measured_objective_of_a_target(tmp_path):
     settings = dict(evaluations=60, objectives=("decoder_params", "energy_j"), limits=dict(max_energy_j=0.1))
     result = quiet_search(FEW, Meter(), "lts", out=tmp_path / "run", **settings)
     frontier, others = result.frontier, result.candidates[result.candidates.role == "candidate"]
@@ -258,11 +253,14 @@ def test_a_measured_objective_of_a_target(energy, tmp_path):
     assert opened.row(energy_j=0.05).energy_j <= 0.05
 
 
-def test_what_a_target_does_not_measure_is_said_at_once(energy):
+def test_what_a_target_does_not_measure_is_said_at_once():
     device = FakeTarget()
-    with pytest.raises(InputError, match="energy_j"):
-        quiet_search(FEW, device, "lts", evaluations=60, limits=dict(max_energy_j=0.1))
-    assert len(device.asked) == 1
+    with pytest.raises(InputError, match="^energy_j: is not read by target 'fake', which reads times and memory only$"):
+        quiet_search(FEW, device, "lts", evaluations=60, limits=dict(max_energy_j=0.1, max_latency_s=9.0))
+    for asked in (dict(limits=dict(max_energy_j=0.1)), dict(objectives=("decoder_params", "energy_j"))):
+        with pytest.raises(InputError, match="^energy_j: does not add up over layers, .* use --method lts$"):
+            quiet_search(FEW, Meter(), "exact", **asked)
+    assert not device.asked
 
 
 def test_a_method_of_ones_own():

@@ -6,7 +6,7 @@
 __all__ = ['DECODED', 'DEPTHS', 'EVERY_LENGTH', 'EXTRA_ROUND', 'WITH_ALL_LOGITS', 'prompt_lengths', 'evenly_spaced',
            'measured_embeddings', 'embedding_of', 'assemble', 'Probe', 'mixed_model', 'single_layers', 'prompts',
            'extra_requests', 'plan_round', 'round_to_hundredths', 'plan_probes', 'Sample', 'reserve_cold_memory',
-           'measure_probes', 'sample_of']
+           'measure_probes', 'describe_probe', 'sample_of']
 
 # %% ../../../nbs/profiler/profile/00_probes.ipynb #e7df3e1d
 import itertools
@@ -280,20 +280,23 @@ def measure_probes(
 
 def _measure_round(probes: list, target: Target, store: Store, environment: dict, done: Callable) -> tuple[list, float]:
     "Samples of one round, in order of time, and the seconds that they took."
-    in_parts = target.times_parts and not any(probe.memory for probe in probes)
-    method, found, spent = "measure_parts" if in_parts else "measure", {}, 0.0
-    occasion, how = f"profile {probes[0].round}", "place" if in_parts else "memory"
+    in_parts, found, spent = target.times_parts and not any(probe.memory for probe in probes), {}, 0.0
+    method, how = ("measure_parts", "place") if in_parts else ("measure", "memory")
+    occasion = f"profile {probes[0].round}"
     asked = [(p.architecture, p.workload, occasion, {"effort": VISIT, how: getattr(p, how)}) for p in probes]
     for i, m, seconds in measure_each(store, asked, target, environment, method, retry_failed=True):
-        probe, spent = probes[i], spent + seconds
         if m is None:
-            reason = why_failed(store, probe.architecture, probe.workload, target, environment, occasion)
-            where = f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}"
-            raise InputError(f"{where}: could not be measured ({reason})")
-        found[i] = moment_of(m), sample_of(probe, m, in_parts)
+            reason = why_failed(store, *asked[i][:2], target, environment, occasion)
+            raise InputError(f"{describe_probe(probes[i])}: could not be measured ({reason})")
+        found[i], spent = (moment_of(m), sample_of(probes[i], m, in_parts)), spent + seconds
         done()
     in_time = sorted(found, key=lambda i: (found[i][0], i))
     return [found[i][1] for i in in_time], spent
+
+
+def describe_probe(probe: Probe) -> str:
+    "What was asked, in words."
+    return f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}"
 
 
 def sample_of(

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.metrics import METRICS
 from ...core.workload import Workload
 from ..measurement import Measurement, summarize
 from ..store import environment_key
@@ -66,6 +67,9 @@ def check_claims(
     target.check_runs(architecture)
     for stranger in set(FAMILIES) - set(families or FAMILIES):
         require(refuses_backbone(target, stranger), "spaces of other families are refused in one line", stranger)
+    for name in target.readings:
+        require(name in METRICS, "readings are metrics", name)
+        target.check_reads(name)
     form = target.memory_form()
     require(form is None or isinstance(form, MemoryForm), "memory_form is a MemoryForm or None", form)
 
@@ -117,6 +121,7 @@ def check_measure(
         m = target.measure(architecture, workload, effort, memory=True)
         check_samples(target, m, workload, effort.repetitions)
         require(m.weight_bytes > 0 and m.peak_bytes > 0, "weights and peak have a size", m)
+        require(set(target.readings) <= set(m.extra), f"extra holds {', '.join(target.readings)}", m.extra)
         if form := target.memory_form():
             counted = peak_bytes(architecture, workload, form)
             near = abs(m.peak_bytes - counted) <= 0.05 * counted + 2**16

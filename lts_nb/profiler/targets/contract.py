@@ -27,6 +27,7 @@ class Target(ABC):
     dtype: str = "float32"  # number format of the weights, one of `dtypes`
     dtypes: tuple = ("float32",)  # number formats that it can run
     backbones: tuple | None = None  # families that it can run; None: all
+    readings: tuple = ()  # further metrics, which its measurements of memory hold in `extra`
 
     @property
     def times_parts(self) -> bool:
@@ -54,6 +55,15 @@ class Target(ABC):
     def _check_backbone(self, backbone: str):
         if self.backbones is not None and backbone not in self.backbones:
             raise InputError(f"backbone={backbone!r}: target {self.name!r} runs {' and '.join(self.backbones)}")
+
+    def check_reads(
+        self,
+        metric: str,
+    ):
+        "Raise `InputError` for a further metric that it does not read, saying why."
+        if metric not in self.readings:
+            reads = f"reads {' and '.join(self.readings)}" if self.readings else "reads times and memory only"
+            raise InputError(f"{metric}: is not read by target {self.name!r}, which {reads}")
 
     @property
     def key(self) -> str:
@@ -105,7 +115,8 @@ class Target(ABC):
         `samples` holds `prefill_s`, `decode_s` and `reference_s`, as `timed` gives them: at least
         `effort.repetitions` pairs of [wall, CPU] seconds each, where a device that has one clock gives its
         reading twice. `reference_s` is a fixed computation that is timed beside the requests on the same device. The
-        medians come from `summarize`. Further readings go into `extra`.
+        medians come from `summarize`. Further readings go into `extra`: what `readings` names, where memory is
+        measured, and whatever else there is.
         Raises `MeasurementFailed` for what may be filed as failed, `InputError` if the request does not fit the model.
         """
 
