@@ -9,7 +9,7 @@ parser = ConfigParser()
 parser.read("settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 readme = Path("README.md")
-TRIED = ("eval", "parquet", "onnx", "dask")  # extras that the tests need too
+TRIED = ("eval", "parquet", "onnx", "gguf", "dask", "nvml")  # extras that the tests need too
 
 setup(
     name=cfg["lib_name"],
@@ -36,7 +36,7 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={
         "dev": [need for kind in ("dev", *TRIED) for need in cfg[f"{kind}_requirements"].split()],
-        **{extra: cfg[f"{extra}_requirements"].split() for extra in (*TRIED, "benchmarks")},
+        **{extra: cfg[f"{extra}_requirements"].split() for extra in (*TRIED, "llama", "benchmarks")},
     },
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

@@ -12,8 +12,9 @@ from pathlib import Path
 from repository import LIB, settings
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))  # the commands of this very Python
-EXTRAS = ("eval", "parquet", "onnx", "dask", "benchmarks")  # what only these ask for may be imported inside functions
-IMPORTED_AS = {"pyyaml": "yaml"}
+# what only these ask for may be imported inside functions
+EXTRAS = ("eval", "parquet", "onnx", "gguf", "llama", "dask", "nvml", "benchmarks")
+IMPORTED_AS = {"pyyaml": "yaml", "llama_cpp_python": "llama_cpp", "nvidia_ml_py": "pynvml"}
 NOTEBOOK_ONLY = {"nbdev", "fastcore", "execnb", "IPython"}  # settings.ini promises none of them to users
 
 

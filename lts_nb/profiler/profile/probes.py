@@ -290,8 +290,7 @@ def _measure_round(probes: list, target: Target, store: Store, environment: dict
             raise InputError(f"{describe_probe(probes[i])}: could not be measured ({reason})")
         found[i], spent = (moment_of(m), sample_of(probes[i], m, in_parts)), spent + seconds
         done()
-    in_time = sorted(found, key=lambda i: (found[i][0], i))
-    return [found[i][1] for i in in_time], spent
+    return [found[i][1] for i in sorted(found, key=lambda i: (found[i][0], i))], spent
 
 
 def describe_probe(probe: Probe) -> str:
