@@ -70,6 +70,10 @@ def wait_for(condition, seconds: float = 30):
         time.sleep(0.01)
 
 
+FEW_DEATHS = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+"The second worker that dies of a call is the last that tries it; by default it is the fourth."
+
+
 class Cluster:
     "A scheduler and workers on this machine, each a process of its own."
 
@@ -85,7 +89,7 @@ class Cluster:
         "Start `dask scheduler` or `dask worker`."
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *map(str, options), "--host", "127.0.0.1"]
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        variables = os.environ | {"PYTHONPATH": paths, FOLDER: str(self.folder), **environment}
+        variables = os.environ | {"PYTHONPATH": paths, FOLDER: str(self.folder), **FEW_DEATHS, **environment}
         log = open(self.folder / f"{kind}-{len(self.processes)}.log", "wb")  # noqa: SIM115
         process = subprocess.Popen(command + ["--no-dashboard"], env=variables, stdout=log, stderr=log, cwd=self.folder)
         self.processes.append(process)
