@@ -25,7 +25,8 @@ def obey(name: str):
     folder = Path(os.environ[FOLDER])
     with open(folder / "begun", "a", encoding="utf-8") as begun:
         begun.write(f"{name} {os.getpid()}\n")
-    while (folder / f"hang-{name}").exists():
+    until = time.monotonic() + 30  # where nobody lets it go, the test has failed
+    while (folder / f"hang-{name}").exists() and time.monotonic() < until:
         time.sleep(0.01)
     if (folder / f"kill-{name}").exists():
         time.sleep(0.5)  # what this worker had done before is delivered by now
@@ -70,6 +71,10 @@ def wait_for(condition, seconds: float = 30):
         time.sleep(0.01)
 
 
+FEW_DEATHS = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+"The second worker that dies of a call is the last that tries it; by default it is the fourth."
+
+
 class Cluster:
     "A scheduler and workers on this machine, each a process of its own."
 
@@ -85,7 +90,8 @@ class Cluster:
         "Start `dask scheduler` or `dask worker`."
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *map(str, options), "--host", "127.0.0.1"]
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        variables = os.environ | {"PYTHONPATH": paths, FOLDER: str(self.folder), **environment}
+        here = dict.fromkeys((FOLDER, "TMPDIR"), str(self.folder))
+        variables = os.environ | {"PYTHONPATH": paths, **here, **FEW_DEATHS, **environment}
         log = open(self.folder / f"{kind}-{len(self.processes)}.log", "wb")  # noqa: SIM115
         process = subprocess.Popen(command + ["--no-dashboard"], env=variables, stdout=log, stderr=log, cwd=self.folder)
         self.processes.append(process)

@@ -275,13 +275,20 @@ def call_each(
     arguments: list[tuple],  # of each call
 ) -> Iterator[tuple[int, object, Exception | None]]:  # number of the call, its value, why it failed
     "Make calls and give what comes of each as it ends. Raises `InputError` if the executor is lost."
-    running, number = {}, 0
+    running, waiting, suspects, alone = {}, list(range(len(arguments)))[::-1], [], set()
     try:
-        while number < len(arguments) or running:
-            while number < len(arguments) and len(running) < calls_at_once(executor, len(arguments)):
+        while waiting or running or suspects:
+            if not waiting and not running:
+                alone.add(suspects[-1])
+                waiting.append(suspects.pop())
+            while waiting and len(running) < calls_at_once(executor, len(arguments)):
+                number = waiting.pop()
                 running[submit_to(executor, function, arguments[number])] = number
-                number += 1
-            yield from outcomes(executor, running)
+            for number, value, error in outcomes(executor, running):
+                if type(error).__name__ == "KilledWorker" and number not in alone:
+                    suspects.append(number)
+                else:
+                    yield number, value, error
     finally:
         for future in running:
             future.cancel()

@@ -155,22 +155,28 @@ class Boards(Target):
 
     @property
     def times_parts(self) -> bool:
+        "As the target does."
         return self._here.times_parts
 
     @property
     def key(self) -> str:
+        "The target's: what boards measure together is filed as what any of them measures."
         return self._here.key
 
     def options(self) -> dict:
+        "The target's."
         return self._here.options()
 
     def memory_form(self):
+        "The target's."
         return self._here.memory_form()
 
     def check_runs(self, architecture):
+        "Raise `InputError` as the target does."
         self._here.check_runs(architecture)
 
     def check_space(self, space):
+        "Raise `InputError` as the target does."
         self._here.check_space(space)
 
     def environment(self) -> dict:
