@@ -55,14 +55,15 @@ def read_in_pieces(
     ids: np.ndarray,  # `(B, T)`
     mask: np.ndarray,  # `(B, T)`: 0 for padding on the left
     pieces: tuple[int, ...],  # tokens of each call, `T` together
-) -> np.ndarray:  # logits `(B, T, vocab_size)`
-    "Let a graph read tokens piece by piece, with its cache."
-    parts, past, at = [], None, 0
+) -> tuple[np.ndarray, np.ndarray]:  # logits `(B, P, vocab_size)`; the positions `(P,)` that they belong to
+    "Let a graph read tokens piece by piece, with its cache. It may give logits of each piece's last token only."
+    parts, places, past, at = [], [], None, 0
     for n in pieces:
         logits, past = runner(ids[:, at : at + n], past, mask[:, : at + n])
-        parts.append(logits)
         at += n
-    return np.concatenate(parts, 1)
+        parts.append(logits)
+        places.append(np.arange(at - logits.shape[1], at))
+    return np.concatenate(parts, 1), np.concatenate(places)
 
 
 def row_differences(
@@ -74,23 +75,25 @@ def row_differences(
     "Compare the logits of a graph with those of the model, which reads each row at once and without its padding."
     mask = np.ones(ids.shape, np.int64)
     mask[1:, : case.padding] = 0
-    got = read_in_pieces(runner, ids, mask, case.pieces)
+    got, places = read_in_pieces(runner, ids, mask, case.pieces)
     for i, row in enumerate(ids):
         start = case.padding if i else 0
+        told = places[places >= start]
         with torch.no_grad():
-            expected = model(torch.from_numpy(row[None, start:]), use_cache=False).logits[0].numpy()
-        yield float(np.abs(got[i, start:] - expected).max() / np.abs(expected).max())
+            expected = model(torch.from_numpy(row[None, start:]), use_cache=False).logits[0].numpy()[told - start]
+        yield float(np.abs(got[i, places >= start] - expected).max() / np.abs(expected).max())
 
 
 def differences(
     model: PreTrainedModel,
     runner: OnnxModel,
     seed: int = 0,  # of the tokens
+    cases: tuple = CASES,  # of `Case`
 ) -> list[dict]:  # one a case: `batch`, `pieces`, `padding`, `difference` (relative to the largest logit)
-    "Compare a graph with the model it was made from, in all `CASES`."
+    "Compare a graph with the model it was made from."
     rng, found = np.random.default_rng(seed), []
     longest = getattr(model.config, "max_position_embeddings", None) or 192
-    for case in CASES:
+    for case in cases:
         case = case.within(longest)
         ids = rng.integers(model.config.vocab_size, size=(case.batch, sum(case.pieces)))
         difference = max(0.0, *row_differences(model, runner, case, ids))

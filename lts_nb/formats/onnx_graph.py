@@ -145,23 +145,25 @@ class FlatModel(nn.Module):
         self,
         model: PreTrainedModel,
         names: list[str],  # of the inputs that hold the past
+        logits: str = "all",  # positions that get logits: "all" or "last"
     ):
         super().__init__()
         self.model, self.names = model, names
+        self.kept = dict(logits_to_keep=1) if logits == "last" else {}
 
     def forward(
         self,
         input_ids,  # `(B, T)`
         attention_mask,  # `(B, past + T)`
         past,  # tensors in the order of `names`
-    ):  # logits `(B, T, vocab_size)` and the new tensors in the same order
+    ):  # logits `(B, T or 1, vocab_size)` and the new tensors in the same order
         cache = FlatCache(dict(zip(self.names, past, strict=True)))
         if "position_ids" in inspect.signature(self.model.forward).parameters:
             has_convolutions = any("conv" in name for name in self.names)
             given = masks_and_positions(attention_mask, input_ids.shape[1], has_convolutions)
         else:
             given = dict(attention_mask=HidingMask(attention_mask))
-        logits = self.model(input_ids, past_key_values=cache, use_cache=True, **given).logits
+        logits = self.model(input_ids, past_key_values=cache, use_cache=True, **given, **self.kept).logits
         return logits, *(cache.new[name] for name in self.names)
 
 # %% ../../nbs/formats/00_onnx_graph.ipynb #gr000004
@@ -213,6 +215,8 @@ def drop_notes(proto):
 
 def trace_graph(
     model: PreTrainedModel,  # float32 on the CPU
+    logits: str = "all",  # positions that get logits: "all" or "last"
+    notes: bool = False,  # keep the exporter's notes on where in the model a node comes from
 ):  # onnx.ModelProto
     "Trace the graph of a model. Raises `InputError` for one that is not float32 on the CPU, or too large for a file."
     onnx_packages()
@@ -221,7 +225,7 @@ def trace_graph(
     inputs, axes = example_inputs(layout)
     with silence(), torch.no_grad():
         proto = torch.onnx.export(
-            FlatModel(model, list(layout)).eval(),
+            FlatModel(model, list(layout), logits).eval(),
             inputs,
             dynamo=True,
             dynamic_shapes=axes,
@@ -231,5 +235,6 @@ def trace_graph(
             output_names=["logits", *map(present_name, layout)],
         ).model_proto
     name_free_lengths(proto.graph)
-    drop_notes(proto)
+    if not notes:
+        drop_notes(proto)
     return proto

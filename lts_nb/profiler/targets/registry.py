@@ -17,6 +17,9 @@ from .contract import Target
 # %% ../../../nbs/profiler/targets/06_registry.ipynb #987615cb
 TARGETS: dict[str, Callable | str] = {
     "torch-cpu": "lts_nb.profiler.targets.torch_cpu:TorchCPU",
+    "onnx-cpu": "lts_nb.profiler.targets.onnx_cpu:OnnxCPU",
+    "onnx-cpu-int8": "lts_nb.profiler.targets.onnx_cpu:OnnxInt8CPU",
+    "ssh://": "lts_nb.profiler.targets.ssh:SSH",
 }
 """Name -> what makes the target from keyword options, or the place where that is.
 
