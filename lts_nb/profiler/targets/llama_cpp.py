@@ -6,7 +6,7 @@
 __all__ = ['FUSED', 'CHECKED', 'ENGINES', 'refused_choices', 'check_choices', 'small_architecture', 'difference_there',
            'check_engine', 'LlamaCpp']
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #dac20686
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #64f6c7e8
 import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from .onnx_cpu import cache_folder
 from ...space.architecture import Architecture
 from ...space.space import SearchSpace
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #50393a4d
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #d37c52aa
 def refused_choices(
     space: SearchSpace,
     dtype: str,  # a key of `FORMATS`
@@ -60,7 +60,7 @@ def check_choices(
     if said:
         raise InputError("; ".join(said))
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #109e0d1f
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #b7e389e0
 FUSED = 5e-3  # difference of logits over their standard deviation that fused attention may make
 
 CHECKED = set()
@@ -120,7 +120,7 @@ def check_engine(
         )
     CHECKED.add(key)
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #81013b22
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #a1994eba
 ENGINES = {"float16": "llama", "float32": "llama-f32"}
 "Number format of keys and values -> the runner's engine."
 
@@ -173,7 +173,7 @@ class LlamaCpp(LinkedTarget):
         return dict(gguf=version("gguf"))
 
     def probe(self, architecture, workload):
-        "A file with any weights. Raises `MeasurementFailed` for what llama.cpp cannot run, `InputError` if it is wrong."
+        "A file with any weights. Raises `MeasurementFailed` for what llama.cpp cannot run, `InputError` if it errs."
         try:
             probe = gguf_probe(architecture, self.dtype)
         except InputError as e:
