@@ -1,5 +1,6 @@
 """The target llama-cpp: what it refuses, what it sends, and what it measures where llama.cpp is installed."""
 
+import os
 import sys
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from lts_nb.core.workload import Workload  # noqa: E402
 from lts_nb.formats.gguf_header import gguf_probe  # noqa: E402
 from lts_nb.formats.gguf_layout import FORMATS  # noqa: E402
 from lts_nb.profiler.targets import llama_cpp as module  # noqa: E402
+from lts_nb.profiler.targets import runner  # noqa: E402
 from lts_nb.profiler.targets.conformance import check_samples, check_target  # noqa: E402
 from lts_nb.profiler.targets.llama_cpp import LlamaCpp, check_choices, small_architecture  # noqa: E402
 from lts_nb.profiler.targets.registry import describe_target, get_target  # noqa: E402
@@ -166,3 +168,57 @@ def test_what_was_checked_is_not_checked_again(tmp_path, built, monkeypatch):
     monkeypatch.setattr(module, "difference_there", lambda *_: pytest.fail("checked again"))
     target.measure(SMALL, Workload(1, 8), EFFORT, memory=False)
     target.close()
+
+
+# --- where there is llama.cpp's own program only
+
+BENCH = """#!{python}
+import json, sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+if "--version" in sys.argv:
+    print("version: 1.2.3 (made up)")
+elif given["-m"].endswith("bad"):
+    sys.exit("error: failed to load model")
+else:
+    seconds = 0.5 * int(given["-p"]) + 0.25 * int(given["-n"]) + 0.125 * int(given["-d"])
+    print(json.dumps([dict(samples_ns=[int(1e9 * seconds)] * int(given["-r"]))]))
+"""
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    "A program of that name whose seconds are a formula of what it is asked."
+    program = tmp_path / "bin" / "llama-bench"
+    program.parent.mkdir()
+    program.write_text(BENCH.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda name: None)
+    return runner.engine_class("llama")
+
+
+def test_llama_bench(bench, tmp_path):
+    engine = bench(tmp_path / "model", 3)
+    workload = dict(batch_size=1, prompt_len=8, new_tokens=4, logits="last")
+    found = engine.samples(workload, dict(repetitions=2, seconds=0.0))
+    assert found["prefill_s"] == [[4.0, 4.0]] * 2  # 8 tokens read, with nothing before them
+    assert found["decode_s"] == [[2.0, 2.0]] * 2  # 4 tokens written after 8
+    assert len(found["reference_s"]) == 2
+    assert (
+        engine.samples(workload | dict(new_tokens=0), dict(repetitions=2, seconds=0.0))["decode_s"] == [[0.0, 0.0]] * 2
+    )
+
+
+@pytest.mark.parametrize("change", [dict(batch_size=2), dict(logits="all")])
+def test_llama_bench_has_limits(bench, tmp_path, change):
+    workload = dict(batch_size=1, prompt_len=8, new_tokens=0, logits="last") | change
+    with pytest.raises(runner.Refused, match="measures batch_size=1 and logits='last' only"):
+        bench(tmp_path / "model", 1).samples(workload, dict(repetitions=1, seconds=0.0))
+    with pytest.raises(runner.Refused, match="gives no logits"):
+        bench(tmp_path / "model", 1).logits([[1]])
+
+
+def test_llama_bench_fails(bench, tmp_path):
+    workload = dict(batch_size=1, prompt_len=8, new_tokens=0, logits="last")
+    with pytest.raises(runner.Refused, match="^llama-bench failed .error: failed to load model.$"):
+        bench(tmp_path / "bad", 1).samples(workload, dict(repetitions=1, seconds=0.0))
