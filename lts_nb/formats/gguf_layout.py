@@ -8,14 +8,14 @@ __all__ = ['FORMATS', 'MOST_LAYERS', 'BACKBONES', 'LLAMA', 'LFM2', 'PROJECTIONS'
            'mixer_shapes', 'layer_tensors', 'gets_more_bits', 'favoured', 'gguf_tensors', 'kind_of', 'Constants',
            'usual_constants', 'add_keys']
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #aea59121
+# %% ../../nbs/formats/04_gguf_layout.ipynb #865c5be4
 from typing import NamedTuple
 
 from ..core.errors import InputError, check_choice
 from ..space.architecture import Architecture
 from ..space.families import get_family
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #55c6a43c
+# %% ../../nbs/formats/04_gguf_layout.ipynb #af6fbdf7
 def gguf_package():  # the module gguf
     "Import what lts_nb itself does not require. Raises `InputError` saying how to get it."
     try:
@@ -24,7 +24,7 @@ def gguf_package():  # the module gguf
         raise InputError("gguf: needs the package gguf: pip install 'lts_nb[gguf]'") from None
     return gguf
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #f5c916c6
+# %% ../../nbs/formats/04_gguf_layout.ipynb #c5a3ec30
 class Format(NamedTuple):
     "A number format of a GGUF file."
 
@@ -44,7 +44,7 @@ FORMATS = {
 }
 "Name of a number format -> what it is in the file."
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #0b8dfcdc
+# %% ../../nbs/formats/04_gguf_layout.ipynb #85f87299
 def row_lengths(
     architecture: Architecture,
 ) -> list[tuple[str, int]]:  # what it follows from, and the length, each once
@@ -65,7 +65,7 @@ def check_widths(
         if length % multiple:
             raise InputError(f"{what}: {dtype} takes widths that are multiples of {multiple}, and this is {length}")
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #8557345c
+# %% ../../nbs/formats/04_gguf_layout.ipynb #9fe735b4
 MOST_LAYERS = 512  # that llama.cpp reads
 
 BACKBONES = ("llama", "lfm2")
@@ -86,21 +86,21 @@ def check_writable(
         raise InputError(f"n_layer={a.n_layer}: llama.cpp reads at most {MOST_LAYERS} layers")
     if a.backbone == "lfm2" and len(set(a.d_inner)) > 1:
         raise InputError(f"d_inner={a.d_inner}: llama.cpp's lfm2 has one feed-forward width for all layers")
-    if a.backbone == "lfm2" and all(a.n_head):
-        raise InputError(f"n_head={a.n_head}: llama.cpp's lfm2 needs a convolution in at least one layer")
     for n_head in {*a.n_head} - {0}:
         if a.backbone == "lfm2" and n_head * a.d_head != a.d_model:
             raise InputError(
                 f"n_head={n_head}: in llama.cpp's lfm2, n_head times d_head={a.d_head} must be d_model={a.d_model}"
             )
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #970cd568
+# %% ../../nbs/formats/04_gguf_layout.ipynb #dcaf3bbb
 def name_in_llama_cpp(
     architecture: Architecture,
     scaled: bool = False,  # are rotary frequencies scaled?
 ) -> str:
     "The architecture's name in llama.cpp. Raises `InputError` if it has none."
     check_writable(architecture)
+    if architecture.backbone == "lfm2" and all(architecture.n_head):
+        raise InputError(f"n_head={architecture.n_head}: llama.cpp's lfm2 needs a convolution in at least one layer")
     if architecture.backbone == "lfm2":
         return "lfm2"
     if not architecture.homogeneous:
@@ -110,7 +110,7 @@ def name_in_llama_cpp(
         return "qwen2" if filled and not scaled else "deci"
     return "llama"
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #37acf9cc
+# %% ../../nbs/formats/04_gguf_layout.ipynb #75191a5a
 class Tensor(NamedTuple):
     "A tensor of a GGUF file."
 
@@ -144,7 +144,7 @@ CONVOLUTION = {f"shortconv.{x}": f"conv.{x}" for x in ("conv", "in_proj", "out_p
 NAMES = {"llama": LLAMA | PROJECTIONS, "lfm2": LFM2 | PROJECTIONS | CONVOLUTION}
 "Backbone -> name of a layer's tensor in the file -> in the model."
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #5e7a49b9
+# %% ../../nbs/formats/04_gguf_layout.ipynb #9e255578
 def mixer_shapes(
     architecture: Architecture,
     index: int,  # of the layer
@@ -179,7 +179,7 @@ def layer_tensors(
             found.append(Tensor(f"blk.{index}.{name}.bias", f"{source}.bias", shape[:1], heads=heads.get(name, 0)))
     return found
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #ad654a28
+# %% ../../nbs/formats/04_gguf_layout.ipynb #7cf2815e
 def gets_more_bits(
     index: int,  # of the layer
     n_layer: int,
@@ -201,7 +201,7 @@ def favoured(
         if gets_more_bits(place, len(counted))
     }
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #6fb800d4
+# %% ../../nbs/formats/04_gguf_layout.ipynb #7289357a
 def gguf_tensors(
     architecture: Architecture,
     dtype: str = "float32",  # a key of `FORMATS`
@@ -241,7 +241,7 @@ def kind_of(
         return chosen.output
     return chosen.weights
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #6331429a
+# %% ../../nbs/formats/04_gguf_layout.ipynb #773412ff
 class Constants(NamedTuple):
     "Numbers of a model that are not sizes."
 
@@ -257,7 +257,7 @@ def usual_constants(
     eps = next(unsized[name] for name in ("rms_norm_eps", "norm_eps") if name in unsized)
     return Constants(eps, unsized["rope_theta"])
 
-# %% ../../nbs/formats/04_gguf_layout.ipynb #038e28f3
+# %% ../../nbs/formats/04_gguf_layout.ipynb #f1a939fe
 def add_keys(
     writer,  # gguf.GGUFWriter
     architecture: Architecture,

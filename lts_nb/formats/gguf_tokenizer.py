@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['CONTRACTIONS', 'REST', 'THREE_DIGITS', 'ONE_DIGIT', 'WORDS', 'ORDINARY', 'UNKNOWN', 'CONTROL', 'ADDED', 'UNUSED',
-           'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'is_sentencepiece', 'begins_with_space',
-           'begins_unless_spaced', 'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys',
+           'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'is_sentencepiece', 'begins_unless_spaced',
+           'begins_with_space', 'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys',
            'add_tokenizer']
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #5e4658fd
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #60fac527
 import json
 from dataclasses import dataclass
 
-from ..core.errors import InputError, shorten
+from ..core.errors import InputError, remark, shorten
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #041c076b
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #80c5d66f
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 THREE_DIGITS, ONE_DIGIT = rf"{CONTRACTIONS}\p{{N}}{{1,3}}{REST}", rf"{CONTRACTIONS}\p{{N}}{REST}"
@@ -51,7 +51,7 @@ def words_name(
     plain, whole = WORDS.get(steps_of(parsed.get("pre_tokenizer")), (None, None))
     return whole if parsed["model"].get("ignore_merges") else plain
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #db25ab0b
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #84471f22
 def merge_pairs(
     parsed: dict,  # of a tokenizer.json
 ) -> list[tuple[str, str]]:
@@ -70,7 +70,8 @@ def scores_of(
     scores = {}
     for rank, token in enumerate(made):
         scores.setdefault(token, -float(rank))
-    together = len(scores) == 1 + sum(a != b for a, b in zip(made, made[1:])) if made else True
+    words = [token for token in made if token.strip("▁")]
+    together = len(set(words)) == sum(a != b for a, b in zip(words, ["", *words]))
     splits = {(token[:i], token[i:]) for token in scores for i in range(1, len(token))}
     wanted = {pair for pair in splits if pair[0] in vocabulary and pair[1] in vocabulary}
     return scores if together and wanted == set(pairs) else None
@@ -84,21 +85,21 @@ def is_sentencepiece(
     return "▁" in said and bool(parsed["model"].get("byte_fallback"))
 
 
-def begins_with_space(
-    parsed: dict,  # of a tokenizer.json in the manner of sentencepiece
-) -> bool:
-    "Is a space put before a text?"
-    return '"Prepend"' in json.dumps(parsed.get("normalizer"))
-
-
 def begins_unless_spaced(
-    parsed: dict,  # of a tokenizer.json in the manner of sentencepiece
+    parsed: dict,  # of a tokenizer.json
 ) -> bool:
     "Is a space put before a text unless it begins with one? llama.cpp puts it there in any case, or never."
     said = json.dumps(parsed.get("pre_tokenizer"))
     return '"Metaspace"' in said and '"prepend_scheme": "never"' not in said
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #44cfeb82
+
+def begins_with_space(
+    parsed: dict,  # of a tokenizer.json in the manner of sentencepiece
+) -> bool:
+    "Is a space put before a text?"
+    return '"Prepend"' in json.dumps(parsed.get("normalizer")) or begins_unless_spaced(parsed)
+
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #3a367252
 ORDINARY, UNKNOWN, CONTROL, ADDED, UNUSED, BYTE = range(1, 7)
 
 
@@ -118,7 +119,7 @@ class TokenizerKeys:
     spaced: bool  # is a space put before it?
     template: str | None  # of chats
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #d0aaf74b
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #da25be5b
 def token_kinds(
     tokenizer,  # a fast one of transformers
     tokens: list,  # by number; None where there is none
@@ -144,7 +145,7 @@ def refuse(reason: str):
     "Raise `InputError` for a tokenizer that llama.cpp cannot follow."
     raise InputError(f"tokenizer: llama.cpp cannot follow it ({reason}), so no GGUF file can hold it")
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #b1e001d8
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #390ef518
 def kind_and_words(
     parsed: dict,  # of a tokenizer.json
 ) -> tuple[str, str]:  # llama.cpp's name for its kind, and for how it cuts words
@@ -156,7 +157,7 @@ def kind_and_words(
         refuse("its tokens have marks for parts of words")
     if is_sentencepiece(parsed):
         if begins_unless_spaced(parsed):
-            refuse("it begins a text with a space unless there is one")
+            remark("tokenizer: llama.cpp begins a text with a space also where there is one, as sentencepiece does")
         return "llama", "default"
     if normalizer is not None:
         refuse(f"its normalizer {normalizer['type']}")
@@ -196,7 +197,7 @@ def tokenizer_keys(
         template=tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None,
     )
 
-# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #5033f6b6
+# %% ../../nbs/formats/06_gguf_tokenizer.ipynb #f00c4242
 def add_tokenizer(
     writer,  # gguf.GGUFWriter
     keys: TokenizerKeys | None,  # None: the file knows numbers only

@@ -1,6 +1,7 @@
 """What a GGUF file says of an architecture, and that llama.cpp's own quantizer would choose the same types."""
 
 import ctypes
+from hashlib import sha256
 from math import prod
 
 import numpy as np
@@ -15,6 +16,7 @@ from lts_nb.formats.gguf_blocks import block_size  # noqa: E402
 from lts_nb.formats.gguf_file import to_gguf  # noqa: E402
 from lts_nb.formats.gguf_header import gguf_probe, tile  # noqa: E402
 from lts_nb.formats.gguf_layout import FORMATS, check_widths, gets_more_bits, gguf_tensors  # noqa: E402
+from lts_nb.profiler.targets.runner import size_of  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 from lts_nb.space.counts import count  # noqa: E402
 
@@ -104,11 +106,12 @@ def test_probe_is_as_large_as_the_model(tmp_path, dtype):
         probe = gguf_probe(architecture, dtype)
         if FORMATS[dtype].weights in ("F32", "F16", "Q8_0", "Q4_0"):
             to_gguf(random_model(architecture), tmp_path / "model.gguf", dtype)
-            assert (tmp_path / "model.gguf").stat().st_size == probe.n_bytes
-        assert probe.weight_bytes <= sum(n_bytes for _, n_bytes in probe.pieces) < 1.01 * probe.weight_bytes + 2000
-        for name in {name for name, _ in probe.pieces}:
-            size = 4 if name == "ones" else block_size(name)[1]
-            assert len(tile(name)) % size == 0 and 0 < len(tile(name)) <= 2**16
+            assert (tmp_path / "model.gguf").stat().st_size == size_of(probe.pieces)
+        assert probe.weight_bytes <= sum(n for _, n in probe.pieces[1:]) < 1.01 * probe.weight_bytes + 2000
+        assert {sha256(content).hexdigest() for content in probe.contents()} == {name for name, _ in probe.pieces[1:]}
+        for name in probe.tiles:
+            block = 4 if name == "ones" else block_size(name)[1]
+            assert len(tile(name)) % block == 0 and 0 < len(tile(name)) <= 2**16
 
 
 def test_layers_that_share_weights_are_copied(tmp_path):

@@ -6,25 +6,25 @@
 __all__ = ['FUSED', 'CHECKED', 'ENGINES', 'refused_choices', 'check_choices', 'small_architecture', 'difference_there',
            'check_engine', 'LlamaCpp']
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #fa2b51f8
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #64f6c7e8
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer, shorten
-from ...core.workload import Workload
-from ...formats.gguf_header import gguf_probe, recipe, tile
+from ...formats.gguf_header import gguf_probe
 from ...formats.gguf_layout import BACKBONES, FORMATS, MOST_LAYERS, check_widths, check_writable, gguf_package
-from ..measurement import Measurement, summarize
-from .contract import Target
-from .link import Link
-from ..timing import Effort, cpu_clock
+from ..machine import machine_cores
+from .link import Link, LinkedTarget
+from .onnx_cpu import cache_folder
 from ...space.architecture import Architecture
 from ...space.space import SearchSpace
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #07e87c45
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #d37c52aa
 def refused_choices(
     space: SearchSpace,
     dtype: str,  # a key of `FORMATS`
@@ -60,7 +60,7 @@ def check_choices(
     if said:
         raise InputError("; ".join(said))
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #fab49466
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #b7e389e0
 FUSED = 5e-3  # difference of logits over their standard deviation that fused attention may make
 
 CHECKED = set()
@@ -120,36 +120,42 @@ def check_engine(
         )
     CHECKED.add(key)
 
-# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #95c05b33
+# %% ../../../nbs/profiler/targets/10_llama_cpp.ipynb #a1994eba
 ENGINES = {"float16": "llama", "float32": "llama-f32"}
 "Number format of keys and values -> the runner's engine."
 
 
 @dataclass
-class LlamaCpp(Target):
-    "Runs models with llama.cpp, in processes of their own. Raises `InputError` for an option that cannot be."
+class LlamaCpp(LinkedTarget):
+    """Runs models with llama.cpp, in processes of their own.
 
-    threads: int = 1  # that llama.cpp computes with
+    Raises `InputError` for an option that cannot be, or if the package gguf is missing.
+    """
+
+    threads: int = 1  # that llama.cpp computes with, at most the cores of the machine
     dtype: str = "float32"  # of the weights, a key of `FORMATS`
-    cache: str = "float16"  # of keys and values, "float16" or "float32"
-    link: Link | None = field(default=None, init=False, repr=False, compare=False)  # to the runner; here by default
+    kv: str = "float16"  # of keys and values, "float16" or "float32"
+    cache: str | None = None  # folder for files of the runner; the user's own for lts_nb if None
+    link: Link | None = field(default=None, init=False, repr=False, compare=False)
     name = "llama-cpp"
     dtypes = tuple(FORMATS)
     backbones = BACKBONES
 
     def __post_init__(self):
-        self.threads = check_integer("threads", self.threads, 1, 1024)
+        gguf_package()
+        self.threads = check_integer("threads", self.threads, 1, machine_cores())
         check_choice("dtype", self.dtype, self.dtypes)
-        check_choice("cache", self.cache, ENGINES)
+        self.runner_engine = ENGINES[check_choice("kv", self.kv, ENGINES)]
+        self.link = Link.local(cache_folder(self.cache) / "files")
 
     @property
     def key(self) -> str:
         "As the contract says, with the number format of keys and values."
-        return f"{super().key} cache={self.cache}"
+        return f"{super().key} kv={self.kv}"
 
     def options(self) -> dict:
-        "As the contract says."
-        return super().options() | dict(cache=self.cache)
+        "Threads, formats and cache."
+        return super().options() | dict(kv=self.kv, cache=self.cache)
 
     def check_runs(self, architecture: Architecture):
         "Raise `InputError` for an architecture that no GGUF can say, or a width that the number format does not allow."
@@ -162,60 +168,16 @@ class LlamaCpp(Target):
         super().check_space(space)
         check_choices(space, self.dtype)
 
-    def environment(self) -> dict:
-        "The machine and versions behind its measurements, where they are made."
-        return self._linked().ask("describe")
+    def made_with(self) -> dict:
+        "The version of what writes files."
+        return dict(gguf=version("gguf"))
 
-    def cache_bytes(self) -> int | None:
-        "The largest cache of the machine where models are measured."
-        return self.environment()["last_level_cache_bytes"]
-
-    def renew(self):
-        "Go on in a fresh process."
-        self._linked().renew()
-
-    def close(self):
-        "End the process."
-        if self.link is not None:
-            self.link.close()
-
-    def measure(self, architecture, workload=Workload(), effort=Effort(), memory: bool = True) -> Measurement:
-        "Measure latency and peak memory, as the contract says. `extra` holds the size of the file."
-        workload.check(architecture.max_len)
-        gguf_package()
+    def probe(self, architecture, workload):
+        "A file with any weights. Raises `MeasurementFailed` for what llama.cpp cannot run, `InputError` if it errs."
         try:
             probe = gguf_probe(architecture, self.dtype)
         except InputError as e:
             raise MeasurementFailed(str(e)) from None
-        link = self._linked()
-        check_engine(link, architecture.backbone, self.dtype)
-        found = link.ask(
-            "measure",
-            engine=ENGINES[self.cache],
-            file=self._send(link, probe),
-            threads=self.threads,
-            vocab_size=architecture.vocab_size,
-            workload=workload.as_dict(),
-            effort=asdict(effort),
-            memory=memory,
-        )
-        return Measurement(
-            weight_bytes=probe.weight_bytes,
-            peak_bytes=found.get("peak_bytes", probe.weight_bytes),
-            rss_bytes=found.get("rss_bytes"),
-            kv_cache_bytes=found.get("kv_cache_bytes"),
-            samples=found["samples"],
-            environment=found["environment"],
-            extra=dict(file_bytes=found["file_bytes"]) | found["moment"],
-            **summarize(found["samples"], workload, cpu_clock(self.threads)),
-        )
-
-    def _linked(self) -> Link:
-        if self.link is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="lts_nb-")
-            self.link = Link.local(self._folder.name)
-        return self.link
-
-    def _send(self, link, probe) -> str:  # name of the file there
-        names = {name: link.put(tile(name)) for name in dict.fromkeys(name for name, _ in probe.pieces)}
-        return link.ask("expand", pieces=recipe(probe, names))
+        if find_spec("llama_cpp"):  # else a far machine has it, or the link will say what is missing
+            check_engine(self.link, architecture.backbone, self.dtype)
+        return probe

@@ -20,6 +20,7 @@ TARGETS: dict[str, Callable | str] = {
     "torch-cuda": "lts_nb.profiler.targets.torch_cuda:TorchCUDA",
     "onnx-cpu": "lts_nb.profiler.targets.onnx_cpu:OnnxCPU",
     "onnx-cpu-int8": "lts_nb.profiler.targets.onnx_cpu:OnnxInt8CPU",
+    "llama-cpp": "lts_nb.profiler.targets.llama_cpp:LlamaCpp",
     "ssh://": "lts_nb.profiler.targets.ssh:SSH",
 }
 """Name -> what makes the target from keyword options, or the place where that is.
