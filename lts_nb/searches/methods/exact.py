@@ -80,11 +80,11 @@ def measure_profile(task: SearchTask) -> DeviceProfile:
     settings, session = task.settings, task.session
     n = DeviceProfile.n_measurements(settings.space, settings.workload, HELD_OUT, session.target.times_parts)
     seconds = min(PROFILE_S, PROFILE_SHARE * settings.measure_s)
-    how_long = f"about {seconds:.0f} s" if session.target.times_parts else "some minutes, as the engine times no parts"
-    task.say(f"measuring a device profile: at most {n} visits to probes and whole models, {how_long}")
+    takes = f"about {seconds:.0f} s" if session.target.times_parts else "some minutes, as the engine times no parts"
+    task.say(f"measuring a device profile: at most {n} visits to probes and whole models, {takes}")
     task.start_bar(n, "device profile")
-    given = settings.space, session.target, settings.workload, session.store
-    return DeviceProfile.measure(*given, HELD_OUT, done=task.bar.update, measure_s=seconds)
+    what = settings.space, session.target, settings.workload, session.store, HELD_OUT
+    return DeviceProfile.measure(*what, done=task.bar.update, measure_s=seconds)
 
 
 def compute_frontier(settings: SearchSettings, profile: DeviceProfile) -> ExactFrontier:
