@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Writer', 'family_graph', 'traced_graph']
 
-# %% ../../nbs/formats/09_onnx_writer.ipynb #662d55ad
+# %% ../../nbs/formats/09_onnx_writer.ipynb #7a88b65d
 import re
 
 import numpy as np
@@ -14,7 +14,7 @@ from .onnx_graph import drop_notes, onnx_packages, trace_graph
 from .onnx_layers import PAST, Pair, Unlike, kind_of, kinds_of, named_arrays, pair_for, small_one
 from ..space.architecture import Architecture
 
-# %% ../../nbs/formats/09_onnx_writer.ipynb #0ce76458
+# %% ../../nbs/formats/09_onnx_writer.ipynb #0170894e
 class Writer:
     "Writes the graph of one architecture from two traces."
 
@@ -158,7 +158,7 @@ class Writer:
             graph.initializer.remove(initializer)
         self.weights = {name: source for name, source in self.weights.items() if name in read}
 
-# %% ../../nbs/formats/09_onnx_writer.ipynb #d4eb2ed1
+# %% ../../nbs/formats/09_onnx_writer.ipynb #2038d8f4
 def family_graph(
     architecture: Architecture,
     model,  # of it, as `build` makes it; of its values only buffers matter
@@ -178,16 +178,20 @@ def traced_graph(
     model,  # float32 on the CPU, no two of its parameters alike
     logits: str = "all",
 ) -> tuple:  # as `family_graph` gives it
-    "The graph of a model as the exporter traces it, without its weights. Raises `InputError` like `trace_graph`."
+    """The graph of a model as the exporter traces it, without its weights.
+
+    A parameter that the exporter wrote twice, as it is and transposed, keeps its values. Raises like `trace_graph`.
+    """
     proto = trace_graph(model, logits)
-    onnx, known, weights, kept = onnx_packages()[0], named_arrays(model), {}, []
+    onnx, known, weights = onnx_packages()[0], named_arrays(model), {}
     for initializer in proto.graph.initializer:
         array = onnx.numpy_helper.to_array(initializer)
         source = known.get((array.shape, array.tobytes()))
         if source and source[1] is not None:
             weights[initializer.name] = source
-        else:
-            kept.append(initializer)
+    owners = [owner for owner, _ in weights.values()]
+    weights = {name: source for name, source in weights.items() if owners.count(source[0]) == 1}
+    kept = [initializer for initializer in proto.graph.initializer if initializer.name not in weights]
     del proto.graph.initializer[:]
     proto.graph.initializer.extend(kept)
     return proto, weights
