@@ -53,6 +53,7 @@ def quantize(
             per_channel=True,
             op_types_to_quantize=["MatMul", "Gather"],
             nodes_to_exclude=kept,
+            extra_options=dict(DefaultTensorType=onnx.TensorProto.FLOAT),  # where shapes are not known
         )
 
 # %% ../../nbs/formats/03_onnx_export.ipynb #oe000006

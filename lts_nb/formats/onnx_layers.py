@@ -6,7 +6,7 @@
 __all__ = ['HEADS', 'D_INNER', 'VOCAB_SIZE', 'LAYER', 'PAST', 'SCOPES', 'SMALL', 'Unlike', 'kind_of', 'kinds_of', 'small_one',
            'sizes_of', 'noted_layer', 'named_arrays', 'find_sources', 'Trace', 'Pair', 'pair_for']
 
-# %% ../../nbs/formats/08_onnx_layers.ipynb #d3b2732a
+# %% ../../nbs/formats/08_onnx_layers.ipynb #8fcfe7f5
 import ast
 import functools
 import re
@@ -21,7 +21,7 @@ from ..models.small_models import randomised
 from ..space.architecture import Architecture
 from ..space.families import get_family
 
-# %% ../../nbs/formats/08_onnx_layers.ipynb #f2e07361
+# %% ../../nbs/formats/08_onnx_layers.ipynb #905bf211
 class Unlike(Exception):
     "Two traces do not tell how a graph of this architecture is made."
 
@@ -66,7 +66,7 @@ def small_one(
     if "conv" in kinds:
         fields["layer_kind"] = tuple("conv" if kind == "conv" else "attention" for kind in kinds)
     sizes = dict(d_model=d_model, d_embed=None, d_inner=(D_INNER[which],) * n_layer, vocab_size=VOCAB_SIZE[which])
-    return replace(architecture, **fields, **sizes, share=None)
+    return replace(architecture, **fields, **sizes, max_len=64, share=None)
 
 
 def sizes_of(
@@ -86,7 +86,7 @@ def sizes_of(
         found |= dict(n_kv_head=n_kv_head, kv_width=n_kv_head * d_head, group=n_head // n_kv_head)
     return found
 
-# %% ../../nbs/formats/08_onnx_layers.ipynb #138aaeb7
+# %% ../../nbs/formats/08_onnx_layers.ipynb #abc9eb35
 LAYER = re.compile(r"\.(?:layers|h)\.(\d+)$")
 PAST = re.compile(r"^(past_key_values|past_conv|present|present_conv)\.(\d+)(.*)$")
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -130,7 +130,7 @@ def find_sources(
             constants[initializer.name] = array
     return sources, constants
 
-# %% ../../nbs/formats/08_onnx_layers.ipynb #12ab81fb
+# %% ../../nbs/formats/08_onnx_layers.ipynb #e2a15814
 class Trace:
     "The graph of a small model, cut into layers. Raises `Unlike` if it cannot be."
 
@@ -203,7 +203,7 @@ class Trace:
             todo += new
         return sorted(found)
 
-# %% ../../nbs/formats/08_onnx_layers.ipynb #9f5da8f8
+# %% ../../nbs/formats/08_onnx_layers.ipynb #56e4ece2
 class Pair:
     "Two traces of one structure. Raises `Unlike` if they differ in more than sizes."
 
