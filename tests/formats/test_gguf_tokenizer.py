@@ -13,7 +13,7 @@ from lts_nb.evaluation.examples import example_corpus, random_model  # noqa: E40
 from lts_nb.formats.gguf_checks import TEXTS, differing_text  # noqa: E402
 from lts_nb.formats.gguf_file import to_gguf  # noqa: E402
 from lts_nb.formats.gguf_model import tokens_in_llama_cpp  # noqa: E402
-from lts_nb.formats.gguf_tokenizer import ONE_DIGIT, THREE_DIGITS, tokenizer_keys  # noqa: E402
+from lts_nb.formats.gguf_tokenizer import ONE_DIGIT, THREE_DIGITS, scores_of, tokenizer_keys  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 END = "<|endoftext|>"
@@ -147,3 +147,19 @@ def test_other_models_are_refused():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WORDPIECE))
     with pytest.raises(InputError, match="its model is WordPiece, not BPE"):
         tokenizer_keys(tokenizer, 10)
+
+
+def test_scores_of_merges():
+    "All pairs, those of one token together; runs of spaces may be mixed up."
+    vocabulary = {token: i for i, token in enumerate(["a", "b", "c", "ab", "bc", "abc", "▁", "▁▁", "▁▁▁"])}
+    words = [("a", "b"), ("b", "c"), ("a", "bc"), ("ab", "c")]
+    spaces = [("▁▁", "▁"), ("▁", "▁"), ("▁", "▁▁")]
+
+    def scores(pairs):
+        return scores_of(dict(model=dict(vocab=vocabulary, merges=pairs)))
+
+    assert scores(words) == dict(ab=0, bc=-1, abc=-2)
+    assert scores(words + spaces) == dict(ab=0, bc=-1, abc=-2) | {"▁▁▁": -4, "▁▁": -5}
+    assert scores([words[0], words[2], words[1], words[3]]) is None  # the pairs of "abc" have another between them
+    assert scores(words[:3]) is None
+    assert scores(["a b", "b c", "a bc", "ab c"]) == scores(words)  # as older files write them
