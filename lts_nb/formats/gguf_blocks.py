@@ -6,7 +6,7 @@
 __all__ = ['WRITTEN_BY_NUMPY', 'block_size', 'tensor_bytes', 'llama_package', 'ggml_quantize', 'pack_by_ggml', 'pack', 'unpack',
            'any_rows']
 
-# %% ../../nbs/formats/05_gguf_blocks.ipynb #b75828b2
+# %% ../../nbs/formats/05_gguf_blocks.ipynb #c6e27947
 import ctypes
 import functools
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from ..core.errors import InputError
 from .gguf_layout import Tensor, gguf_package
 
-# %% ../../nbs/formats/05_gguf_blocks.ipynb #1db0916f
+# %% ../../nbs/formats/05_gguf_blocks.ipynb #0bec10fc
 def block_size(
     kind: str,  # ggml's type, such as "Q8_0"
 ) -> tuple[int, int]:  # values of a block, and its bytes
@@ -32,7 +32,7 @@ def tensor_bytes(
     values, n_bytes = block_size(tensor.kind)
     return int(np.prod(tensor.shape)) // values * n_bytes
 
-# %% ../../nbs/formats/05_gguf_blocks.ipynb #62305bab
+# %% ../../nbs/formats/05_gguf_blocks.ipynb #ecf48f60
 def llama_package():  # the module llama_cpp
     "Import llama-cpp-python. Raises `InputError` saying how to get it."
     try:
@@ -49,6 +49,10 @@ def ggml_quantize():  # a function of the library ggml
     "Find ggml's quantizer. Raises `InputError` where llama-cpp-python is missing."
     package = llama_package()
     libraries = sorted(Path(package.__file__).with_name("lib").glob("*ggml-base.*"))
+    if not libraries:
+        raise InputError(
+            "llama_cpp: comes without the library ggml-base here, which quantizes; install it with its own"
+        )
     function = ctypes.CDLL(str(libraries[0])).ggml_quantize_chunk
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     function.argtypes = [ctypes.c_int, pointer, pointer, size, size, size, pointer]
@@ -68,7 +72,7 @@ def pack_by_ggml(
     ggml_quantize()(number, rows.ctypes.data, packed.ctypes.data, 0, *rows.shape, None)
     return packed
 
-# %% ../../nbs/formats/05_gguf_blocks.ipynb #22e4491a
+# %% ../../nbs/formats/05_gguf_blocks.ipynb #73130568
 WRITTEN_BY_NUMPY = ("F32", "F16", "Q8_0", "Q4_0")
 "Types that need no compiler."
 
@@ -99,7 +103,7 @@ def unpack(
     package = gguf_package()
     return package.quants.dequantize(packed, package.constants.GGMLQuantizationType[kind])
 
-# %% ../../nbs/formats/05_gguf_blocks.ipynb #4edc8842
+# %% ../../nbs/formats/05_gguf_blocks.ipynb #159a0ef8
 def any_rows(
     kind: str,  # ggml's type
     n_blocks: int,
