@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from .devices import DType, Executor, Settings, Target, Threads, target_of
 
+from .devices import DType, Executor, Settings, Target, Threads, target_of
 from lts_nb.cli.options import (
     BatchSize,
     Json,

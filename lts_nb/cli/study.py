@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from .devices import Executor
 
+from .devices import Executor
 from lts_nb.cli.options import (
     Json,
     Space,

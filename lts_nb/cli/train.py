@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from .devices import Executor
 
 from .build import quiet_transformers
+from .devices import Executor
 from lts_nb.cli.options import (
     Json,
     Run,
