@@ -76,7 +76,7 @@ def test_a_target_from_outside(toy):
 
 def test_unknown_names_and_options(toy):
     for wrong, finding in (
-        (dict(name="tpu"), "target='tpu': must be one of torch-cpu, toy"),
+        (dict(name="tpu"), "target='tpu': must be one of torch-cpu, onnx-cpu, onnx-cpu-int8, ssh://, toy"),
         (dict(name="toy", cores=2), "unknown option 'cores'; it takes threads and dtype and layer_s"),
     ):
         with pytest.raises(InputError) as e:
