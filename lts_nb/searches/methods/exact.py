@@ -219,8 +219,7 @@ def predicted_table(session: Session, profile: DeviceProfile, found: ExactFronti
     "What a profile of another machine proposes, with predictions in place of measurements."
     rows, settings = predicted_rows(session, profile, found), session.settings
     frame = promised_table(profile, settings, [row[:2] for row in rows], [a for *_, a in rows], [None] * len(rows))
-    known = ("latency_s", "prefill_s", "decode_s", "peak_bytes")
-    return frame.assign(**{name: frame[f"predicted_{name}"] for name in known})
+    return frame.assign(**{name: frame[f"predicted_{name}"] for name in (*latencies(), "peak_bytes")})
 
 
 def profile_resolution(profile: DeviceProfile) -> float:
