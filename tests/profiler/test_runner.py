@@ -70,6 +70,9 @@ class Recorder:
     def __init__(self):
         self.given = []
 
+    def begin(self, rows, tokens):
+        self.room = rows, tokens
+
     def prefill(self, tokens, every):
         self.given.append((tokens.tolist(), every))
 

@@ -1,4 +1,4 @@
-"""Measurements over a real OpenSSH server on this machine, and everything that can go wrong with a connection."""
+X"""Measurements over a real OpenSSH server on this machine, and everything that can go wrong with a connection."""
 
 import getpass
 import os
@@ -94,11 +94,16 @@ class Server:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def runners(self) -> list:
-        return [p for p in self.connections() if "runner-" in " ".join(p.cmdline())]
+        found = []
+        for process in self.connections():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                found += [process] * ("runner-" in " ".join(process.cmdline()))
+        return found
 
     def stop(self):
         for process in self.connections():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.kill()
         self.process.wait()
 
