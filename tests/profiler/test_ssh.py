@@ -1,5 +1,6 @@
-X"""Measurements over a real OpenSSH server on this machine, and everything that can go wrong with a connection."""
+"""Measurements over a real OpenSSH server on this machine, and everything that can go wrong with a connection."""
 
+import contextlib
 import getpass
 import os
 import re
