@@ -4,7 +4,7 @@ ARGS   ?=
 NEEDS  := settings.ini setup.py pyproject.toml constraints.txt
 PIP    := .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help search test lab clean
+.PHONY: help search test llama lab clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -14,6 +14,10 @@ search: .venv/run ## search GPT-2 on this machine's CPU into runs/gpt2; more opt
 
 test: .venv/dev ## check the repository, run the notebooks as tests, then pytest
 	.venv/bin/python tools/check.py
+
+llama: .venv/dev ## build llama.cpp, which takes minutes and a C++ compiler, and run the tests that need it
+	$(PIP) --editable '.[dev,llama]'
+	.venv/bin/python -m pytest tests/formats tests/profiler/test_llama_cpp.py
 
 lab: .venv/dev ## open the quickstart in JupyterLab
 	.venv/bin/jupyter lab --ServerApp.root_dir=. nbs/tutorials/quickstart.ipynb $(ARGS)
