@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OVERHEAD', 'LEAST_SCATTER', 'likely_coefficients', 'PassFit', 'fit_passes', 'Plane', 'planes_of', 'whole_passes',
-           'fit_whole_table', 'with_overhead', 'steady_samples', 'once_of_all_logits', 'fit_whole_models']
+           'fit_whole_table', 'with_overhead', 'steady_samples', 'once_of_all_logits', 'surface_of_rest',
+           'fit_whole_models']
 
 # %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #bb73366b
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ from lts_nb.profiler.profile.fit import (
     table_from,
     table_samples,
 )
-from .probes import embedding_of, measured_embeddings
-from .surface import COEFFICIENTS, fit_surface, regressors
+from .probes import measured_embeddings
+from .surface import COEFFICIENTS, Surface, fit_surface, regressors
 from .whole_models import BlockTable
 from ..visits import scatter, slowness_around
 from ...space.space import SearchSpace
@@ -194,15 +195,23 @@ def once_of_all_logits(
     chosen, seconds = table_samples(samples, "prefill", length, "all")
     if not chosen:
         raise InputError(f"block once at prompt_len={length}: was not measured with logits for all positions")
-    taken = np.concatenate(seconds)
     layers = [sum(block_seconds(planes, sample_blocks(sample, space)[:-1])) for sample in chosen]
-    rest = taken - overhead - np.array(layers)
-    blocks = [once_block(space, sample.architecture.d_model, embedding_of(sample.architecture)) for sample in chosen]
-    work = np.array([work for *_, work in blocks])
-    prices = np.log(np.maximum(rest, taken / 20) / work)
-    surfaces = {"once": fit_surface(np.array([place for _, place, _ in blocks]), np.arange(len(blocks)), prices)}
+    surfaces = {"once": surface_of_rest(chosen, space, np.concatenate(seconds), overhead + np.array(layers))}
     wanted = {d: [once_block(space, d, e) for e in measured_embeddings(space, d)] for d in space.d_model}
     return {d: [each + overhead for each in block_seconds(surfaces, found)] for d, found in wanted.items()}
+
+
+def surface_of_rest(
+    samples: list,  # of `Sample`
+    space: SearchSpace,
+    taken: np.ndarray,  # seconds of each, `(n,)`
+    elsewhere: np.ndarray,  # seconds of each that go to layers and to any pass, `(n,)`
+) -> Surface:
+    "The price of a parameter of what is there once, from what is left; a twentieth of a pass at least."
+    blocks = [sample_blocks(sample, space)[-1] for sample in samples]
+    rest = np.maximum(taken - elsewhere, taken / 20)
+    prices = np.log(rest / np.array([work for *_, work in blocks]))
+    return fit_surface(np.array([place for _, place, _ in blocks]), np.arange(len(blocks)), prices)
 
 
 def fit_whole_models(
