@@ -9,13 +9,19 @@ from lts_nb.core.errors import InputError
 from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.measurement import Measurement, summarize
+from lts_nb.profiler.profile.blocks import once_block
 from lts_nb.profiler.profile.device_profile import DeviceProfile
+from lts_nb.profiler.profile.fit import block_seconds
+from lts_nb.profiler.profile.probes import measure_probes, measured_embeddings, prompt_lengths
+from lts_nb.profiler.profile.whole_fit import fit_whole_table, steady_samples
+from lts_nb.profiler.profile.whole_models import plan_whole_models
 from lts_nb.profiler.store import Store, measure_once
 from lts_nb.profiler.targets.conformance import check_target
 from lts_nb.profiler.targets.contract import Target
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.profiler.targets.registry import TARGETS, describe_target, get_target, register_target
 from lts_nb.profiler.timing import Effort
+from lts_nb.searches.search import search
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.memory import peak_bytes
@@ -213,3 +219,36 @@ def test_broken_promises_of_the_description(name, value, sentence):
     with pytest.raises(AssertionError) as e:
         check_target(type("Broken", (FakeTarget,), {name: value})())
     assert sentence in str(e.value)
+
+
+def test_what_any_pass_takes_goes_to_what_is_there_once():
+    lengths = prompt_lengths(Workload(prompt_len=16))
+    samples = measure_probes(plan_whole_models(LAYERS, lengths), Opaque(seconds_per_part=1e-2), Store())
+    table, fit, planes = fit_whole_table(samples, LAYERS, "prefill", lengths[-1], 4.0)
+    for d_model, seconds in table.once.items():
+        blocks = [once_block(LAYERS, d_model, embedding) for embedding in measured_embeddings(LAYERS, d_model)]
+        assert seconds == pytest.approx([fit.overhead + each for each in block_seconds(planes, blocks)])
+
+
+def test_a_machine_that_wanders_is_told_from_its_models():
+    request = Workload(prompt_len=16)
+    lengths, device = prompt_lengths(request), Opaque(drift=1.0, drift_period=600)
+    samples = measure_probes(plan_whole_models(LAYERS, lengths), device, Store())
+    steady = steady_samples(samples, LAYERS, lengths, 4.0)
+    still = {s.architecture: Opaque().measure(s.architecture, request).prefill_s for s in samples}
+    scatters = []
+    for found in (samples, steady):
+        chosen = [s for s in found if s.workload.prompt_len == 16 and s.workload.logits == "last"]
+        scatters.append(np.std([np.log(s.parts_s[0][0] / still[s.architecture]) for s in chosen]))
+    assert scatters[1] < scatters[0] / 2
+
+
+def test_a_space_that_a_target_never_runs_is_refused_before_anything_is_measured():
+    class Picky(FakeTarget):
+        backbones = ("llama",)
+
+    picky = Picky()
+    for method in ("exact", "lts"):
+        with pytest.raises(InputError, match="backbone='gpt2': target 'fake' runs llama"):
+            search(LAYERS, picky, method, Workload(prompt_len=16), progress=False)
+    assert not picky.asked
