@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['layer_axes', 'layer_shape', 'layer_places', 'check_factors', 'AdditiveCost', 'random_cost', 'counted_cost',
-           'check_layer_table', 'check_once_table', 'check_entries', 'restrict_cost', 'find_costs']
+           'check_layer_table', 'check_once_table', 'check_entries', 'restrict_layers', 'restrict_cost', 'find_costs']
 
 # %% ../../nbs/frontier/01_cost_table.ipynb #0ba89357
 from collections.abc import Callable, Iterable
@@ -66,6 +66,15 @@ class AdditiveCost:
     layer: dict  # d_model -> cost of one layer, an array of `layer_shape(space, d_model)`
     state: Callable | None = None  # (n_layer, d_model, decoder params, all params), each `(n,)` -> further cost `(n,)`
     factor: Callable | None = None  # of the same, `(n,)` above 0: what the sum of the entries is multiplied by
+    last: dict | None = None  # as `layer`, for the layer that stands last; None: as any other
+
+    def table(
+        self,
+        d_model: int,
+        last: bool = False,  # of the layer that stands last?
+    ) -> np.ndarray:  # `layer_shape(space, d_model)`
+        "What one layer of a width costs."
+        return np.asarray((self.last if last and self.last else self.layer)[d_model], float)
 
     def multiplied(self, sums, n_layer, d_model, decoder_params, total_params):
         "Sums of entries times the factors of their states `(n,)`. Raises `InputError` where a factor is not above 0."
@@ -93,7 +102,9 @@ class AdditiveCost:
         for d in np.unique(P.d_model).tolist():
             at = np.flatnonzero(P.d_model == d)
             once = [self.once[tuple(key)] for key in P.matrix[at, 1:5].tolist()]
-            sums[at] = once + (self.layer[d][layer_places(self.space, d, P[at])] * P[at].is_layer).sum(1)
+            places, is_last = layer_places(self.space, d, P[at]), np.arange(P.max_layer) == P[at].n_layer[:, None] - 1
+            entries = np.where(is_last, self.table(d, last=True)[places], self.table(d)[places])
+            sums[at] = once + (entries * P[at].is_layer).sum(1)
         state = (P.n_layer, P.d_model, n.decoder, n.total)
         return self.in_state(sums, *(as_int64(v) for v in state))
 
@@ -103,6 +114,7 @@ def random_cost(
     seed: int,
     high: int = 100,  # entries of layer tables are below this
     multiplies: bool = False,  # is there a factor, too, a random multiple of 1/8?
+    ends: bool = False,  # does the last layer cost otherwise?
 ) -> AdditiveCost:
     "A made-up cost of random whole numbers, for examples and tests."
     rng = np.random.default_rng(seed)
@@ -118,7 +130,8 @@ def random_cost(
     def factor(n_layer, d_model, decoder_params, total_params):
         return eighths[(n_layer + 3 * d_model + 7 * decoder_params + total_params) % 50] / 8
 
-    return AdditiveCost(space, once, layer, state, factor if multiplies else None)
+    last = {d: rng.integers(1, high, layer_shape(space, d)).astype(float) for d in space.d_model}
+    return AdditiveCost(space, once, layer, state, factor if multiplies else None, last if ends else None)
 
 # %% ../../nbs/frontier/01_cost_table.ipynb #c53dc489
 def counted_cost(
@@ -140,24 +153,25 @@ def check_layer_table(
     space: SearchSpace,  # a part of `cost.space`
     d_model: int,
     name: str,  # of the metric, to blame
+    field: str = "layer",  # which table, "layer" or "last"
 ):
     "Raise `InputError` if a width's layer table is missing or misshapen, or lacks a choice of the space."
-    have = cost.space
-    if d_model not in cost.layer:
-        raise InputError(f"{name}: d_model={d_model} is not among the measured widths {sorted(cost.layer)}")
-    shape, wanted = np.shape(cost.layer[d_model]), layer_shape(have, d_model)
+    have, tables = cost.space, getattr(cost, field)
+    if d_model not in tables:
+        raise InputError(f"{name}: d_model={d_model} is not among the measured widths {sorted(tables)}")
+    shape, wanted = np.shape(tables[d_model]), layer_shape(have, d_model)
     if shape != wanted:
         raise InputError(
-            f"{name}: layer[{d_model}] has shape {shape}: must be {wanted}, "
+            f"{name}: {field}[{d_model}] has shape {shape}: must be {wanted}, "
             "a row for each d_inner and a column for each n_head and n_kv_head"
         )
-    for field, needed, measured in (
+    for choice, needed, measured in (
         ("d_inner", space.inners(d_model), have.inners(d_model)),
         ("(n_head, n_kv_head)", space.mixers(d_model), have.mixers(d_model)),
     ):
         if missing := set(needed) - set(measured):
             raise InputError(
-                f"{name}: {field}={min(missing)} is not among the measured ones {list(measured)} of d_model={d_model}"
+                f"{name}: {choice}={min(missing)} is not among the measured ones {list(measured)} of d_model={d_model}"
             )
 
 # %% ../../nbs/frontier/01_cost_table.ipynb #14bd131f
@@ -188,24 +202,38 @@ def check_entries(
         raise InputError(f"{place} holds {wrong[0]:g}: must be finite and at least 0")
 
 # %% ../../nbs/frontier/01_cost_table.ipynb #0d6bc435
+def restrict_layers(
+    cost: AdditiveCost,
+    space: SearchSpace,  # a part of `cost.space`
+    d_model: int,
+    name: str,  # of the metric, to blame
+    field: str,  # which table, "layer" or "last"
+) -> np.ndarray:  # `layer_shape(space, d_model)`
+    "The layer table of a smaller space. Raises `InputError` naming what is missing or wrong."
+    check_layer_table(cost, space, d_model, name, field)
+    have = cost.space
+    rows = np.searchsorted(have.inners(d_model), space.inners(d_model))
+    columns = [have.mixers(d_model).index(mixer) for mixer in space.mixers(d_model)]
+    found = cost.table(d_model, last=field == "last")[np.ix_(rows, columns)]
+    check_entries(found, f"{name}: {field}[{d_model}]")
+    return found
+
+
 def restrict_cost(
     cost: AdditiveCost,
     space: SearchSpace,  # a part of `cost.space`
     name: str,  # of the metric, to blame
 ) -> AdditiveCost:
     "The tables of a smaller space. Raises `InputError` naming what is missing or wrong."
-    once, layer, have = {}, {}, cost.space
+    layer = {d: restrict_layers(cost, space, d, name, "layer") for d in space.d_model}
+    last = cost.last and {d: restrict_layers(cost, space, d, name, "last") for d in space.d_model}
+    once = {}
     for d in space.d_model:
-        check_layer_table(cost, space, d, name)
         check_once_table(cost, space, d, name)
-        rows = np.searchsorted(have.inners(d), space.inners(d))
-        columns = [have.mixers(d).index(mixer) for mixer in space.mixers(d)]
-        layer[d] = np.asarray(cost.layer[d], float)[np.ix_(rows, columns)]
-        check_entries(layer[d], f"{name}: layer[{d}]")
         for e in space.embeddings(d):
             once[d, *e] = float(cost.once[d, *e])
             check_entries(once[d, *e], f"{name}: once[{d}, {e}]")
-    return AdditiveCost(space, once, layer, cost.state, cost.factor)
+    return AdditiveCost(space, once, layer, cost.state, cost.factor, last)
 
 # %% ../../nbs/frontier/01_cost_table.ipynb #7462d74c
 def find_costs(

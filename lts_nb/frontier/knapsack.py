@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReachableKeys', 'reachable_keys', 'keys_of_classes', 'peaks_by_group', 'distinct_caps', 'allowed_choices', 'Caps',
            'join_depths', 'find_caps', 'Origins', 'Stage', 'empty_stage', 'situations', 'offer_class', 'next_stage',
-           'knapsack', 'retrace', 'KnapsackSolution', 'solve_knapsack']
+           'knapsack', 'retrace']
 
 # %% ../../nbs/frontier/05_knapsack.ipynb #6beeba69
 from dataclasses import dataclass
@@ -16,8 +16,6 @@ from lts_nb.frontier.layer_choices import (
     ChoiceClass,
     GroupChoices,
     added_keys,
-    choice_classes,
-    group_choices,
     group_peak,
     key_of_alike,
     least_output_peak,
@@ -249,42 +247,15 @@ def knapsack(
 # %% ../../nbs/frontier/05_knapsack.ipynb #7088a0f7
 def retrace(
     origins: list,  # `Origins` of the stages 0 to n_groups or more; the first is not used
-    classes: list[ChoiceClass],
-    n_groups: int,
+    classes: list,  # of each group, the classes that it chose from, `n_groups` lists of `ChoiceClass`
     rows: np.ndarray,  # of the last stage, `(n,)`
     steps: np.ndarray,  # sums of steps, `(n,)`; not impossible in their row
 ) -> np.ndarray:  # numbered over all classes, `(n, n_groups)`
     "Which choice each group of the cheapest architectures took."
-    path = np.empty((len(rows), n_groups), int)
-    steps_of = np.concatenate([c.steps for c in classes])
-    class_of = np.repeat(np.arange(len(classes)), [len(c.steps) for c in classes])
-    for n in range(n_groups, 0, -1):
-        taken = origins[n].choice[rows, steps]
-        path[:, n - 1] = taken
-        rows, steps = origins[n].parent[rows, class_of[taken]], steps - steps_of[taken]
+    path = np.empty((len(rows), len(classes)), int)
+    for n in range(len(classes), 0, -1):
+        sizes = [c.steps for c in classes[n - 1]]
+        class_of = np.repeat(np.arange(len(sizes)), [len(each) for each in sizes])
+        path[:, n - 1] = taken = origins[n].choice[rows, steps]
+        rows, steps = origins[n].parent[rows, class_of[taken]], steps - np.concatenate(sizes)[taken]
     return path
-
-# %% ../../nbs/frontier/05_knapsack.ipynb #deab38c7
-@dataclass(frozen=True, eq=False)
-class KnapsackSolution:
-    "The cheapest architectures of one width and group size."
-
-    choices: GroupChoices
-    classes: list[ChoiceClass]
-    reachable: ReachableKeys
-    caps: Caps
-    stages: list[Stage]  # for 0 groups to as many as the deepest architecture has
-
-
-def solve_knapsack(
-    problem: Problem,  # with one sum or none
-    d_model: int,
-    group_size: int,
-    depths: tuple,  # ascending, multiples of the group size
-) -> KnapsackSolution:
-    "The least cost of every state under every cap."
-    choices = group_choices(problem, d_model, group_size)
-    classes = choice_classes(problem, choices, depths)
-    reachable = keys_of_classes(problem, choices, classes, depths[-1] // group_size)
-    caps = find_caps(problem, choices, classes, depths, reachable, problem.merging)
-    return KnapsackSolution(choices, classes, reachable, caps, knapsack(classes, caps, reachable))

@@ -67,10 +67,13 @@ def count_steps(
     return above // step, *least, step
 
 
-def choice_costs(problem: Problem, d_model: int, group_size: int) -> np.ndarray:
-    "What a group of layers with the same choice adds to each sum, `(n_choices, n_sums)`."
+def choice_costs(problem: Problem, d_model: int, group_size: int, last: bool) -> np.ndarray:
+    "What a group of layers with the same choice, which may stand last, adds to each sum, `(n_choices, n_sums)`."
     n_choices = math.prod(layer_shape(problem.space, d_model))
-    columns = [group_size * np.asarray(cost.layer[d_model], float).ravel() for cost in problem.costs.values()]
+    columns = [
+        (group_size - 1) * cost.table(d_model).ravel() + cost.table(d_model, last).ravel()
+        for cost in problem.costs.values()
+    ]
     return np.stack(columns, -1) if columns else np.zeros((n_choices, 0))
 
 
@@ -78,6 +81,7 @@ def group_choices(
     problem: Problem,
     d_model: int,
     group_size: int,  # layers in a group
+    last: bool = False,  # does it stand last?
 ) -> GroupChoices:
     "All choices of a layer group at one width."
     space, axes = problem.space, layer_axes(problem.space, d_model)
@@ -86,7 +90,7 @@ def group_choices(
     arrays = (np.broadcast_to(as_int64(v), layer_shape(space, d_model)) for v in (*axes, *blocks, parameters))
     *genes, blocks, convolutions, parameters = (v.ravel() for v in arrays)
     steps, *scale = count_steps(parameters, convolutions)
-    costs = choice_costs(problem, d_model, group_size)
+    costs = choice_costs(problem, d_model, group_size, last)
     return GroupChoices(d_model, group_size, *genes, steps, costs, blocks, convolutions, *scale)
 
 # %% ../../nbs/frontier/04_layer_choices.ipynb #7c174d4d

@@ -135,6 +135,11 @@ class Problem:
         return limited | {name for name in self.objectives if is_maximised(name) == large}
 
     @property
+    def ends_apart(self) -> bool:
+        "Does the layer that stands last cost otherwise than the same layer elsewhere?"
+        return any(cost.last is not None for cost in self.costs.values())
+
+    @property
     def needs_vectors(self) -> bool:
         "Do two sums compete, or does something want more of what layers add up to?"
         return len(self.costs) > 1 or bool(self.wanted(large=True) & {*layer_sums(), "peak_bytes"})

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Comparison', 'comparison', 'VectorOrigins', 'VectorStage', 'VectorChoices', 'first_stage', 'StateRuns', 'runs_of',
            'continuations', 'TooManyVectors', 'join_stages', 'next_vectors', 'vector_knapsack', 'retrace_vectors',
-           'undominated', 'peak_after', 'largest_vector', 'VectorSolution', 'depths_together', 'prepare_choices',
-           'solve_vectors']
+           'undominated']
 
 # %% ../../nbs/frontier/06_vector_knapsack.ipynb #8f0ac8f8
 from collections.abc import Callable
@@ -17,18 +16,7 @@ import moocore
 import numpy as np
 
 from ..core.errors import InputError
-from lts_nb.frontier.layer_choices import (
-    GroupChoices,
-    added_keys,
-    check_steps,
-    group_choices,
-    group_peak,
-    key_of_alike,
-    least_output_peak,
-    pack_state,
-    unpack_state,
-)
-from .problem import Problem
+from .layer_choices import GroupChoices
 
 # %% ../../nbs/frontier/06_vector_knapsack.ipynb #97f30a2b
 @dataclass(frozen=True, eq=False)
@@ -201,90 +189,3 @@ def undominated(
         at = np.flatnonzero(added == state)
         kept.append(at[compare.best(np.c_[choices.costs[at], np.zeros(len(at))])])
     return np.concatenate(kept)
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #ad93e14f
-def peak_after(
-    problem: Problem,
-    choices: GroupChoices,
-    n_layer: int,  # depth of the architecture
-    n_before: int,  # groups before
-    states: np.ndarray,  # their packed states, `(n,)`
-    chosen: np.ndarray,  # numbers of choices, `(n,)`
-):
-    "Activation peak of the group after these, `(n,)`; 0 where nobody asks for peak memory."
-    if "peak_bytes" not in problem.metrics:
-        return 0
-    if not problem.counts_cache:
-        return group_peak(problem, choices, n_layer, np.array([key_of_alike(choices, n_before)]))[0, chosen]
-    keys, at = np.unique(unpack_state(states)[1], return_inverse=True)
-    return group_peak(problem, choices, n_layer, keys)[at, chosen]
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #833c8b4b
-def largest_vector(
-    problem: Problem,
-    choices: GroupChoices,
-    added: np.ndarray,  # what each choice adds to the cache key, `(n_choices,)`
-    n_layer: int,
-) -> np.ndarray:  # `(n_sums + 1,)`
-    "What no component of a vector exceeds; 1 for a peak that nobody asks for."
-    n_groups, n_choices = n_layer // choices.group_size, len(choices.steps)
-    peak = 1
-    if "peak_bytes" in problem.metrics:
-        fullest = np.full(n_choices, n_groups * added.max())
-        peak = peak_after(problem, choices, n_layer, n_groups - 1, fullest, np.arange(n_choices)).max()
-    return np.append(n_groups * choices.costs.max(0), peak)
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #41ccef2b
-@dataclass(frozen=True, eq=False)
-class VectorSolution:
-    "The unbeaten vectors of one width and group size."
-
-    choices: GroupChoices
-    stages: list  # `VectorStage` for 0 groups to as many as the deepest architecture has
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #a76780c7
-def depths_together(problem: Problem, d_model: int, depths: tuple) -> list:
-    "Depths that can share their stages."
-    alike = len(problem.cache_kinds[d_model]) == 1
-    apart = "peak_bytes" in problem.metrics and problem.workload.new_tokens > 0 and alike
-    return [(n_layer,) for n_layer in depths] if apart else [depths]
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #2fe03dbe
-def prepare_choices(
-    problem: Problem,
-    d_model: int,
-    group_size: int,
-) -> tuple[GroupChoices, np.ndarray]:  # choices; what each adds to the cache key
-    "The choices of a layer group that can be of use."
-    choices = group_choices(problem, d_model, group_size)
-    added = added_keys(problem, choices)
-    if "peak_bytes" not in problem.metrics:
-        compare = comparison(problem.directions, np.append(choices.costs.max(0), 1))
-        kept = undominated(choices, pack_state(choices.steps, added), compare)
-        choices, added = choices.only(kept), added[kept]
-    return choices, added
-
-# %% ../../nbs/frontier/06_vector_knapsack.ipynb #aff9eda3
-def solve_vectors(
-    problem: Problem,
-    choices: GroupChoices,
-    added: np.ndarray,  # what each choice adds to the cache key, `(n_choices,)`
-    depths: tuple,  # ascending; of `depths_together`
-) -> VectorSolution:
-    "All unbeaten vectors. Raises `TooManyVectors`, an `InputError`, if there are more than the problem may hold."
-    n_groups, d = depths[-1] // choices.group_size, choices.d_model
-    check_steps(choices, n_groups)
-    grain = np.expm1(np.log1p(problem.epsilon) / n_groups)
-    compare = comparison(problem.directions, largest_vector(problem, choices, added, depths[-1]), grain)
-    floor, adds = (
-        least_output_peak(problem, d, depths[0]),
-        VectorChoices(choices.costs, pack_state(choices.steps, added)),
-    )
-    peak = partial(peak_after, problem, choices, depths[-1])
-    try:
-        return VectorSolution(choices, vector_knapsack(adds, peak, n_groups, floor, compare, problem.max_vectors))
-    except TooManyVectors:
-        raise TooManyVectors(
-            f"epsilon={problem.epsilon:g}: more than {problem.max_vectors:,} unbeaten vectors at d_model={d}; "
-            "allow a larger epsilon (0.01 is 1 %) or fix some choices"
-        ) from None

@@ -25,7 +25,7 @@ def space_of(n_layer, d_model, d_inner) -> SearchSpace:
 
 def competing_costs(space: SearchSpace, seed: int) -> dict:
     "Latencies of which decoding is slow where prefill is fast."
-    costs = random_costs(space, seed, high=1000, multiplies=seed % 5 > 2)
+    costs = random_costs(space, seed, high=1000, multiplies=seed % 5 > 2, ends=seed % 3 == 1)
     latency, prefill = costs["latency_s"], costs["prefill_s"]
     slow = {d: 1001 - table + latency.layer[d] % 99 for d, table in prefill.layer.items()}
     return costs | {"decode_s": AdditiveCost(space, latency.once, slow, factor=latency.factor)}
@@ -61,7 +61,10 @@ def test_vectors(seed):
 def test_merged_peaks(seed):
     epsilon, request = [0.02, 0.1, 0.5][seed % 3], REQUESTS[seed % 4]
     space = space_of([2, 3], [4, 8], [8, 11, 16, 24, 40])
-    costs, P = {"latency_s": random_costs(space, seed, multiplies=seed % 4 > 1)["latency_s"]}, space.enumerate()
+    costs, P = (
+        {"latency_s": random_costs(space, seed, multiplies=seed % 4 > 1, ends=seed % 3 == 2)["latency_s"]},
+        space.enumerate(),
+    )
     values, objectives = everything(P, costs, request), ("decoder_params", "latency_s", "peak_bytes")
     limits = {"max_peak_bytes": float(np.quantile(values["peak_bytes"], 0.5))} if seed % 2 else {}
     found = exact_frontier(space, costs, objectives, limits, request, epsilon=epsilon)

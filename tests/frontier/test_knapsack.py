@@ -121,7 +121,7 @@ def test_retraced_stacks_have_the_costs_claimed(seed):
         row = stages[-1].row_of[cap, number]
         steps = np.flatnonzero(np.isfinite(stages[-1].least[row]))
         rows = np.full(len(steps), row)
-        path = retrace([s.origins for s in stages], stack.classes, stack.n_groups, rows, steps)
+        path = retrace([s.origins for s in stages], [stack.classes] * stack.n_groups, rows, steps)
         assert np.array_equal(costs[path].sum(1), stages[-1].least[row, steps])
         assert (adds[path].sum(1) == key).all()
 
@@ -130,7 +130,7 @@ def test_of_equal_offers_the_first_counts():
     alike = [ChoiceClass(np.array([i]), np.array([0]), np.array([3.0])) for i in (0, 1)]
     caps = Caps(np.array([2]), np.array([0]), [np.ones((1, 1, 2), int)] * 2)
     stages = knapsack(alike, caps, reachable_keys(np.zeros(2, np.int64), 2))
-    path = retrace([s.origins for s in stages], alike, 2, np.array([0]), np.array([0]))
+    path = retrace([s.origins for s in stages], [alike] * 2, np.array([0]), np.array([0]))
     assert path.tolist() == [[0, 0]]
 
 

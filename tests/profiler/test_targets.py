@@ -252,3 +252,25 @@ def test_a_space_that_a_target_never_runs_is_refused_before_anything_is_measured
         with pytest.raises(InputError, match="backbone='gpt2': target 'fake' runs llama"):
             search(LAYERS, picky, method, Workload(prompt_len=16), progress=False)
     assert not picky.asked
+
+
+def test_an_engine_that_spares_positions_of_the_last_layer_is_found_out():
+    request = Workload(prompt_len=32, new_tokens=4)
+    device = Opaque(spares=True, seconds_per_part=1e-5, seconds_per_flop=1e-9)
+    profile = DeviceProfile.measure(LAYERS, device, request, held_out=8)
+    P = list(LAYERS.sample(60, 1))
+    for asked in (request, Workload(prompt_len=32), Workload(prompt_len=32, logits="all")):
+        true = [device.seconds(a, asked) for a in P]
+        assert profile.predict(P, asked).latency_s.to_numpy() == pytest.approx(true, rel=0.12)
+    narrow_last, wide_last = (
+        replace(P[0], n_head=(2, 2), d_inner=widths, d_model=64) for widths in ((384, 128), (128, 384))
+    )
+    told = profile.predict([narrow_last, wide_last], request)
+    gain = np.divide(*(device.parts(a, request)[0].sum() for a in (wide_last, narrow_last)))
+    assert gain < 0.9 and told.prefill_s[1] / told.prefill_s[0] == pytest.approx(gain, rel=0.05)
+    assert told.decode_s[1] == pytest.approx(told.decode_s[0])
+    every = profile.predict([narrow_last, wide_last], Workload(prompt_len=32, logits="all")).prefill_s
+    assert every[1] == pytest.approx(every[0])
+    again = DeviceProfile.from_json(profile.to_json())
+    assert again.predict(P, request).equals(profile.predict(P, request))
+    assert DeviceProfile.measure(LAYERS, Opaque(), request, held_out=0).fit.prefill[0].last_ffn is None

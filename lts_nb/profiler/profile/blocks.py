@@ -17,8 +17,11 @@ from ...space.flops import once_flops
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/01_blocks.ipynb #48accf8e
-KINDS = ("attention", "convolution", "ffn", "once")
-"Kinds of block: what mixes tokens in a layer, its feed-forward half, and embedding and output layer together."
+KINDS = ("attention", "convolution", "ffn", "last_ffn", "once")
+"""Kinds of block: what mixes tokens in a layer, its feed-forward half, and embedding and output layer together.
+
+The feed-forward half of the layer that stands last is a kind of its own where an engine spares positions of it.
+"""
 
 
 def coordinates(*sizes: float) -> tuple:
@@ -60,11 +63,17 @@ FLOOR = 1e-7
 "Seconds below which nothing is told apart: what samples are rounded to."
 
 
-def sample_blocks(sample: Sample, space: SearchSpace) -> list:  # of `(kind, coordinates, parameters)`
+def sample_blocks(
+    sample: Sample,
+    space: SearchSpace,
+    last_apart: bool = False,  # is the last feed-forward half a kind of its own?
+) -> list:  # of `(kind, coordinates, parameters)`
     "The blocks of a sample's parts, in their order."
     d, found = sample.architecture.d_model, []
     for d_inner, *mixer in sample.architecture.layers:
         found += [mixer_block(space, d, *mixer), ffn_block(space, d, d_inner)]
+    if last_apart:
+        found[-1] = ("last_ffn", *found[-1][1:])
     return [*found, once_block(space, d, embedding_of(sample.architecture))]
 
 

@@ -136,6 +136,7 @@ class FittedTable:
     once: dict  # d_model -> seconds for each of `measured_embeddings(space, d_model)`
     cache: list  # seconds that a byte of weights saves, for models of `CACHE_SIZES`
     deviations: dict  # kind of block -> standard deviations: smooth, width, visit, part; relative
+    last_ffn: dict | None = None  # as `ffn`, in the layer that stands last; None: as in any other
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
@@ -169,6 +170,9 @@ def table_from(
         ffn=lambda d, d_inner: ffn_block(space, d, d_inner),
         once=lambda d, embedding: once_block(space, d, embedding),
     )
+    if "last_ffn" in surfaces:
+        choices["last_ffn"] = space.inners
+        blocks["last_ffn"] = lambda d, d_inner: ("last_ffn", *ffn_block(space, d, d_inner)[1:])
     parts = {
         part: {d: block_seconds(surfaces, [blocks[part](d, one) for one in choices[part](d)]) for d in space.d_model}
         for part in choices

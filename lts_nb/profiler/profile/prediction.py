@@ -120,7 +120,10 @@ def weighted_tables(
     if name != "decode_s":
         once = fit.all_logits if workload.logits == "all" else [table.once for table in fit.prefill]
         weights = interpolation_weights(workload.prompt_len, profile.lengths)
-        out += [(replace(table, once=o), w) for table, o, w in zip(fit.prefill, once, weights, strict=True) if w]
+        tables = [replace(table, once=o) for table, o in zip(fit.prefill, once, strict=True)]
+        if workload.logits == "all":  # then no layer spares anything
+            tables = [replace(table, last_ffn=None) for table in tables]
+        out += [(table, w) for table, w in zip(tables, weights, strict=True) if w]
     if name == "decode_s" or name == "latency_s" and workload.new_tokens:
         times = workload.new_tokens if name == "latency_s" else 1
         ends = [length + (DECODED - 1) / 2 for length in (profile.lengths[0], profile.lengths[-1])]  # mean contexts
@@ -153,11 +156,13 @@ def layer_seconds(
     have: SearchSpace,  # of the profile
     space: SearchSpace,
     d_model: int,
+    last: bool = False,  # of a layer that stands last?
 ) -> np.ndarray:  # `(len(space.inners(d_model)), len(space.mixers(d_model)))`
     "Seconds of each layer choice of a width."
 
     def one(table: FittedTable):
-        feed_forward = np.interp(space.inners(d_model), have.inners(d_model), table.ffn[d_model])
+        halves = (last and table.last_ffn or table.ffn)[d_model]
+        feed_forward = np.interp(space.inners(d_model), have.inners(d_model), halves)
         return feed_forward[:, None] + np.array(table.attention[d_model])[mixers]
 
     mixers = [have.mixers(d_model).index(mixer) for mixer in space.mixers(d_model)]
@@ -189,7 +194,7 @@ def corrected_cost(cost: AdditiveCost, correction: Correction) -> AdditiveCost:
     def state(*states):
         return factor(*states) * cost.state(*states)
 
-    return AdditiveCost(cost.space, cost.once, cost.layer, cost.state and state, factor)
+    return replace(cost, state=cost.state and state, factor=factor)
 
 
 def additive_cost(
@@ -203,8 +208,9 @@ def additive_cost(
     check_covers(profile, space, workload)
     parts, have = weighted_tables(profile, name, workload), profile.space
     once = {(d, *e): once_seconds(parts, have, d, e) for d in space.d_model for e in space.embeddings(d)}
-    layer = {d: layer_seconds(parts, have, space, d) for d in space.d_model}
-    cost = AdditiveCost(space, once, layer, cache_savings(parts, profile.memory.weight))
+    layer, last = ({d: layer_seconds(parts, have, space, d, at_end) for d in space.d_model} for at_end in (False, True))
+    apart = any(table.last_ffn for table, _ in parts)
+    cost = AdditiveCost(space, once, layer, cache_savings(parts, profile.memory.weight), last=last if apart else None)
     correction = profile.correction and profile.correction.get(name)
     return corrected_cost(cost, correction) if correction and correction.workload == workload else cost
 

@@ -52,6 +52,8 @@ def read_table(
 ) -> FittedTable:
     "Read one table. Raises `InputError` naming a block that is missing or holds no times."
     choices = dict(attention=space.mixers, ffn=space.inners, once=lambda d: measured_embeddings(space, d))
+    if member(where, given, "last_ffn") is not None:
+        choices["last_ffn"] = space.inners
     parts = {
         part: read_by_width(f"{where} {part}", member(where, given, part), space, choices[part]) for part in choices
     }

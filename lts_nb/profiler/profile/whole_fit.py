@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OVERHEAD', 'LEAST_SCATTER', 'likely_coefficients', 'PassFit', 'fit_passes', 'Plane', 'planes_of', 'whole_passes',
-           'fit_whole_table', 'with_overhead', 'steady_samples', 'once_of_all_logits', 'surface_of_rest',
-           'fit_whole_models']
+           'fit_whole_table', 'with_overhead', 'spares_positions', 'steady_samples', 'once_of_all_logits',
+           'surface_of_rest', 'fit_whole_models']
 
 # %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #bb73366b
 from dataclasses import dataclass, replace
@@ -131,12 +131,13 @@ def whole_passes(
     length: int,  # of the prompt
     space: SearchSpace,
     weight_bytes: float,  # of a parameter
+    last_apart: bool,  # is the last feed-forward half a kind of block of its own?
 ) -> tuple[list, BlockTable, np.ndarray]:  # samples; their blocks; seconds of a pass `(n,)`
     "The passes of one table. Raises `InputError` naming what was not measured."
     chosen, seconds = table_samples(samples, phase, length)
     if not chosen:
         raise InputError(f"block {phase} at prompt_len={length}: was not measured")
-    return chosen, BlockTable.of(chosen, space, weight_bytes), np.concatenate(seconds)
+    return chosen, BlockTable.of(chosen, space, weight_bytes, last_apart), np.concatenate(seconds)
 
 
 def fit_whole_table(
@@ -145,9 +146,10 @@ def fit_whole_table(
     phase: str,  # "prefill" or "decode"
     length: int,  # of the prompt
     weight_bytes: float,  # of a parameter
+    last_apart: bool = False,  # is the last feed-forward half a kind of block of its own?
 ) -> tuple[FittedTable, PassFit, dict]:  # the table; the fit behind it, and its planes
     "Fit the table of a prompt, or of a new token after it. Raises `InputError` naming what was not measured."
-    _, table, seconds = whole_passes(samples, phase, length, space, weight_bytes)
+    _, table, seconds = whole_passes(samples, phase, length, space, weight_bytes, last_apart)
     fit = fit_passes(table, seconds, caches=phase == "decode")
     planes, n_bytes = planes_of(fit, table), weight_bytes * sum(work.sum() for work in table.work.values())
     gains = np.append(np.cumsum(fit.gains[::-1])[::-1], 0.0)
@@ -162,17 +164,35 @@ def with_overhead(
     "A table in which what is there once takes longer."
     return replace(table, once={d: [each + seconds for each in found] for d, found in table.once.items()})
 
+# %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #ee3e2af7
+def spares_positions(
+    samples: list,  # of `Sample`, whole models, in the order in which they were measured
+    space: SearchSpace,
+    lengths: tuple,  # of prompts, ascending
+    weight_bytes: float,  # of a parameter
+) -> bool:
+    "Do prompts say that the last feed-forward half is a kind of its own? Raises `InputError` naming what is missing."
+    steady, gain = steady_samples(samples, space, lengths, weight_bytes), 0.0
+    for length in lengths:
+        _, plain, seconds = whole_passes(steady, "prefill", length, space, weight_bytes, False)
+        _, apart, _ = whole_passes(steady, "prefill", length, space, weight_bytes, True)
+        ratio = fit_passes(plain, seconds).deviation / fit_passes(apart, seconds).deviation
+        charge = apart.columns["last_ffn"].shape[1] * np.log(len(seconds)) / 2
+        gain += len(seconds) * np.log(ratio) - charge
+    return gain > 0
+
 # %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #a62505a3
 def steady_samples(
     samples: list,  # of `Sample`, whole models, in the order in which they were measured
     space: SearchSpace,
     lengths: tuple,  # of prompts, ascending
     weight_bytes: float,  # of a parameter
+    last_apart: bool = False,  # is the last feed-forward half a kind of block of its own?
 ) -> list:  # of `Sample`
     "Samples as a machine of one speed would have given them."
     excess, place = np.full(len(samples), np.nan), {id(sample): i for i, sample in enumerate(samples)}
     for length in lengths:
-        chosen, table, seconds = whole_passes(samples, "prefill", length, space, weight_bytes)
+        chosen, table, seconds = whole_passes(samples, "prefill", length, space, weight_bytes, last_apart)
         left = np.log(seconds) - fit_passes(table, seconds).log_seconds(table)
         excess[[place[id(sample)] for sample in chosen]] = left - np.median(left)
     slow, stretches = np.zeros(len(samples)), np.array([sample.board or str(sample.round) for sample in samples])
@@ -221,8 +241,9 @@ def fit_whole_models(
     weight_bytes: float = 4.0,  # of a parameter
 ) -> Fit:
     "Fit all tables of a profile. Raises `InputError` naming what was not measured."
-    steady = steady_samples(samples, space, lengths, weight_bytes)
-    prompts = [fit_whole_table(steady, space, "prefill", length, weight_bytes) for length in lengths]
+    apart = spares_positions(samples, space, lengths, weight_bytes)
+    steady = steady_samples(samples, space, lengths, weight_bytes, apart)
+    prompts = [fit_whole_table(steady, space, "prefill", length, weight_bytes, apart) for length in lengths]
     outputs = [
         once_of_all_logits(steady, space, length, planes, fit.overhead)
         for length, (_, fit, planes) in zip(lengths, prompts, strict=True)

@@ -121,11 +121,12 @@ class BlockTable:
         samples: list,  # of `Sample`
         space: SearchSpace,
         weight_bytes: float,  # of a parameter
+        last_apart: bool = False,  # is the last feed-forward half a kind of its own?
     ) -> "BlockTable":
         "The blocks of the models that samples are of."
         rows = {kind: [] for kind in KINDS}
         for number, sample in enumerate(samples):
-            for kind, place, work in sample_blocks(sample, space):
+            for kind, place, work in sample_blocks(sample, space, last_apart):
                 rows[kind].append((number, work, place))
         rows = {
             kind: [np.array(column) for column in zip(*found, strict=True)] for kind, found in rows.items() if found

@@ -49,6 +49,7 @@ class FakeTarget(Target):
     drift_period: float = 100.0  # measurements until that factor is 1 again
     mood: float = 0.0  # standard deviation of a log factor, drawn for each architecture after each `renew`
     lies: dict | None = None  # d_model -> factor on what `measure_parts` says of models of that width
+    spares: bool = False  # does the last layer feed forward only the positions that get logits?
     hidden: float = 0.0  # seconds that a pass through a whole model takes beyond its parts, times n_layer squared
     asked: list = field(default_factory=list, init=False)  # ids of what was measured, in order
     renewals: int = field(default=0, init=False)  # how often `renew` was called
@@ -137,6 +138,8 @@ def fake_parts(
     token = target.seconds_per_flop * flops + target.seconds_per_head * heads
     times = np.full(len(flops), workload.prompt_len) * workload.batch_size
     times[-1] = workload.batch_size * (workload.prompt_len if workload.logits == "all" else 1)
+    if target.spares:
+        times[-2] = times[-1]
     rows = [target.seconds_per_part + times * token]
     for context in range(workload.prompt_len + 1, workload.context + 1):
         looking = target.seconds_per_flop * 4 * architecture.d_model * context * is_attention
