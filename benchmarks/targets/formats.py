@@ -101,6 +101,9 @@ def cost_of_formats(root: Path):
 
     rows = []
     for architecture in architectures():
+        if not (folder_of(root, architecture) / "training.json").exists():
+            print(f"{architecture.id}: is not trained yet")
+            continue
         model, ids = open_backbone_model(folder_of(root, architecture))[0].eval(), validation_ids(architecture)
         losses = losses_by_format(model, ids)
         plain = losses["PyTorch float32"]

@@ -55,12 +55,14 @@ class Opaque(TorchCPU):
     measure_parts = Target.measure_parts
 
 
-def measure_profile(name: str, target=None) -> DeviceProfile:
+def measure_profile(
+    name: str, target=None, space: SearchSpace = SPACE, request: Workload = REQUEST, held_out: int = HELD_OUT
+) -> DeviceProfile:
     "Measure the profile of an engine, or go on with it, and write it."
     target, store = target or get_target(**ENGINES[name]), Store(HERE / f"{name}.sqlite")
-    total = DeviceProfile.n_measurements(SPACE, REQUEST, HELD_OUT, target.times_parts)
+    total = DeviceProfile.n_measurements(space, request, held_out, target.times_parts)
     with tqdm(total=total, desc=name) as bar:
-        profile = DeviceProfile.measure(SPACE, target, REQUEST, store, HELD_OUT, done=bar.update)
+        profile = DeviceProfile.measure(space, target, request, store, held_out, done=bar.update)
     target.close()
     profile.save(HERE / f"{name}.json")
     print(profile, "\n", profile.summary().to_string(index=False), flush=True)
@@ -150,6 +152,14 @@ def row_of(panel: Panel) -> dict:
     )
 
 
+def cost_of(name: str) -> dict:
+    "What a profile took, graphs and files included: requests for its tables, all requests, seconds."
+    with Store(HERE / f"{name}.sqlite") as store:
+        seconds = {part: store.seconds(f"{part}%") for part in ("profile", "held out")}
+        requests = store.execute("select count(*) from measurement where occasion not like 'matrix%'")[0][0]
+    return dict(requests=requests, seconds=sum(seconds.values()), for_tables_s=seconds["profile"])
+
+
 def report():
     "What it all comes to: frontiers, errors and the regret matrix, in results.json."
     profiles, matrix = measured_profiles(), json.loads((HERE / "matrix.json").read_text(encoding="utf-8"))
@@ -168,6 +178,7 @@ def report():
         picks=chosen,
         decoder_params=[count(architecture).decoder for architecture in everybody],
         regret=regret,
+        cost={name: cost_of(name) for name in profiles},
         errors={name: profile.validation for name, profile in profiles.items()},
         memory_error={name: profile.memory_error for name, profile in profiles.items()},
     )

@@ -140,7 +140,7 @@ class FittedTable:
 
     def to_fields(self) -> dict:
         "Plain values, as files keep them."
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def block_seconds(

@@ -52,7 +52,7 @@ def read_table(
 ) -> FittedTable:
     "Read one table. Raises `InputError` naming a block that is missing or holds no times."
     choices = dict(attention=space.mixers, ffn=space.inners, once=lambda d: measured_embeddings(space, d))
-    if member(where, given, "last_ffn") is not None:
+    if isinstance(given, dict) and "last_ffn" in given:
         choices["last_ffn"] = space.inners
     parts = {
         part: read_by_width(f"{where} {part}", member(where, given, part), space, choices[part]) for part in choices
