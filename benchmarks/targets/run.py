@@ -70,7 +70,7 @@ def measure_profile(
 
 
 def errors_with(profile: DeviceProfile, n_models: int, rounds: int) -> dict:  # phase -> mean absolute relative error
-    "How well the first whole models predict what was held out, in fewer rounds."
+    "How well the first whole models predict what was held out, in fewer rounds, and how many requests that takes."
     first = list(dict.fromkeys(s.architecture for s in profile.samples if s.workload.logits == "last"))[:n_models]
     some = [s for s in profile.samples if s.workload.logits == "all" or s.architecture in first and s.round < rounds]
     fit = fit_whole_models(some, SPACE, profile.lengths, profile.memory.weight)
@@ -81,9 +81,10 @@ def errors_with(profile: DeviceProfile, n_models: int, rounds: int) -> dict:  # 
         visits.setdefault(found.architecture, []).append((found.prefill_s, found.decode_s))
     measured = np.array([np.median(each, 0) for each in visits.values()])
     predicted = fewer.predict(list(visits), request)[["prefill_s", "decode_s"]].to_numpy()
-    return {
+    errors = {
         phase: prediction_errors(predicted[:, i], measured[:, i]).mape for i, phase in enumerate(("prefill", "decode"))
     }
+    return dict(requests=len(some)) | errors
 
 
 def compare_whole():
