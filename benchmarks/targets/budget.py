@@ -31,6 +31,7 @@ STUDIED = replace(SearchSpace.preset("llama-study"), d_model=(64, 96, 128, 192))
 REQUEST = Workload(prompt_len=64, new_tokens=32)
 DTYPES = ("float16", "q8_0", "q4_0")
 TOKENS = 4_000_000
+FITTED = {"min_decoder_params": 69e3, "max_decoder_params": 800e3}  # what the law was fitted on
 HELD_OUT = 20
 
 
@@ -74,13 +75,15 @@ def member(architecture, dtype: str, loss: float, latency_s: float | None = None
 
 def by_size(dtype: str, profile: DeviceProfile) -> list:
     "The best loss for every number of parameters."
-    found = exact_frontier(STUDIED, profile, ("quality", "total_params"), workload=REQUEST, quality=quality_in(dtype))
+    asked = dict(constraints=FITTED, workload=REQUEST, quality=quality_in(dtype))
+    found = exact_frontier(STUDIED, profile, ("quality", "weight_bytes"), **asked)
     return [member(a, dtype, loss) for a, (loss, _) in zip(found.population, found.F, strict=True)]
 
 
 def by_latency(dtype: str, profile: DeviceProfile) -> list:
     "The best loss for every latency."
-    found = exact_frontier(STUDIED, profile, ("quality", "latency_s"), workload=REQUEST, quality=quality_in(dtype))
+    asked = dict(constraints=FITTED, workload=REQUEST, quality=quality_in(dtype))
+    found = exact_frontier(STUDIED, profile, ("quality", "latency_s"), **asked)
     return [member(a, dtype, *point) for a, point in zip(found.population, found.F.tolist(), strict=True)]
 
 
