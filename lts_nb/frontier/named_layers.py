@@ -157,20 +157,19 @@ def selections(
     compare: Comparison,
 ) -> NamedSolution:
     "What no other ending beats, as selections, read back."
-    sums, options = [], []
+    options = []
     for number, (stage, here, gone) in ends:
         origins = [each.origins for each in (*stages[: number + 1], stage)]
         path = retrace_vectors(origins, np.arange(len(stage.states)))
         path[:, -1] = here[path[:, -1]]
         options.append(np.concatenate([path, np.tile(np.array(gone, int), (len(path), 1))], 1))
-        sums.append(stage.vectors[:, :-1])
     states = np.concatenate([stage.states for _, (stage, *_) in ends])
-    kept = unbeaten_in_states(states, np.concatenate([stage.vectors for _, (stage, *_) in ends]), compare)
-    sums, options = np.concatenate(sums)[kept], np.concatenate(options)[kept]
-    taken = [(layer, options[:, i]) for i, layer in enumerate(layers)]
-    params = sum(np.asarray(layer.params)[chosen] for layer, chosen in taken)
-    depth = sum((~layer.gone)[chosen] for layer, chosen in taken)
-    return NamedSolution(sums, params, depth, options)
+    vectors = np.concatenate([stage.vectors for _, (stage, *_) in ends])
+    kept = unbeaten_in_states(states, vectors, compare)
+    options = np.concatenate(options)[kept]
+    params = sum(np.asarray(layer.params)[options[:, i]] for i, layer in enumerate(layers))
+    depth = sum((~layer.gone)[options[:, i]] for i, layer in enumerate(layers))
+    return NamedSolution(vectors[kept, :-1], params, depth, options)
 
 
 def merge_layers(

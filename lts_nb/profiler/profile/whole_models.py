@@ -142,6 +142,14 @@ class BlockTable:
             shares=cache_shares(sizes),
         )
 
+    def places(
+        self,
+        kind: str,  # of block
+    ) -> np.ndarray:  # coordinates, `(blocks, k)`
+        "Where the blocks of a kind lie."
+        n = len(self.middle[kind])
+        return self.columns[kind][:, 1 : n + 1] + self.middle[kind]
+
     def seconds(
         self,
         coefficients: dict,  # kind -> `(coefficients,)`
