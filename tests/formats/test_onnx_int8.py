@@ -106,15 +106,16 @@ def swapped_layers(graph):
 
 
 def swapped_scales(graph):
-    "The scales of two weights whose columns are as many."
-    names = max(scales(graph).values(), key=len)
-    exchanged(graph, names[0], names[1])
+    "The scales of weights whose columns are as many, two by two."
+    for names in scales(graph).values():
+        for one, other in zip(names[::2], names[1::2], strict=False):
+            exchanged(graph, one, other)
 
 
-def no_zero_point(graph):
+def no_zero_points(graph):
     "What is multiplied is taken for symmetric."
-    node = readers(graph, "MatMulInteger")[1]
-    node.input[2] = ""
+    for node in readers(graph, "MatMulInteger"):
+        node.input[2] = ""
 
 
 def another_activation(graph):
@@ -126,7 +127,7 @@ def another_activation(graph):
     other.input[0], other.input[2] = first.input[0], first.input[2]
 
 
-@pytest.mark.parametrize("harm", [swapped_layers, swapped_scales, no_zero_point, another_activation])
+@pytest.mark.parametrize("harm", [swapped_layers, swapped_scales, no_zero_points, another_activation])
 def test_wrong_graphs(sound, tmp_path, harm):
     model, before, after, _ = sound
     wrong = onnx.ModelProto()
@@ -135,7 +136,7 @@ def test_wrong_graphs(sound, tmp_path, harm):
     check_rounding(before, wrong)  # which this fault escapes
     onnx.save(wrong, tmp_path / "wrong.onnx")
     found, rounding = int8_distances(model, weights_for(model, before, after), tmp_path / "wrong.onnx")
-    assert found > 2 * MOST * rounding
+    assert found > MOST * rounding
 
 
 def test_nothing_is_in_8_bits(sound):
