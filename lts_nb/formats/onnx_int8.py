@@ -6,7 +6,7 @@
 __all__ = ['WIDTH', 'READS', 'PIECES', 'MOST', 'uneven', 'uneven_model', 'rounded', 'Rounding', 'graphs_of', 'weights_for',
            'logits_in_pieces', 'distance', 'int8_distances', 'why_not', 'check_int8']
 
-# %% ../../nbs/formats/14_onnx_int8.ipynb #c6c8f24d
+# %% ../../nbs/formats/14_onnx_int8.ipynb #2b5e6487
 import functools
 import tempfile
 from dataclasses import replace
@@ -30,7 +30,7 @@ from ..models.build import build
 from ..models.small_models import randomised
 from ..space.architecture import Architecture
 
-# %% ../../nbs/formats/14_onnx_int8.ipynb #de4912cc
+# %% ../../nbs/formats/14_onnx_int8.ipynb #447cea42
 WIDTH = 240
 
 
@@ -59,7 +59,7 @@ def uneven_model(
             parameter.data *= sizes.unsqueeze(1 - axis)
     return model
 
-# %% ../../nbs/formats/14_onnx_int8.ipynb #25f21cac
+# %% ../../nbs/formats/14_onnx_int8.ipynb #9e4df0bc
 def rounded(
     x: torch.Tensor,
 ) -> torch.Tensor:
@@ -103,7 +103,7 @@ class Rounding(TorchFunctionMode):
             result.looked_up = True  # its integers are multiplied as they are
         return result
 
-# %% ../../nbs/formats/14_onnx_int8.ipynb #ea34216b
+# %% ../../nbs/formats/14_onnx_int8.ipynb #66896f09
 PIECES = (24, 1, 1, 2)
 "Tokens of each call: a prompt, and what follows."
 
@@ -177,7 +177,7 @@ def int8_distances(
         unrounded = logits_in_pieces(model, ids, PIECES)[:, places]
     return distance(got, expected), distance(unrounded, expected)
 
-# %% ../../nbs/formats/14_onnx_int8.ipynb #30953106
+# %% ../../nbs/formats/14_onnx_int8.ipynb #465bae63
 MOST = 2.0
 "Distance of logits at most, in those that rounding makes."
 
