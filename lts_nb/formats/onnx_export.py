@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from ..core.errors import InputError
 from ..core.files import replace_file
-from .onnx_checks import TOLERANCE, compare, differences
+from .onnx_checks import TOLERANCE, check_rounding, compare, differences
 from .onnx_graph import OPSET, onnx_packages, silence, trace_graph
 from .onnx_model import OnnxModel
 
@@ -28,6 +28,11 @@ def transpose_weights(proto):
         turned = onnx.numpy_helper.to_array(weights[node.input[0]]).transpose(axes)
         graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(turned), node.output[0]))
         graph.node.remove(node)
+    for node in [node for node in graph.node if node.op_type == "Gemm" and node.input[1] in weights]:
+        for attribute in [each for each in node.attribute if each.name == "transB" and each.i]:
+            weight, attribute.i = weights[node.input[1]], 0
+            turned = np.ascontiguousarray(onnx.numpy_helper.to_array(weight).T)
+            weight.CopyFrom(onnx.numpy_helper.from_array(turned, weight.name))
     read = {name for node in graph.node for name in node.input}
     for weight in [weight for name, weight in weights.items() if name not in read]:
         graph.initializer.remove(weight)
@@ -87,12 +92,15 @@ def write_int8(
     ids: np.ndarray | None,  # `(B, T)`: a text to compare on; random tokens if None
     source: Path | None,  # the checked float32 graph of the same model; made and checked now if None
 ) -> dict:  # of `compare`
-    "Write a model's graph with 8-bit weights and tell what they cost. Raises `InputError` if its source is wrong."
+    "Write a model's graph with 8-bit weights and tell what they cost. Raises `InputError` if it, or its source, errs."
     with tempfile.TemporaryDirectory() as folder:
         if source is None:
             source = Path(folder) / "float32.onnx"
             write_checked(model, source, path)
         quantize(source, target)
+        before = onnx_packages()[0].load(source)
+    transpose_weights(before)
+    check_rounding(before, onnx_packages()[0].load(target))
     return compare(model, OnnxModel(target), random_tokens(model) if ids is None else ids)
 
 # %% ../../nbs/formats/03_onnx_export.ipynb #9f820e59

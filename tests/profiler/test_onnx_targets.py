@@ -9,6 +9,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from lts_nb.core.cache import cache_folder  # noqa: E402
 from lts_nb.core.errors import InputError, MeasurementFailed  # noqa: E402
 from lts_nb.core.workload import Workload  # noqa: E402
 from lts_nb.formats import onnx_probe, onnx_writer  # noqa: E402
@@ -16,12 +17,12 @@ from lts_nb.formats.onnx_checks import TOLERANCE, differences  # noqa: E402
 from lts_nb.formats.onnx_export import quantize  # noqa: E402
 from lts_nb.formats.onnx_layers import Unlike  # noqa: E402
 from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
-from lts_nb.formats.onnx_writer import family_graph, traced_graph  # noqa: E402
+from lts_nb.formats.onnx_writer import family_graph, put_weights, traced_graph  # noqa: E402
 from lts_nb.models.build import build  # noqa: E402
 from lts_nb.models.small_models import draw_architecture, randomised  # noqa: E402
 from lts_nb.profiler.targets import onnx_cpu  # noqa: E402
 from lts_nb.profiler.targets.conformance import SMALL, check_target  # noqa: E402
-from lts_nb.profiler.targets.onnx_cpu import OnnxCPU, cache_folder, kept_probe  # noqa: E402
+from lts_nb.profiler.targets.onnx_cpu import OnnxCPU, kept_probe  # noqa: E402
 from lts_nb.profiler.targets.registry import get_target  # noqa: E402
 from lts_nb.profiler.timing import VISIT  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
@@ -44,14 +45,6 @@ def cache(tmp_path_factory):
 @pytest.mark.parametrize("backbone", EXAMPLES)
 def test_targets_keep_the_contract(cache, name, backbone):
     check_target(get_target(name, cache=cache), EXAMPLES[backbone])
-
-
-def put_weights(proto, weights, model):
-    parameters = dict(model.named_parameters())
-    for name, (parameter, turned) in weights.items():
-        array = parameters[parameter].detach().numpy()
-        array = np.ascontiguousarray(array.T if turned else array)
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
 
 
 @pytest.mark.parametrize("backbone, logits", [("gpt2", "all"), ("opt", "last"), ("llama", "all"), ("lfm2", "last")])
@@ -115,7 +108,7 @@ def test_nothing_is_timed_that_computes_something_else(monkeypatch, tmp_path):
 
 
 def test_probes_are_kept_by_all_that_determines_them(monkeypatch, tmp_path):
-    folder = cache_folder(str(tmp_path))
+    folder = cache_folder("probes", str(tmp_path))
     probe = kept_probe(LLAMA, "float32", "last", folder)
     (kept,) = folder.glob("*.json")
     assert len(kept.read_text()) < 100_000 < probe.weight_bytes
@@ -135,7 +128,7 @@ def test_probes_are_kept_by_all_that_determines_them(monkeypatch, tmp_path):
 
 
 def test_a_damaged_probe_is_made_again(tmp_path):
-    folder = cache_folder(str(tmp_path))
+    folder = cache_folder("probes", str(tmp_path))
     probe = kept_probe(LLAMA, "float32", "last", folder)
     (kept,) = folder.glob("*.json")
     kept.write_text(kept.read_text()[:1000])

@@ -17,8 +17,10 @@ import pytest
 from lts_nb.core.errors import InputError, MeasurementFailed
 from lts_nb.core.workload import Workload
 from lts_nb.profiler import timing
+from lts_nb.profiler.machine import differences
+from lts_nb.profiler.store import environment_key
 from lts_nb.profiler.targets import runner
-from lts_nb.profiler.targets.link import Link
+from lts_nb.profiler.targets.link import Link, LinkedTarget
 from lts_nb.profiler.timing import Effort
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -217,6 +219,42 @@ def test_an_engine_that_is_missing(monkeypatch, tmp_path):
         link.ask("logits", engine="onnx", file=link.put(b"x"), threads=1, tokens=[[1]])
     assert "\n" not in str(e.value)
     link.close()
+
+
+class Linked(LinkedTarget):
+    "A target over a link that makes no probe."
+
+    def __init__(self, engine: str, link: Link):
+        self.runner_engine, self.link = engine, link
+
+    def probe(self, architecture, workload):
+        raise NotImplementedError
+
+
+def environment_with(folder, engine: str, **versions: str) -> dict:
+    "What a target says where other versions of some packages are installed than here."
+    for package, version in versions.items():
+        (information := folder / f"{package}-{version}.dist-info").mkdir(parents=True)
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    link = Link.local(folder / "files", environment=os.environ | dict(PYTHONPATH=str(folder)))
+    try:
+        return Linked(engine, link).environment()
+    finally:
+        link.close()
+
+
+OWN = dict(onnx="onnxruntime", llama="llama_cpp_python")
+
+
+@pytest.mark.parametrize("engine, own", [*OWN.items(), ("llama-f32", "llama_cpp_python")])
+def test_an_environment_names_what_computes_for_its_target_only(tmp_path, engine, own):
+    old, new = (dict.fromkeys(OWN.values(), version) for version in ("1.0", "2.0"))
+    then = environment_with(tmp_path / "then", engine, **old)
+    assert (then[own], then["numpy"]) == ("1.0", np.__version__) and not then.keys() & (old.keys() - {own})
+    others = environment_with(tmp_path / "others", engine, **new | {own: "1.0"})
+    assert others == then and environment_key(others) == environment_key(then)
+    now = environment_with(tmp_path / "own", engine, **old | {own: "2.0"})
+    assert differences(then, now) == {own: ("1.0", "2.0")} and environment_key(now) != environment_key(then)
 
 
 def test_the_machine_is_described_without_a_person(link):

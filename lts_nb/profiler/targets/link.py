@@ -224,8 +224,13 @@ class LinkedTarget(Target):
         return {}
 
     def environment(self) -> dict:
-        "The runner's machine and software, and what made the probes."
-        return self.link.describe() | self.made_with()
+        "The runner's machine, what computes for its engine there, and what made the probes."
+        return self._named(self.link.describe())
+
+    def _named(self, described: dict) -> dict:
+        "What a runner says of its machine, without the engines that do not measure here."
+        machine = {name: value for name, value in described.items() if name != "engines"}
+        return machine | described["engines"][self.runner_engine] | self.made_with()
 
     def cache_bytes(self) -> int | None:
         "Largest cache of the runner's machine."
@@ -261,7 +266,7 @@ class LinkedTarget(Target):
             peak_bytes=found.get("peak_bytes", probe.weight_bytes),
             rss_bytes=found.get("rss_bytes"),
             samples=found["samples"],
-            environment=found["environment"] | self.made_with(),
+            environment=self._named(found["environment"]),
             kv_cache_bytes=found.get("kv_cache_bytes"),
             extra=dict(file_bytes=found["file_bytes"], **found["moment"]),
         )

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.cache import cache_folder
 from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer, shorten
 from ...formats.gguf_header import gguf_probe
 from ...formats.gguf_layout import BACKBONES, FORMATS, MOST_LAYERS, check_widths, check_writable, gguf_package
 from ..machine import machine_cores
 from .link import Link, LinkedTarget
-from .onnx_cpu import cache_folder
 from ...space.architecture import Architecture
 from ...space.space import SearchSpace
 
@@ -146,7 +146,7 @@ class LlamaCpp(LinkedTarget):
         self.threads = check_integer("threads", self.threads, 1, machine_cores())
         check_choice("dtype", self.dtype, self.dtypes)
         self.runner_engine = ENGINES[check_choice("kv", self.kv, ENGINES)]
-        self.link = Link.local(cache_folder(self.cache) / "files")
+        self.link = Link.local(cache_folder("probes", self.cache) / "files")
 
     @property
     def key(self) -> str:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NAME', 'ROOM', 'TILE', 'CPU', 'SIZES', 'ENGINES', 'PROGRAMS', 'Refused', 'needed', 'first_line', 'path_of',
            'existing', 'written', 'put', 'chunks_of', 'sweep', 'tile_of', 'size_of', 'write_repeated', 'expand',
-           'make_room', 'read_word', 'cpu_name', 'versions', 'describe', 'moment', 'OnnxEngine', 'LlamaEngine',
-           'LlamaEngineF32', 'LlamaBench', 'engine_class', 'failures', 'now', 'tokens_of', 'request',
+           'make_room', 'read_word', 'cpu_name', 'version_of', 'versions', 'describe', 'moment', 'OnnxEngine',
+           'LlamaEngine', 'LlamaEngineF32', 'LlamaBench', 'engine_class', 'failures', 'now', 'tokens_of', 'request',
            'reference_kernel', 'timed', 'resident', 'memory', 'memory_elsewhere', 'only_one', 'Runner', 'answer',
            'take_pipes', 'leave_when_forsaken', 'main']
 
@@ -237,23 +237,26 @@ def cpu_name() -> str:
     return names[0] if names else board or platform.processor() or platform.machine()
 
 
+def version_of(package: str):
+    "The version of a package, None where it is missing."
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def versions() -> dict:
-    "What computes, by package; None where it is missing."
-    found = {}
-    for package in ("numpy", "onnxruntime", "llama_cpp_python"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    if (program := shutil.which("llama-bench")) and not found["llama_cpp_python"]:
+    "What computes for each engine: package -> version, None where it is missing."
+    onnx, llama = ({package: version_of(package)} for package in ("onnxruntime", "llama_cpp_python"))
+    if (program := shutil.which("llama-bench")) and not llama["llama_cpp_python"]:
         said = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         lines = re.findall(r"^version: *(.+)$", (said.stdout + said.stderr).decode(errors="replace"), re.M)
-        found["llama_bench"] = lines[0] if lines else "unknown"
-    return found
+        llama["llama_bench"] = lines[0] if lines else "unknown"
+    return {"onnx": onnx, "llama": llama, "llama-f32": llama}
 
 
 def describe() -> dict:
-    "Processor, cores that may be used, memory, largest cache, governor, system and versions."
+    "Processor, cores that may be used, memory, largest cache, governor, system, and versions by engine."
     memory = re.findall(r"^MemTotal:\s*(\d+)", read_word(Path("/proc/meminfo")), re.M)
     caches = [read_word(path) for path in CPU.glob("cache/index*/size")]
     sizes = [int(size[:-1]) * SIZES[size[-1]] for size in caches if re.fullmatch(r"\d+[KMG]", size)]
@@ -267,7 +270,8 @@ def describe() -> dict:
         system=platform.system(),
         arch=platform.machine(),
         python=platform.python_version(),
-        **versions(),
+        numpy=np.__version__,
+        engines=versions(),
     )
 
 
