@@ -189,7 +189,7 @@ def test_what_rounding_is(tmp_path, built):
         asked = dict(engine="llama", threads=1, tokens=trial.tokens.tolist())
         found = np.array(target.link.ask("logits", file=target.link.put(trial.content), **asked))
         assert linked.logits_apart(found, trial.logits) <= trial.most < 0.3
-        assert linked.logits_apart(found[:, ::-1], trial.logits) > 1
+        assert linked.logits_apart(found[:, ::-1], trial.logits) > 2 * trial.most
         target.close()
 
 

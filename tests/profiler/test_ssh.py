@@ -175,7 +175,7 @@ def test_a_measurement_tells_of_the_far_machine(target):
 def test_nothing_travels_twice(server, target, monkeypatch):
     target.measure(SMALL, REQUEST, VISIT, memory=False)
     sent, write = [], ssh.Link._exchange
-    monkeypatch.setattr(ssh.Link, "_exchange", lambda self, content: sent.append(len(content)) or write(self, content))
+    monkeypatch.setattr(ssh.Link, "_exchange", lambda self, text, *s: sent.append(len(text)) or write(self, text, *s))
     before = {path: path.stat().st_mtime_ns for path in (server.place / "far").glob("[0-9a-f]*")}
     target.renew()
     target.measure(SMALL, REQUEST, VISIT, memory=False)
@@ -242,7 +242,7 @@ def test_a_runner_that_dies_fails_one_measurement(server, target):
 
 
 def test_a_file_that_may_not_be_so_large_leaves_no_half(server, cache, tmp_path):
-    limited = another_python(tmp_path, f'ulimit -f 300\ntrap "" XFSZ\nexec {sys.executable} "$@"')
+    limited = another_python(tmp_path, f'ulimit -f 2000\ntrap "" XFSZ\nexec {sys.executable} "$@"')
     target = connect(server, cache, python=limited, folder=str(tmp_path / "far"))
     wide = replace(SMALL, d_model=256, n_head=(2,), d_inner=(512,))  # over a megabyte
     with pytest.raises(OSError, match="cannot be written .File too large") as e:
