@@ -65,7 +65,7 @@ except OSError as e:
         os.remove(part)
     full = e.errno in (errno.ENOSPC, errno.EDQUOT)
     message = "folder=%r: cannot be written there (%s)" % (given, e.strerror)
-    message += "" if full else "; say a folder= that can be, such as '/tmp/lts_nb'"
+    message += "" if full else "; say a folder= that can be"
     sys.exit(answer(error="OSError" if full else "InputError", message=message))
 answer(value="ready")
 code = subprocess.call([sys.executable, path, folder])
