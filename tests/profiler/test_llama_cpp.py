@@ -1,20 +1,24 @@
 """The target llama-cpp: what it refuses, what it sends, and what it measures where llama.cpp is installed."""
 
+import contextlib
 import os
 import sys
+import threading
+import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 
 gguf = pytest.importorskip("gguf")
 
-from lts_nb.core.errors import InputError, MeasurementFailed  # noqa: E402
+from lts_nb.core.errors import InputError, MeasurementFailed, Remark  # noqa: E402
 from lts_nb.core.workload import Workload  # noqa: E402
 from lts_nb.formats.gguf_header import gguf_probe  # noqa: E402
 from lts_nb.formats.gguf_layout import FORMATS  # noqa: E402
-from lts_nb.profiler.targets import llama_cpp as module  # noqa: E402
-from lts_nb.profiler.targets import runner  # noqa: E402
+from lts_nb.profiler.targets import linked, runner  # noqa: E402
 from lts_nb.profiler.targets.conformance import check_samples, check_target  # noqa: E402
 from lts_nb.profiler.targets.llama_cpp import LlamaCpp, check_choices, small_architecture  # noqa: E402
 from lts_nb.profiler.targets.registry import describe_target, get_target  # noqa: E402
@@ -145,7 +149,7 @@ def test_memory_is_that_of_a_fresh_process(tmp_path, built):
 
 def test_an_engine_that_errs_times_nothing(tmp_path, built, monkeypatch):
     target = made(tmp_path)
-    monkeypatch.setattr(module, "CHECKED", set())
+    monkeypatch.setattr(linked, "CHECKED", {})
     asked, ask = [], target.link.ask
 
     def wrong(question, *args, **options):
@@ -154,20 +158,39 @@ def test_an_engine_that_errs_times_nothing(tmp_path, built, monkeypatch):
         return (np.array(value) + np.arange(300)).tolist() if question == "logits" else value
 
     monkeypatch.setattr(target.link, "ask", wrong)
-    with pytest.raises(
-        InputError, match="^target='llama-cpp': logits of a small llama in float32 differ from PyTorch's"
-    ):
+    told = "^target='llama-cpp': a small llama in float32 gives logits that differ from PyTorch's"
+    with pytest.raises(InputError, match=told):
         target.measure(SMALL, Workload(1, 8), EFFORT)
     assert "measure" not in asked
     target.close()
 
 
-def test_what_was_checked_is_not_checked_again(tmp_path, built, monkeypatch):
-    target = made(tmp_path)
-    target.measure(SMALL, Workload(1, 8), EFFORT, memory=False)
-    monkeypatch.setattr(module, "difference_there", lambda *_: pytest.fail("checked again"))
-    target.measure(SMALL, Workload(1, 8), EFFORT, memory=False)
-    target.close()
+def test_the_engine_that_is_timed_is_tried_once(tmp_path, built, monkeypatch):
+    "With its own threads and number formats; another cache of keys and values is another engine."
+    monkeypatch.setattr(linked, "CHECKED", {})
+    asked = []
+    for kv in ("float32", "float16", "float16"):
+        target = made(tmp_path, kv=kv)
+        ask = target.link.ask
+        monkeypatch.setattr(target.link, "ask", lambda *a, ask=ask, **q: asked.append((*a, q)) or ask(*a, **q))
+        for d_inner in (64, 96):
+            m = target.measure(replace(SMALL, d_inner=(d_inner,) * 2), Workload(1, 8), EFFORT, memory=False)
+            assert m.extra["logits_checked"] == 1
+        target.close()
+    tried = [(q["engine"], q["threads"]) for question, *_, q in asked if question == "logits"]
+    assert tried == [("llama-f32", 1), ("llama", 1)]
+
+
+def test_what_rounding_is(tmp_path, built):
+    "Logits of the right engine stay well within what is allowed, and those of another model do not."
+    for dtype in FORMATS:
+        target = made(tmp_path, dtype=dtype)
+        trial = target.trial(target.small(SMALL))
+        asked = dict(engine="llama", threads=1, tokens=trial.tokens.tolist())
+        found = np.array(target.link.ask("logits", file=target.link.put(trial.content), **asked))
+        assert linked.logits_apart(found, trial.logits) <= trial.most < 0.3
+        assert linked.logits_apart(found[:, ::-1], trial.logits) > 2 * trial.most
+        target.close()
 
 
 # --- where there is llama.cpp's own program only
@@ -214,11 +237,66 @@ def test_llama_bench_has_limits(bench, tmp_path, change):
     workload = dict(batch_size=1, prompt_len=8, new_tokens=0, logits="last") | change
     with pytest.raises(runner.Refused, match="measures batch_size=1 and logits='last' only"):
         bench(tmp_path / "model", 1).samples(workload, dict(repetitions=1, seconds=0.0))
-    with pytest.raises(runner.Refused, match="gives no logits"):
-        bench(tmp_path / "model", 1).logits([[1]])
 
 
 def test_llama_bench_fails(bench, tmp_path):
     workload = dict(batch_size=1, prompt_len=8, new_tokens=0, logits="last")
     with pytest.raises(runner.Refused, match="^llama-bench failed .error: failed to load model.$"):
         bench(tmp_path / "bad", 1).samples(workload, dict(repetitions=1, seconds=0.0))
+
+
+def test_llama_bench_has_one_cache_of_keys_and_values(bench):
+    with pytest.raises(runner.Refused, match="^kv='float32': is not what llama-bench can do; take kv='float16', or"):
+        runner.engine_class("llama-f32")
+
+
+def test_a_program_that_does_not_start(bench):
+    program = runner.LlamaBench.program()
+    with open(program, "wb") as file:
+        file.write(b"\x7fELF for another processor")
+    assert runner.run_program([program]).returncode
+    with pytest.raises(runner.Refused, match="^llama-bench failed"):
+        bench("model", 1).seconds(1, 0, 0, 1)
+
+
+@pytest.fixture
+def bench_only(bench, tmp_path, monkeypatch):
+    "A target whose runner finds the program, and no package."
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['llama_cpp'] = None")
+    monkeypatch.setattr(linked, "CHECKED", {})
+    target = made(tmp_path / "cache")
+    target.link.environment = target.link.environment | dict(PYTHONPATH=str(tmp_path), PATH=os.environ["PATH"])
+    yield target
+    target.close()
+
+
+def test_what_gives_no_logits_is_timed_unchecked(bench_only):
+    "It is said once, whatever is measured afterwards."
+    with pytest.warns(Remark, match="^target='llama-cpp': its engine gives no logits, so what it computes is timed"):
+        m = bench_only.measure(SMALL, Workload(1, 8, 4), EFFORT, memory=False)
+    assert m.extra["logits_checked"] == 0 and m.prefill_s == 4.0
+    with warnings.catch_warnings(action="error"):
+        lfm2 = small_architecture("lfm2", "float32")
+        assert bench_only.measure(lfm2, Workload(1, 8, 4), EFFORT, memory=False).extra["logits_checked"] == 0
+
+
+def test_a_program_ends_with_who_asked_for_it(bench_only, tmp_path):
+    "Nothing goes on computing for nobody."
+    link, started = bench_only.link, tmp_path / "started"
+    program = f"#!/bin/sh\necho $$ > {started}.part\nmv {started}.part {started}\nexec sleep 100\n"
+    (tmp_path / "bin" / "llama-bench").write_text(program, encoding="utf-8")
+    asked = dict(workload=Workload(1, 8).as_dict(), effort=dict(repetitions=1, seconds=0), vocab_size=300)
+    asked |= dict(engine="llama", file=link.put(b"x"), threads=1, memory=False)
+
+    def ask():
+        with contextlib.suppress(MeasurementFailed):
+            link.ask("measure", **asked)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not started.exists() and thread.is_alive():
+        time.sleep(0.01)
+    process = psutil.Process(int(started.read_text()))
+    link._process.stdin.close()
+    process.wait(30)  # or it raises
+    thread.join()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -125,6 +126,16 @@ def test_files_are_named_by_their_content(tmp_path, link):
     for odd in ("../x", "a" * 63, "A" * 64, "a" * 64 + "/..", "", None, 7):
         with pytest.raises(InputError, match="must be 64 hexadecimal digits"):
             link.ask("has", files=[odd])
+
+
+def test_what_a_power_cut_left_is_made_again(tmp_path, link):
+    name = link.put(b"abc")
+    made = link.ask("expand", pieces=[[name, 5]])
+    for path in (tmp_path / "files" / name, tmp_path / "files" / made):
+        path.write_bytes(b"")
+    link.renew()
+    assert link.put(b"abc") == name and link.ask("expand", pieces=[[name, 5]]) == made
+    assert (tmp_path / "files" / made).read_bytes() == b"abcab"
 
 
 def test_a_file_that_breaks_off_leaves_nothing(tmp_path):
@@ -287,13 +298,62 @@ def test_killed_part_files_are_swept(tmp_path, link):
     assert own.exists() and not old.exists()
 
 
-def test_one_at_a_time(tmp_path):
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    "A folder for temporary files, where nobody else measures."
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(runner.tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def test_one_at_a_time(tmp_path, temporary):
+    "Whatever the folder of files."
     pytest.importorskip("fcntl")
-    with runner.only_one(tmp_path):
-        with pytest.raises(runner.Refused, match="one at a time"), runner.only_one(tmp_path, 0.0):
+    with runner.only_one(tmp_path / "one"):
+        with pytest.raises(runner.Refused, match="one at a time"), runner.only_one(tmp_path / "other", 0.0):
             pass
+    with runner.only_one(tmp_path / "other", 0.0):
+        pass
+    with pytest.raises(ZeroDivisionError), runner.only_one(tmp_path):
+        raise ZeroDivisionError
     with runner.only_one(tmp_path, 0.0):
         pass
+
+
+def test_whose_lock_it_is(tmp_path, temporary, monkeypatch):
+    "Another user's is locked as well; where there are no temporary files, that of the folder."
+    pytest.importorskip("fcntl")
+    real, refused = os.open, []
+
+    def of_another_user(path, flags, *mode):
+        if flags & os.O_CREAT and temporary in Path(path).parents:
+            refused.append(path)
+            raise PermissionError
+        return real(path, flags, *mode)
+
+    with runner.only_one(tmp_path):
+        monkeypatch.setattr(runner.os, "open", of_another_user)
+        with pytest.raises(runner.Refused, match="one at a time"), runner.only_one(tmp_path, 0.0):
+            pass
+    assert refused
+    (temporary / runner.LOCK).unlink()
+    with runner.only_one(tmp_path, 0.0):
+        assert (tmp_path / runner.LOCK).exists()
+
+
+def test_nothing_is_made_while_another_measures(tmp_path, temporary, monkeypatch):
+    pytest.importorskip("fcntl")
+    asks, only_one = runner.Runner(tmp_path), runner.only_one
+    monkeypatch.setattr(runner, "only_one", lambda folder: only_one(folder, 0.0))
+    with only_one(tmp_path):
+        for question in (
+            dict(ask="expand", pieces=[["zeros", 3]]),
+            dict(ask="logits", engine="onnx", file="f" * 64, threads=1, tokens=[[1]]),
+            dict(ask="measure", engine="onnx", file="f" * 64),
+        ):
+            said = runner.answer(asks, json.dumps(question | dict(alone=True)).encode())
+            assert said["error"] == "InputError" and "another measurement runs" in said["message"]
+    assert "value" in runner.answer(asks, b'{"ask": "expand", "pieces": [["zeros", 3]], "alone": true}')
 
 
 @posix
@@ -308,6 +368,24 @@ def test_a_runner_that_is_killed_fails_one_question(link, signal, how):
         link._value(link._exchange(b'{"ask": "describe"}\n'))
     assert link.ask("has", files=[]) == []
     assert link._process is not process
+
+
+@posix
+def test_what_is_no_answer_is_not_heard(tmp_path):
+    "A far shell may print a greeting; one that only prints is told with its last words."
+    greeting = "print('Welcome'); print('{}'); print('no line feed', end='', flush=True); "
+    run = f"import runpy, sys; sys.argv = ['', {str(tmp_path)!r}]; "
+    run += f"runpy.run_path({runner.__file__!r}, run_name='__main__')"
+    opening = 'input(); print(); print(\'{"value": "ready"}\', flush=True); '
+    link = Link([sys.executable, "-uc", greeting + opening + run], b"begin\n")
+    assert link.ask("has", files=[]) == []
+    link.close()
+    link = Link([sys.executable, "-c", "print('no account'); raise SystemExit(1)"], b"begin\n")
+    with pytest.raises(MeasurementFailed, match=r"died \(exit code 1\): no account$"):
+        link.ask("has", files=[])
+    link = Link([sys.executable, "-uc", "while True: print('Welcome')"], b"begin\n", patience=0.2)
+    with pytest.raises(MeasurementFailed, match="no answer within 0.2 s"):
+        link.ask("has", files=[])
 
 
 @posix

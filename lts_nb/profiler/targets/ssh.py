@@ -15,9 +15,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...core.errors import InputError, check_integer
+from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer
 from . import runner
-from .link import ONE_THREAD, Link, LinkedTarget, death
+from .link import ONE_THREAD, Link, death, how_it_ended
+from .linked import LinkedTarget
 from ...space.architecture import Architecture
 from ...space.space import SearchSpace
 
@@ -25,7 +26,7 @@ from ...space.space import SearchSpace
 USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 HOST = r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]"
 ADDRESS = re.compile(rf"ssh://({USER})@({HOST})(?::([0-9]{{1,5}}))?")
-PYTHON = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,200}")
+PYTHON = re.compile(r"(~/)?[A-Za-z0-9_./][A-Za-z0-9_./+-]{0,200}")
 
 
 def parse_address(
@@ -39,36 +40,40 @@ def parse_address(
     return match[1], match[2].strip("[]"), int(match[3] or 0)
 
 # %% ../../../nbs/profiler/targets/13_ssh.ipynb #fe045d8d
-STAGE = """
-import hashlib, importlib.util, json, os, subprocess, sys
-folder, source = json.loads(f.readline())
+STAGE = r"""
+import json, os, sys
 def answer(**said):
-    os.write(1, json.dumps(said).encode() + b"\\n")
-    return said
+    os.write(1, b"\n" + json.dumps(said).encode() + b"\n")
 if sys.version_info < (3, 9):
-    answer(error="InputError", message="its python3 is older than 3.9")
-elif not importlib.util.find_spec("numpy"):
-    answer(error="InputError", message="its python3 has no numpy: python3 -m pip install numpy")
-else:
-    path = os.path.join(folder, "runner-" + hashlib.sha256(source.encode()).hexdigest()[:12] + ".py")
-    part = path + "." + str(os.getpid()) + ".part"
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if not os.path.exists(path):
-            with open(part, "w", encoding="utf-8") as file:
-                file.write(source)
-            os.replace(part, path)
-    except OSError as e:
-        if os.path.exists(part):
-            os.remove(part)
-        answer(error="OSError", message="cannot write its folder " + folder + " (" + str(e.strerror) + ")")
-    else:
-        answer(value="ready")
-        code = subprocess.call([sys.executable, path, folder])
-        sys.exit(code if code >= 0 else 128 - code)
+    message = "its Python is %d.%d: must be 3.9 or newer; say python='path of it'" % sys.version_info[:2]
+    sys.exit(answer(error="InputError", message=message))
+import errno, hashlib, importlib.util, subprocess
+if not importlib.util.find_spec("numpy"):
+    sys.exit(answer(error="InputError", message="its Python has no numpy: python3 -m pip install numpy"))
+given, source = json.loads(f.readline())
+source, folder = source.encode(), os.path.expanduser(given)
+path = os.path.join(folder, "runner-" + hashlib.sha256(source).hexdigest()[:12] + ".py")
+part = path + "." + str(os.getpid()) + ".part"
+try:
+    os.makedirs(folder, exist_ok=True)
+    if not os.path.isfile(path) or open(path, "rb").read() != source:
+        with open(part, "wb") as file:
+            file.write(source)
+        os.replace(part, path)
+except OSError as e:
+    if os.path.exists(part):
+        os.remove(part)
+    full = e.errno in (errno.ENOSPC, errno.EDQUOT)
+    message = "folder=%r: cannot be written there (%s)" % (given, e.strerror)
+    message += "" if full else "; say a folder= that can be"
+    sys.exit(answer(error="OSError" if full else "InputError", message=message))
+answer(value="ready")
+code = subprocess.call([sys.executable, path, folder])
+sys.exit(code if code >= 0 else 128 - code)
 """
+"What gets a runner ready. An old Python must be able to read it, and to say that it is old."
 
-BOOT = 'f=open(0,"rb",0,closefd=False);exec(__import__("base64").b64decode(f.readline()))'
+BOOT = 'import os;f=os.fdopen(0,"rb",0);exec(__import__("base64").b64decode(f.readline()))'
 "What the far Python is started with."
 
 CONNECT_S, ALIVE_S, ALIVE_COUNT = 20, 15, 4
@@ -83,12 +88,15 @@ def ssh_command(
     config: str | None = None,  # file for `ssh -F`; its usual ones if None
 ) -> list[str]:
     "What starts a runner there. Raises `InputError` for a name of Python that a shell might read otherwise."
-    if not PYTHON.fullmatch(python):
+    if not PYTHON.fullmatch(str(python)):
         raise InputError(f"python={python!r}: must be a name or path of plain letters, without spaces")
+    if config is not None and not Path(config).is_file():
+        raise InputError(f"config={str(config)!r}: is no file")
     options = dict(BatchMode="yes", StrictHostKeyChecking="yes", ConnectTimeout=CONNECT_S, LogLevel="ERROR")
     options |= dict(ServerAliveInterval=ALIVE_S, ServerAliveCountMax=ALIVE_COUNT, ClearAllForwardings="yes")
+    options |= dict(RemoteCommand="none")
     given = [text for name, value in options.items() for text in ("-o", f"{name}={value}")]
-    given += (["-p", str(port)] if port else []) + (["-F", config] if config else [])
+    given += (["-p", str(port)] if port else []) + (["-F", str(config)] if config else [])
     variables = " ".join(f"{name}={value}" for name, value in (ONE_THREAD | {"PYTHONUTF8": "1"}).items())
     return ["ssh", "-T", "-a", "-x", *given, "-l", user, "--", host, f"exec env {variables} {python} -c '{BOOT}'"]
 
@@ -96,7 +104,9 @@ def ssh_command(
 def opening(
     folder: str,  # on the far side, relative to its home
 ) -> bytes:
-    "What the command reads first."
+    "What the command reads first. Raises `InputError` for what cannot be the name of a folder."
+    if not isinstance(folder, str) or not folder.strip() or "\0" in folder:
+        raise InputError(f"folder={folder!r}: must be the name of a folder on the far side")
     told = json.dumps([folder, Path(runner.__file__).read_text(encoding="utf-8")])
     return base64.b64encode(STAGE.encode()) + b"\n" + told.encode() + b"\n"
 
@@ -107,7 +117,7 @@ class Lost(ConnectionError):
 
 REMEDIES = {
     "IDENTIFICATION HAS CHANGED": "its host key has changed: find out why, "
-    "then forget the old one, ssh-keygen -R {host}",
+    "then forget the old one, ssh-keygen -R {entry}",
     "Host key verification failed": "its host key is unknown: connect once by hand, {by_hand}, and accept it there, "
     "or append what ssh-keyscan{port} {host} prints to ~/.ssh/known_hosts",
     "Permission denied": "does not let {user} in without a password: put a key there, ssh-copy-id{port} {user}@{host}",
@@ -120,11 +130,13 @@ REMEDIES = {
 def why_ssh_ended(
     address: str,
     code: int,
-    printed: str,  # on standard error
+    printed: str,  # on standard error, and what is no answer
+    reached: bool = True,  # did a runner answer before?
 ) -> Exception:
     "The error for a connection that ended by itself."
     user, host, port = parse_address(address)
     names = dict(user=user, host=host, port=f" -p {port}" if port else "")
+    names["entry"] = f"'[{host}]:{port}'" if port else host
     names["by_hand"] = "ssh{port} {user}@{host}".format(**names)
     last = (printed.strip().splitlines() or ["no reason given"])[-1].strip()
     if code == 255:
@@ -134,6 +146,8 @@ def why_ssh_ended(
         return Lost(f"target={address!r}: does not answer ({last})")
     if code in (126, 127):
         return InputError(f"target={address!r}: cannot start Python there ({last}); say python='path of it'")
+    if not reached:
+        return InputError(f"target={address!r}: cannot start a runner there ({how_it_ended(code)}: {last})")
     return death(code, printed)
 
 # %% ../../../nbs/profiler/targets/13_ssh.ipynb #eff024da
@@ -181,13 +195,15 @@ class SSHLink(Link):
             raise InputError(said if "target=" in said else f"target={self.address!r}: {said}") from None
         except OSError as e:
             raise e if isinstance(e, Lost) else OSError(f"target={self.address!r}: {e}") from None
+        except MeasurementFailed as e:
+            raise Lost(f"target={self.address!r}: does not answer ({e})") from None
 
     def _died(self, code: int, printed: str) -> Exception:
-        return why_ssh_ended(self.address, code, printed)
+        return why_ssh_ended(self.address, code, printed, self.reached)
 
 # %% ../../../nbs/profiler/targets/13_ssh.ipynb #2db4aa36
-ENGINES = ("onnx-cpu", "onnx-cpu-int8", "llama-cpp")
-"Targets that a runner can stand in for."
+ENGINES = {"onnx-cpu": ("dtype",), "onnx-cpu-int8": ("dtype",), "llama-cpp": ("dtype", "kv")}
+"Targets that a runner can stand in for -> their options that are given here, beside threads."
 
 
 @dataclass
@@ -195,9 +211,10 @@ class SSH(LinkedTarget):
     "An engine on a far machine. Raises `InputError` for an address or an option that cannot be."
 
     address: str
-    engine: str = "onnx-cpu"  # one of `ENGINES`
+    engine: str = "onnx-cpu"  # a key of `ENGINES`
     threads: int = 1  # at most the cores that the far side may use
     dtype: str | None = None  # number format of the weights; the engine's first if None
+    kv: str | None = None  # llama-cpp: of keys and values, "float16" or "float32"; float16 if None
     cache: str | None = None  # folder on this machine for what was exported; the user's own for lts_nb if None
     python: str = "python3"  # on the far side
     folder: str = ".cache/lts_nb"  # on the far side, relative to its home
@@ -207,24 +224,36 @@ class SSH(LinkedTarget):
     alone = True
 
     def __post_init__(self):
+        check_choice("engine", self.engine, ENGINES)
+        self.threads = check_integer("threads", self.threads, 1, 1024)
+        self.link = SSHLink(self.address, self.python, self.folder, self.config)
+        self.inner = self._borrow()
+        self.name, self.dtype, self.dtypes = self.address, self.inner.dtype, self.inner.dtypes
+        self.kv = getattr(self.inner, "kv", None)
+        self.backbones, self.runner_engine = self.inner.backbones, self.inner.runner_engine
+
+    def _borrow(self) -> LinkedTarget:
+        "The engine's target on this machine, of which everything but the link is used."
         from lts_nb.profiler.targets.registry import get_target
 
-        if self.engine not in ENGINES:
-            raise InputError(f"engine={self.engine!r}: must be one of {', '.join(ENGINES)}")
-        check_integer("threads", self.threads, 1, 1024)
-        self.link = SSHLink(self.address, self.python, self.folder, self.config)
-        self.inner = get_target(self.engine, cache=self.cache, **(dict(dtype=self.dtype) if self.dtype else {}))
-        self.name, self.dtype, self.dtypes = self.address, self.inner.dtype, self.inner.dtypes
-        self.backbones, self.runner_engine = self.inner.backbones, self.inner.runner_engine
+        takes = ENGINES[self.engine]
+        given = {name: getattr(self, name) for name in ("dtype", "kv") if getattr(self, name) is not None}
+        for name, value in given.items():
+            if name not in takes:
+                told = f"is no option of engine {self.engine!r}; it takes {' and '.join(takes)}"
+                raise InputError(f"{name}={value!r}: {told}")
+        inner = get_target(self.engine, cache=self.cache, **given)
+        inner.threads = self.threads  # which this machine need not have
+        return inner
 
     @property
     def key(self) -> str:
-        "Address, engine, threads and format."
-        return f"{self.address} {self.engine} threads={self.threads} dtype={self.dtype}"
+        "Address, and the key of the engine's target: engine, threads and formats."
+        return f"{self.address} {self.inner.key}"
 
     def options(self) -> dict:
         "All but the address."
-        names = ("threads", "dtype", "engine", "cache", "python", "folder", "config")
+        names = ("threads", "dtype", "kv", "engine", "cache", "python", "folder", "config")
         return {name: getattr(self, name) for name in names}
 
     def made_with(self) -> dict:
@@ -234,6 +263,14 @@ class SSH(LinkedTarget):
     def probe(self, architecture, workload):
         "As the engine's target on this machine makes it."
         return self.inner.probe(architecture, workload)
+
+    def small(self, architecture):
+        "As the engine's target on this machine has it."
+        return self.inner.small(architecture)
+
+    def trial(self, small):
+        "As the engine's target on this machine makes it."
+        return self.inner.trial(small)
 
     def check_runs(self, architecture: Architecture):
         "As the engine's target says, and no more threads than the far side has cores."
