@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from ..core.cache import cache_folder, content_key, kept
 
+from ..core.cache import cache_folder, content_key, kept
 from ..core.errors import InputError
 from ..core.files import read_json, write_json
 from .onnx_graph import SCOPES, made_by, onnx_packages, trace_graph
