@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'CASES', 'SUFFIXES', 'Case', 'read_in_pieces', 'row_differences', 'differences', 'next_token_loss',
-           'compare', 'weights_of', 'restored', 'steps_apart', 'check_rounding']
+           'compare', 'weights_of', 'named_arrays', 'restored', 'steps_apart', 'check_rounding']
 
 # %% ../../nbs/formats/02_onnx_checks.ipynb #oc000003
 from collections.abc import Iterator
@@ -140,6 +140,19 @@ def weights_of(proto) -> dict:  # name -> array
     "What a graph holds."
     to_array = onnx_packages()[0].numpy_helper.to_array
     return {each.name: to_array(each) for each in proto.graph.initializer}
+
+
+def named_arrays(model) -> dict:  # (shape, bytes) -> name, and whether the array is transposed; None for a buffer
+    "What a graph's constants may be: parameters, as they are or transposed, and buffers."
+    found = {}
+    for name, buffer in model.named_buffers():
+        found[tuple(buffer.shape), buffer.numpy().tobytes()] = name, None
+    for name, parameter in model.named_parameters():
+        array = parameter.detach().numpy()
+        found[array.shape, array.tobytes()] = name, False
+        if array.ndim == 2:
+            found[array.T.shape, np.ascontiguousarray(array.T).tobytes()] = name, True
+    return found
 
 
 def restored(

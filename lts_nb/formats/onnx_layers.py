@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'D_INNER', 'VOCAB_SIZE', 'LAYER', 'PAST', 'SMALL', 'Unlike', 'kind_of', 'kinds_of', 'small_one', 'sizes_of',
-           'noted_layer', 'named_arrays', 'find_sources', 'trace_text', 'read_trace', 'kept_trace', 'Trace', 'Pair',
-           'pair_for']
+           'noted_layer', 'find_sources', 'trace_text', 'read_trace', 'kept_trace', 'Trace', 'Pair', 'pair_for']
 
 # %% ../../nbs/formats/04_onnx_layers.ipynb #fee2dcb7
 import ast
@@ -20,6 +19,7 @@ import numpy as np
 from ..core.cache import cache_folder, content_key, kept
 from ..core.errors import InputError
 from ..core.files import read_json, write_json
+from .onnx_checks import named_arrays
 from .onnx_graph import SCOPES, made_by, onnx_packages, trace_graph
 from ..models.build import build
 from ..models.small_models import randomised
@@ -102,19 +102,6 @@ def noted_layer(node) -> int | None:
     notes = [ast.literal_eval(note.value) for note in node.metadata_props if note.key == SCOPES]
     layers = [int(match[1]) for scope in sum(notes, []) if (match := LAYER.search(scope))]
     return layers[0] if layers else None
-
-
-def named_arrays(model) -> dict:  # (shape, bytes) -> name, and whether the array is transposed; None for a buffer
-    "What a graph's constants may be: parameters, as they are or transposed, and buffers."
-    found = {}
-    for name, buffer in model.named_buffers():
-        found[tuple(buffer.shape), buffer.numpy().tobytes()] = name, None
-    for name, parameter in model.named_parameters():
-        array = parameter.detach().numpy()
-        found[array.shape, array.tobytes()] = name, False
-        if array.ndim == 2:
-            found[array.T.shape, np.ascontiguousarray(array.T).tobytes()] = name, True
-    return found
 
 
 def find_sources(
