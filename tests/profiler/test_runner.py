@@ -21,7 +21,8 @@ from lts_nb.profiler import timing
 from lts_nb.profiler.machine import differences
 from lts_nb.profiler.store import environment_key
 from lts_nb.profiler.targets import runner
-from lts_nb.profiler.targets.link import Link, LinkedTarget
+from lts_nb.profiler.targets.link import Link
+from lts_nb.profiler.targets.linked import LinkedTarget
 from lts_nb.profiler.timing import Effort
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -240,6 +241,8 @@ class Linked(LinkedTarget):
 
     def probe(self, architecture, workload):
         raise NotImplementedError
+
+    small = trial = probe
 
 
 def environment_with(folder, engine: str, **versions: str) -> dict:
