@@ -219,8 +219,7 @@ def read_gguf(
         model, loaded = load_or_explain("model", AutoModelForCausalLM, place, False, **loading)
         tokenizer = load_or_explain("tokenizer", AutoTokenizer, place, False, **options)
     check_weights(str(path), loaded)
-    about = dict(name=text_in(reader, "general.name") or path.stem, licence=text_in(reader, "general.license"))
-    return parent_of(model, tokenizer, field, **about)
+    return parent_of(model, tokenizer, field, name=path.stem, licence=text_in(reader, "general.license"))
 
 # %% ../../nbs/shaping/00_parents.ipynb #b867cc8f
 def read_parent(
