@@ -49,6 +49,7 @@ def token_windows(texts: tuple, n: int | None = None) -> torch.Tensor:  # (n, ma
 
 
 @functools.cache
+@torch.enable_grad()
 def tiny_parent(steps: int = 150, seed: int = 0) -> Parent:  # not to be changed
     "A Llama of four layers, two groups of heads each, which can continue such stories."
     model, rng = build(TINY, seed).train(), np.random.default_rng(seed)

@@ -96,8 +96,8 @@ def own_model(
     """
     architecture = architecture_of(model)
     if architecture is None:
-        known = ", ".join(name for name, family in FAMILIES.items() if family.configs)
-        raise InputError(f"model_type={model.config.model_type!r}: must be one of {known}")
+        kinds = [kind for family in FAMILIES.values() for kind in family.configs if not kind.startswith("lts_")]
+        raise InputError(f"model_type={model.config.model_type!r}: must be one of {', '.join(kinds)}")
     if isinstance(model, twin_of(architecture.backbone).MODEL):
         return model.eval()
     own = model_with_weights(config_with_constants(architecture, model.config), model.state_dict())
