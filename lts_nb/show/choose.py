@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..core.errors import InputError, check_number
 from ..core.metrics import METRICS, Metric, get_metric, latencies
+from ..space.families import FAMILIES
 
 # %% ../../nbs/show/02_choose.ipynb #57e280c6
 def check_budget(
@@ -210,9 +211,10 @@ def in_words(
 ) -> str:
     "One sentence about an architecture, in the units of the screen."
     heads = [n for n in row.n_head if n]
-    convolutions = len(row.n_head) - len(heads)
+    convolutions, family = len(row.n_head) - len(heads), FAMILIES.get(row.get("backbone"))
+    without = "without attention" if family and family.optional_halves else "convolutions"
     shape = f"{row.n_layer} layers of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
-    mixers = f"heads {describe_range(heads)}" + (f", {convolutions} of the layers convolutions" if convolutions else "")
+    mixers = f"heads {describe_range(heads)}" + (f", {convolutions} of the layers {without}" if convolutions else "")
     loss = f", predicted loss {row.predicted_loss:.3f} nats" if "predicted_loss" in row else ""
     millions, megabytes = row.decoder_params / 1e6, row.peak_bytes / 1e6
     size = f"{millions:.{max(1, decimals(millions))}f} M decoder parameters{loss}"
