@@ -11,9 +11,8 @@ __all__ = ['FORMATS', 'MOST_LAYERS', 'BACKBONES', 'LLAMA', 'LFM2', 'PROJECTIONS'
 # %% ../../nbs/formats/07_gguf_layout.ipynb #865c5be4
 from typing import NamedTuple
 
-from .gguf_halves import as_written, without_sources
-
 from ..core.errors import InputError, check_choice
+from .gguf_halves import as_written, without_sources
 from ..space.architecture import Architecture
 from ..space.families import get_family
 
