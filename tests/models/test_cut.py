@@ -12,7 +12,7 @@ from lts_nb.models.conformance import check_cache, check_gradients, check_kernel
 from lts_nb.models.cut import HALVES, LAYOUTS, cut
 from lts_nb.models.parent import Parent
 from lts_nb.models.shape import Kept, Shape, layer_groups
-from lts_nb.models.small_models import draw_architectures, draw_tokens, randomised, relative_difference
+from lts_nb.models.small_models import draw_architectures, draw_shaped, draw_tokens, randomised, relative_difference
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.families import get_family
 
@@ -42,28 +42,31 @@ def parent_of(architecture, seed=0, **constants):
 
 
 def draw_parents(backbone, n=10):
-    "Parents of every mixture whose layers do not share weights."
-    drawn = [a for a in draw_architectures(backbone, 4 * n, seed=3) if not a.share]
-    return [parent_of(a, seed) for seed, a in enumerate(drawn[:n])]
+    "Parents of every mixture whose layers do not share weights; the last of them lack halves, where that may be."
+    drawn = [a for a in draw_architectures(backbone, 4 * n, seed=3) if not a.share][:n]
+    if get_family(backbone).optional_halves:
+        drawn[n // 2 :] = [a for a in draw_shaped(backbone, 4 * n, seed=4) if not a.share][: n - n // 2]
+    return [parent_of(a, seed) for seed, a in enumerate(drawn)]
 
 
-def sample(draw, n, least=1):
-    return draw.sample(range(n), draw.randint(least, n))
+def sample(draw, n, empty):
+    "Some numbers below n; none if there are none, or at times where that may be."
+    return [] if not n or empty and draw.random() < 0.25 else draw.sample(range(n), draw.randint(1, n))
 
 
 def draw_shape(parent, seed, gone=0.3):
-    "Some neurons and groups of each layer, or nothing of it."
-    draw, architecture = random.Random(seed), parent.architecture
-    whole_heads = "d_head" not in get_family(architecture.backbone).fields
+    "Some neurons and groups of each layer, none of either, or nothing of it."
+    draw, architecture, family = random.Random(seed), parent.architecture, get_family(parent.architecture.backbone)
+    empty = gone and family.optional_halves
     layers = []
     for n, width in zip(layer_groups(architecture), architecture.d_inner):
-        groups = range(n) if whole_heads else sample(draw, n)
-        layers.append(None if draw.random() < gone else Kept(groups, sample(draw, width)))
-    kept = draw.randrange(len(layers))
-    if architecture.layer_kind:  # a hybrid needs attention somewhere
-        kept = architecture.layer_kind.index("attention")
-    if layers[kept] is None:
-        layers[kept] = Shape.whole(architecture).layers[kept]
+        groups = sample(draw, n, empty)
+        if "d_head" not in family.fields:  # all heads, or none
+            groups = range(n) if groups else ()
+        layers.append(None if draw.random() < gone else Kept(groups, sample(draw, width, empty)))
+    attends = [i for i, heads in enumerate(architecture.n_head) if heads]
+    if not any(layers[i] and layers[i].groups for i in attends):  # one must
+        layers[attends[0]] = Shape.whole(architecture).layers[attends[0]]
     return Shape(tuple(layers))
 
 
@@ -128,17 +131,18 @@ def check_cut(parent, shape, model, means=None):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_cut_model_is_the_silenced_parent(backbone):
-    narrower = 0
+    found = []
     for seed, parent in enumerate(draw_parents(backbone)):
         before = {name: weight.clone() for name, weight in parent.model.state_dict().items()}
         shape = draw_shape(parent, seed)
         model = cut(parent, shape)
         check_cut(parent, shape, model)
-        narrower += model.num_parameters() < parent.model.num_parameters()
+        found.append((model.num_parameters() < parent.model.num_parameters(), architecture_of(model).complete))
         own = {weight.data_ptr() for weight in parent.model.parameters()}
         assert own.isdisjoint(weight.data_ptr() for weight in model.parameters())
         assert all(torch.equal(weight, before[name]) for name, weight in parent.model.state_dict().items())
-    assert narrower >= 8
+    assert sum(narrower for narrower, _ in found) >= 6
+    assert all(complete for _, complete in found) is not get_family(backbone).optional_halves
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -186,10 +190,11 @@ def test_scores_divided_by_the_number_of_a_layer():
 @pytest.mark.parametrize("backbone", ["gpt2", "opt"])
 @pytest.mark.parametrize("first", [True, False])
 def test_biases_hold_means(backbone, first):
-    "Those of layers that are gone are added before them: in an earlier bias, or with the positions."
+    "Those of layers and halves that are gone are added before them: in an earlier bias, or with the positions."
     a = Architecture(backbone, 32, (4, 4, 4, 4), (48,) * 4, 97, 24)
     parent, whole = parent_of(a), Kept(range(4), range(48))
-    shape = Shape((whole if first else None, None, Kept(range(4), range(7)), whole))
+    half = Kept((), range(7)) if get_family(backbone).optional_halves else Kept(range(4), range(7))
+    shape = Shape((whole if first else None, None, half, whole))
     generator = torch.Generator().manual_seed(0)
     blocks = [(i, half) for i in (1, 2) for half in HALVES] + ([] if first else [(0, half) for half in HALVES])
     means = {block: torch.randn(32, generator=generator) for block in blocks}
