@@ -149,13 +149,13 @@ def test_nothing_is_cached_where_nothing_attends(architecture):
 
 
 def continued(model, tokens, new_tokens):
-    "Greedy continuation by a loop that leaves positions and masks to the model, which asks the cache."
-    step, cache = tokens, None
+    "Greedy continuation, with its logits, by a loop that leaves positions and masks to the model and its cache."
+    step, cache, logits = tokens, None, []
     for _ in range(new_tokens):
         out = model(step, past_key_values=cache, use_cache=True)
-        step, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
+        step, cache, logits = out.logits[:, -1:].argmax(-1), out.past_key_values, [*logits, out.logits]
         tokens = torch.cat([tokens, step], 1)
-    return tokens
+    return tokens, torch.cat(logits, 1)
 
 
 @each
@@ -163,7 +163,10 @@ def test_generation_with_the_cache_and_without(architecture):
     model, tokens = randomised(build(architecture)), draw_tokens(architecture, 7)
     options = dict(max_new_tokens=12, do_sample=False, pad_token_id=0)
     with_cache, without = (model.generate(tokens, use_cache=use_cache, **options) for use_cache in (True, False))
-    assert torch.equal(with_cache, without) and torch.equal(continued(model, tokens, 12), without)
+    assert torch.equal(with_cache, without)
+    made, logits = continued(model, tokens, 12)
+    assert torch.equal(made, without)
+    assert relative_difference(logits, model(made[:, :-1], use_cache=False).logits) < 2e-5
     beams = [model.generate(tokens, num_beams=3, use_cache=use_cache, **options) for use_cache in (True, False)]
     assert torch.equal(*beams)
 
