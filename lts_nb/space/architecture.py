@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['LIMITS', 'check_size', 'per_layer', 'check_optional_fields', 'check_flags', 'set_fields', 'embedding_fields',
-           'check_heads', 'check_kv_heads', 'check_head_width', 'head_fields', 'check_halves', 'share_field',
-           'Architecture']
+           'check_heads', 'check_kv_heads', 'check_head_width', 'head_fields', 'share_field', 'Architecture']
 
 # %% ../../nbs/space/00_architecture.ipynb #c6a6ecda
 import hashlib
@@ -16,8 +15,8 @@ import numpy as np
 
 from ..core.errors import InputError, check_integer
 from ..core.files import from_fields, read_json, write_json
-from .families import FAMILIES, get_family
-from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID, Family
+from .families import check_halves, get_family
+from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID
 
 # %% ../../nbs/space/00_architecture.ipynb #e5fd64f9
 LIMITS = dict(
@@ -198,29 +197,6 @@ def head_fields(
 def _kinds_of(heads: tuple) -> tuple | None:
     "What mixes tokens in each layer of a family with convolutions; None if that is attention everywhere."
     return None if all(heads) else tuple("attention" if h else "conv" for h in heads)
-
-# %% ../../nbs/space/00_architecture.ipynb #d58a71d8
-def check_halves(
-    family: Family,
-    n_head: tuple,  # checked, 0 for a convolution or for no attention
-    d_inner: tuple,  # checked, 0 for no feed-forward part
-):
-    "Raise `InputError` for a layer without a half that its family always has, or without both."
-    always = dict(d_inner=(d_inner, "a feed-forward part")) | dict(n_head=(n_head, "attention"))
-    if family.optional_halves:
-        always = {}
-    elif "layer_kind" in family.fields:
-        del always["n_head"]
-    for name, (values, half) in always.items():
-        if 0 in values:
-            able = " and ".join(other.name for other in FAMILIES.values() if other.optional_halves)
-            raise InputError(
-                f"{name}=0 in layer {values.index(0)}: {family.name} has {half} in every layer; "
-                f"layers without it are known for {able}"
-            )
-    for i, sizes in enumerate(zip(n_head, d_inner)):
-        if not any(sizes):
-            raise InputError(f"n_head=0 and d_inner=0 in layer {i}: nothing is left of it; leave the layer out instead")
 
 # %% ../../nbs/space/00_architecture.ipynb #aac37e71
 def share_field(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn.functional import layer_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
@@ -20,7 +20,7 @@ from lts_nb.models.conformance import (
     check_twin,
     counts_of,
 )
-from lts_nb.models.formulas import rms_norm, rotate, split_heads
+from lts_nb.models.formulas import rms_norm, rotate, split_heads, swiglu
 from lts_nb.models.gpt2 import LtsGPT2Config
 from lts_nb.models.llama import LtsLlamaConfig
 from lts_nb.models.small_models import draw_shaped, draw_tokens, randomised, relative_difference
@@ -69,12 +69,17 @@ def attended(q, k, v, heads, kv_heads):
     return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
 
 
+def weights_of(weights, prefix):
+    "Weights of one module, as it calls them."
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
 def llama_by_hand(model, tokens):
     "A loop over the layers of `LLAMA`, in float64."
     W = {name: weight.double() for name, weight in model.state_dict().items()}
     h = W["model.embed_tokens.weight"][tokens]
     for i, (d_inner, heads, kv_heads) in enumerate(LLAMA.layers):
-        own = {name.split(".", 3)[3]: weight for name, weight in W.items() if name.startswith(f"model.layers.{i}.")}
+        own = weights_of(W, f"model.layers.{i}.")
         if heads:
             x = rms_norm(h, own["input_layernorm.weight"], 1e-6)
             q, k, v = (x @ own[f"self_attn.{name}_proj.weight"].T for name in "qkv")
@@ -84,8 +89,8 @@ def llama_by_hand(model, tokens):
             h = h + attended(q, k, v, heads, kv_heads) @ own["self_attn.o_proj.weight"].T
         if d_inner:
             x = rms_norm(h, own["post_attention_layernorm.weight"], 1e-6)
-            gate, up = (x @ own[f"mlp.{name}_proj.weight"].T for name in ("gate", "up"))
-            h = h + (silu(gate) * up) @ own["mlp.down_proj.weight"].T
+            inner = swiglu(*(x @ own[f"mlp.{name}_proj.weight"].T for name in ("gate", "up")))
+            h = h + inner @ own["mlp.down_proj.weight"].T
         assert len(own) == 5 * bool(heads) + 4 * bool(d_inner)
     return rms_norm(h, W["model.norm.weight"], 1e-6) @ W["lm_head.weight"].T
 
@@ -148,12 +153,25 @@ def test_nothing_is_cached_where_nothing_attends(architecture):
     assert sum(tensor.nbytes for tensor in cached_tensors(cache)) == kv_cache_bytes(architecture, *tokens.shape)
 
 
+def continued(model, tokens, new_tokens):
+    "Greedy continuation, with its logits, by a loop that leaves positions and masks to the model and its cache."
+    step, cache, logits = tokens, None, []
+    for _ in range(new_tokens):
+        out = model(step, past_key_values=cache, use_cache=True)
+        step, cache, logits = out.logits[:, -1:].argmax(-1), out.past_key_values, [*logits, out.logits]
+        tokens = torch.cat([tokens, step], 1)
+    return tokens, torch.cat(logits, 1)
+
+
 @each
 def test_generation_with_the_cache_and_without(architecture):
     model, tokens = randomised(build(architecture)), draw_tokens(architecture, 7)
     options = dict(max_new_tokens=12, do_sample=False, pad_token_id=0)
     with_cache, without = (model.generate(tokens, use_cache=use_cache, **options) for use_cache in (True, False))
     assert torch.equal(with_cache, without)
+    made, logits = continued(model, tokens, 12)
+    assert torch.equal(made, without)
+    assert relative_difference(logits, model(made[:, :-1], use_cache=False).logits) < 2e-5
     beams = [model.generate(tokens, num_beams=3, use_cache=use_cache, **options) for use_cache in (True, False)]
     assert torch.equal(*beams)
 
