@@ -8,6 +8,7 @@ __all__ = ['HALVES', 'SEPARATE', 'LAYOUTS', 'Layout', 'layout_of', 'wide', 'rows
            'add_biases', 'cut']
 
 # %% ../../nbs/models/15_cut.ipynb #a826b552
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -276,5 +277,5 @@ def cut(
     put_outputs(weights, outputs, parent, shape)
     add_biases(weights, biases, parent, shape)
     model = model_with_weights(config, weights)
-    model.generation_config = parent.model.generation_config
+    model.generation_config = copy.deepcopy(parent.model.generation_config)
     return model

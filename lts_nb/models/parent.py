@@ -7,6 +7,7 @@ __all__ = ['OTHER_CONSTANTS', 'OLDER_WORDS', 'LARGEST_DIFFERENCE', 'Parent', 'co
            'model_with_weights', 'check_same_logits', 'own_model']
 
 # %% ../../nbs/models/13_parent.ipynb #3ced6e70
+import copy
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -102,5 +103,5 @@ def own_model(
         return model.eval()
     own = model_with_weights(config_with_constants(architecture, model.config), model.state_dict())
     check_same_logits(own, model.eval())
-    own.generation_config = model.generation_config
+    own.generation_config = copy.deepcopy(model.generation_config)
     return own

@@ -148,5 +148,5 @@ def layer_fields(
     if any(kind == "conv" and not kept.groups for kind, (_, kept) in zip(kinds or (), shape.stays)):
         raise InputError("groups: a convolution stays, or its layer is gone")
     if parent.n_kv_head:
-        fields["n_kv_head"] = tuple(len(kept.groups) * bool(ratios[i]) for i, kept in shape.stays)
+        fields["n_kv_head"] = tuple(len(kept.groups) for _, kept in shape.stays)
     return fields

@@ -148,7 +148,9 @@ def test_a_cut_model_is_the_silenced_parent(backbone):
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_whole_shapes_change_nothing(backbone):
     parent = draw_parents(backbone, 1)[0]
+    parent.model.generation_config.repetition_penalty = 1.3
     model = cut(parent, Shape.whole(parent.architecture))
+    assert model.generation_config.repetition_penalty == 1.3
     weights = model.state_dict()
     assert all(torch.equal(weight, weights[name]) for name, weight in parent.model.state_dict().items())
 

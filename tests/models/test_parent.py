@@ -64,7 +64,9 @@ def stock(config):
 @torch.no_grad()
 def test_the_same_model(name, tmp_path):
     model = stock(CASES[name])
+    model.generation_config.repetition_penalty = 1.3
     own = own_model(model)
+    assert own.generation_config.repetition_penalty == 1.3
     architecture = architecture_of(model)
     assert type(own) is twin_for(model.config)[1].MODEL and architecture_of(own) == architecture
     tokens = draw_tokens(architecture, 24)
@@ -119,6 +121,6 @@ def test_copies():
     "What becomes of the stock model does not reach ours."
     model = stock(CASES["llama"])
     own = own_model(model)
-    model.model.norm.weight.data.zero_()
+    model.model.norm.weight.data.mul_(-1)
     with pytest.raises(InputError, match="predicts something else"):
         check_same_logits(own, model)
