@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HALVES', 'SEPARATE', 'LAYOUTS', 'Layout', 'layout_of', 'wide', 'rows_kept', 'side_by_side', 'taken', 'kept_weights',
-           'rescale_queries', 'check_block', 'name_of_end', 'known_blocks', 'put_outputs', 'place_of_bias',
-           'add_biases', 'cut']
+           'rescale_queries', 'check_block', 'end_names', 'known_blocks', 'put_outputs', 'place_of_bias', 'add_biases',
+           'cut']
 
 # %% ../../nbs/models/15_cut.ipynb #a826b552
 import copy
@@ -182,15 +182,13 @@ def check_block(
         raise InputError(f"{field}[{block!r}]: is {found}; must be a tensor of shape {shape}")
 
 
-def name_of_end(
+def end_names(
     layout: Layout,
     shape: Shape,
-    block: tuple,  # layer of the parent, one of `HALVES`
-) -> str | None:  # None if the layer is gone
-    "The matrix at the end of a half, in the narrower model."
-    layer, half = block
-    order = {old: new for new, (old, _) in enumerate(shape.stays)}
-    return f"{layout.layers}.{order[layer]}.{layout.ends[half]}" if layer in order else None
+) -> dict:  # (layer of the parent, half) -> name in the narrower model, for layers that stay
+    "The matrices at the ends of halves."
+    stays = enumerate(shape.stays)
+    return {(old, half): f"{layout.layers}.{new}.{end}" for new, (old, _) in stays for half, end in layout.ends.items()}
 
 
 def known_blocks(
@@ -213,8 +211,9 @@ def put_outputs(
 ):
     "Put other matrices at the ends of halves. Raises `InputError` for a half that is gone, or another size."
     layout = layout_of(parent.architecture.backbone)
+    names = {block: f"{end}.weight" for block, end in end_names(layout, shape).items()}
     for block, matrix in outputs.items():
-        name = f"{name_of_end(layout, shape, block)}.weight"
+        name = names.get(block)
         if name not in weights:
             raise InputError(f"outputs[{block!r}]: nothing of it stays in this shape; must be a half that does")
         old = weights[name].T if layout.transposed else weights[name]
@@ -229,15 +228,15 @@ def place_of_bias(
     shape: Shape,
 ) -> str:  # name of a weight whose last axis is the residual stream's
     "Where in the narrower model a half's constant is added. Raises `InputError` if a norm stands between."
-    layout, (layer, half) = layout_of(parent.architecture.backbone), block
-    blocks = [(i, each) for i in range(layer + 1) for each in HALVES][: 2 * layer + 1 + HALVES.index(half)]
-    for before in reversed(blocks):
-        name = f"{name_of_end(layout, shape, before)}.bias"
-        if name in weights:
-            return name
-        if not parent.architecture.pre_norm:
-            raise InputError(f"biases[{block!r}]: nothing of it stays, and a norm stands behind what comes before it")
-    return layout.positions
+    layout = layout_of(parent.architecture.backbone)
+    names = {each: f"{end}.bias" for each, end in end_names(layout, shape).items() if f"{end}.bias" in weights}
+    if block in names:
+        return names[block]
+    if not parent.architecture.pre_norm:
+        raise InputError(f"biases[{block!r}]: nothing of it stays, and a norm stands behind what comes before it")
+    in_order = [(i, half) for i in range(parent.architecture.n_layer) for half in HALVES]
+    before = [names[each] for each in in_order[: in_order.index(block)] if each in names]
+    return before[-1] if before else layout.positions
 
 
 def add_biases(
