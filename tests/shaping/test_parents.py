@@ -156,6 +156,22 @@ def test_configurations_of_no_parent(folder, fields, said):
     refused(folder, said)
 
 
+@pytest.mark.filterwarnings("ignore:.*weights are not part of the model")
+def test_gpt2_as_it_lies_at_the_hub(tmp_path):
+    "Names without a prefix, no output layer, and masks among the weights."
+    config = config_of(Architecture("gpt2", 32, (4, 4), (48, 48), 97, 24))
+    config.scale_attn_by_inverse_layer_idx = True
+    model = randomised(AutoModelForCausalLM.from_config(config).eval())
+    config.architectures = ["GPT2LMHeadModel"]
+    config.save_pretrained(tmp_path)
+    weights = {name.removeprefix("transformer."): w for name, w in model.state_dict().items() if "lm_head" not in name}
+    masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 24, 24).tril() for i in range(2)}
+    save_file(weights | masks, tmp_path / "model.safetensors", metadata=dict(format="pt"))
+    parent = read_parent(tmp_path)
+    tokens = torch.arange(24)[None]
+    assert relative_difference(parent.model(tokens).logits, model(tokens).logits) < 1e-6
+
+
 def test_no_place(tmp_path):
     refused(tmp_path / "nowhere", "must be a folder with a model")
     refused(tmp_path, "has neither config.json nor a .gguf file")
