@@ -4,7 +4,7 @@ ARGS   ?=
 NEEDS  := settings.ini setup.py pyproject.toml constraints.txt
 PIP    := .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help search test llama lab clean
+.PHONY: help search test llama parent lab clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -18,6 +18,9 @@ test: .venv/dev ## check the repository, run the notebooks as tests, then pytest
 llama: .venv/dev ## build llama.cpp, which takes minutes and a C++ compiler, and run the tests that need it
 	$(PIP) --editable '.[dev,llama]'
 	.venv/bin/python -m pytest tests/formats tests/profiler/test_llama_cpp.py
+
+parent: .venv/dev ## fetch SmolLM2-135M-Instruct (98 MB) into the cache, for benchmarks and slow tests of shaping
+	.venv/bin/python tools/fetch_parent.py
 
 lab: .venv/dev ## open the quickstart in JupyterLab
 	.venv/bin/jupyter lab --ServerApp.root_dir=. nbs/tutorials/quickstart.ipynb $(ARGS)

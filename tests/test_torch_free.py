@@ -29,7 +29,8 @@ PICK = """
 from lts_nb.cli.main import main
 assert main(["pick", {run!r}, "--max-latency-s", "0.05"]) == 0
 """
-MODULES = "core space frontier profiler.profile.device_profile searches.search show.explorer cli.main study.ranking"
+MODULES = "core space models.shape frontier profiler.profile.device_profile searches.search show.explorer cli.main"
+MODULES += " study.ranking"
 
 
 def run(script: str, missing: tuple) -> str:

@@ -41,7 +41,7 @@ def parameter_table(architecture: Architecture) -> str:
     "Lay out how many parameters each part of a model has."
     counts = count(architecture)
     names = dict(
-        attention="attention or convolution" if 0 in architecture.n_head else "attention",
+        attention="attention or convolution" if architecture.layer_kind else "attention",
         ffn="feed-forward",
         norm="normalisation",
         decoder="**decoder**",

@@ -19,7 +19,7 @@ from ..core.errors import InputError
 from ..core.files import replace_file
 from .gguf_blocks import pack, unpack
 from .gguf_header import start_file
-from .gguf_layout import Constants, gguf_package, gguf_tensors, name_in_llama_cpp
+from .gguf_layout import FREQUENCIES, Constants, gguf_package, gguf_tensors, name_in_llama_cpp
 from .gguf_tokenizer import tokenizer_keys
 from ..models.build import architecture_of
 from ..space.architecture import Architecture
@@ -106,8 +106,10 @@ def to_gguf(
     keys = None if tokenizer is None else tokenizer_keys(tokenizer, architecture.vocab_size)
 
     def packed(tensor):
-        if not tensor.source:
+        if tensor.name == FREQUENCIES:
             return factors
+        if not tensor.source:
+            return pack(np.zeros(tensor.shape, np.float32), tensor.kind)
         values = weights[tensor.source].detach().float().cpu().numpy().reshape(tensor.shape)
         return pack(reorder_rows(values, tensor.heads), tensor.kind)
 
@@ -157,14 +159,13 @@ def read_weights(
     "A model with the weights of a file. Raises `InputError` for a file of another model."
     held = {tensor.name: tensor for tensor in open_gguf(path).tensors}
     found, read = copy.deepcopy(model).float(), {}
-    scaled = "rope_freqs.weight" in held
-    for tensor in gguf_tensors(written_architecture(model), scaled=scaled):
+    wanted = gguf_tensors(written_architecture(model), scaled=FREQUENCIES in held)
+    for tensor in (tensor for tensor in wanted if tensor.source):
         there = held.get(tensor.name)
         if there is None or list(there.shape) != list(reversed(tensor.shape)):
             raise InputError(f"gguf={str(path)!r}: has no tensor {tensor.name} of shape {tensor.shape}")
-        if tensor.source:
-            values = restore_rows(unpack(there.data, there.tensor_type.name).reshape(tensor.shape), tensor.heads)
-            read[tensor.source] = torch.from_numpy(np.array(values))
+        values = restore_rows(unpack(there.data, there.tensor_type.name).reshape(tensor.shape), tensor.heads)
+        read[tensor.source] = torch.from_numpy(np.array(values))
     own = found.state_dict()
     found.load_state_dict({name: values.reshape(own[name].shape) for name, values in read.items()}, strict=False)
     return found

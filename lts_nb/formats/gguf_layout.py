@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'MOST_LAYERS', 'BACKBONES', 'LLAMA', 'LFM2', 'PROJECTIONS', 'CONVOLUTION', 'NAMES', 'NORM_OF_LFM2',
-           'gguf_package', 'Format', 'row_lengths', 'check_widths', 'check_writable', 'name_in_llama_cpp', 'Tensor',
-           'mixer_shapes', 'layer_tensors', 'gets_more_bits', 'favoured', 'gguf_tensors', 'kind_of', 'Constants',
-           'usual_constants', 'add_keys']
+           'FREQUENCIES', 'gguf_package', 'Format', 'row_lengths', 'check_widths', 'check_writable',
+           'name_in_llama_cpp', 'Tensor', 'mixer_shapes', 'layer_tensors', 'gets_more_bits', 'favoured', 'gguf_tensors',
+           'kind_of', 'Constants', 'usual_constants', 'add_keys']
 
 # %% ../../nbs/formats/07_gguf_layout.ipynb #865c5be4
 from typing import NamedTuple
 
 from ..core.errors import InputError, check_choice
+from .gguf_halves import as_written, without_sources
 from ..space.architecture import Architecture
 from ..space.families import get_family
 
@@ -51,7 +52,7 @@ def row_lengths(
     "Lengths of the rows of all matrices that are quantized."
     d_head = architecture.d_head or 0
     heads = [(f"n_head={n_head} of d_head={d_head}", n_head * d_head) for n_head in architecture.n_head if n_head]
-    inner = [(f"d_inner={d_inner}", d_inner) for d_inner in architecture.d_inner]
+    inner = [(f"d_inner={d_inner}", d_inner) for d_inner in architecture.d_inner if d_inner]
     return list(dict.fromkeys([(f"d_model={architecture.d_model}", architecture.d_model), *inner, *heads]))
 
 
@@ -103,7 +104,7 @@ def name_in_llama_cpp(
         raise InputError(f"n_head={architecture.n_head}: llama.cpp's lfm2 needs a convolution in at least one layer")
     if architecture.backbone == "lfm2":
         return "lfm2"
-    if not architecture.homogeneous:
+    if not (architecture.homogeneous and architecture.complete):
         return "deci"
     filled = architecture.n_head[0] * architecture.d_head == architecture.d_model
     if architecture.qkv_bias:
@@ -115,7 +116,7 @@ class Tensor(NamedTuple):
     "A tensor of a GGUF file."
 
     name: str  # in the file
-    source: str  # in the model, as transformers names its parameters
+    source: str  # in the model, as transformers names its parameters; empty: it is of no parameter
     shape: tuple[int, ...]  # rows and columns, or values
     kind: str = "F32"  # ggml's type
     heads: int = 0  # whose rows are reordered for rotary positions; 0: none
@@ -149,8 +150,10 @@ def mixer_shapes(
     architecture: Architecture,
     index: int,  # of the layer
 ) -> dict:  # name in the file -> shape
-    "Shapes of what mixes tokens in a layer."
+    "Shapes of what mixes tokens in a layer; none where nothing does."
     d, _, heads, kv_heads = architecture.d_model, *architecture.layers[index]
+    if not heads and architecture.layer_kind is None:
+        return {}
     if not heads:
         kernel = get_family(architecture.backbone).configs[architecture.backbone]["conv_L_cache"]
         return {"shortconv.conv": (d, kernel), "shortconv.in_proj": (3 * d, d), "shortconv.out_proj": (d, d)}
@@ -168,7 +171,8 @@ def layer_tensors(
 ) -> list[Tensor]:  # without their types
     "The tensors of a layer."
     d, (d_inner, n_head, n_kv_head) = architecture.d_model, architecture.layers[index]
-    shapes = dict(attn_norm=(d,)) | mixer_shapes(architecture, index)
+    mixer = mixer_shapes(architecture, index)
+    shapes = (dict(attn_norm=(d,)) | mixer) if mixer else {}
     shapes |= dict(ffn_norm=(d,), ffn_gate=(d_inner, d), ffn_up=(d_inner, d), ffn_down=(d, d_inner))
     heads = dict(attn_q=n_head, attn_k=n_kv_head) if permuted else {}
     found = []
@@ -211,20 +215,23 @@ def gguf_tensors(
     name = name_in_llama_cpp(architecture, scaled)
     check_widths(architecture, dtype)
     d, vocab_size, permuted = architecture.d_model, architecture.vocab_size, name in ("llama", "deci")
+    written = as_written(architecture, FORMATS[dtype].multiple)
     norm = ("output_norm", "model.norm") if architecture.backbone == "llama" else NORM_OF_LFM2
     found = [Tensor("token_embd.weight", "model.embed_tokens.weight", (vocab_size, d))]
     if scaled:
-        found.append(Tensor("rope_freqs.weight", "", (architecture.d_head // 2,)))
+        found.append(Tensor(FREQUENCIES, "", (architecture.d_head // 2,)))
     for index in range(architecture.n_layer):
-        found += layer_tensors(architecture, index, permuted)
+        found += without_sources(layer_tensors(written, index, permuted), architecture, index)
     found.append(Tensor(f"{norm[0]}.weight", f"{norm[1]}.weight", (d,)))
     if not architecture.tie_embeddings:
         found.append(Tensor("output.weight", "lm_head.weight", (vocab_size, d)))
-    output, more = found[-1].name if not architecture.tie_embeddings else found[0].name, favoured(architecture)
+    output, more = found[-1].name if not architecture.tie_embeddings else found[0].name, favoured(written)
     return [tensor._replace(kind=kind_of(tensor, dtype, output, more)) for tensor in found]
 
 
 NORM_OF_LFM2 = ("token_embd_norm", "model.embedding_norm")
+FREQUENCIES = "rope_freqs.weight"
+"By what llama.cpp divides rotary frequencies."
 
 
 def kind_of(
@@ -265,7 +272,7 @@ def add_keys(
     constants: Constants,
 ):
     "Write what a file says about its architecture, the tokenizer aside."
-    a, in_each_layer = architecture, writer.arch == "deci"
+    a, in_each_layer = as_written(architecture, FORMATS[dtype].multiple), writer.arch == "deci"
     kv_heads = [n_kv_head for _, _, n_kv_head in a.layers]
     writer.add_file_type(FORMATS[dtype].number)
     writer.add_quantization_version(2)

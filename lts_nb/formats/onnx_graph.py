@@ -58,6 +58,8 @@ def layer_inputs(
 ) -> dict:  # input name -> shape without the batch; -1 for the length of the past
     "Name the tensors that one layer keeps. Raises `InputError` if it keeps anything else than is known here."
     keys, states = getattr(layer, "keys", None), getattr(layer, "conv_states", None)
+    if hasattr(layer, "keys") and keys is None and not states:
+        return {}
     if keys is not None and keys.ndim == 4:
         kept = {"key": keys, "value": layer.values}
         return {f"past_key_values.{index}.{name}": (t.shape[1], -1, t.shape[3]) for name, t in kept.items()}

@@ -167,6 +167,8 @@ def family_graph(
     "The graph of an architecture without tracing it. Raises `Unlike` where two small traces do not tell it."
     if architecture.cutoffs or architecture.d_embed not in (None, architecture.d_model):
         raise Unlike("the embedding is not as wide as the layers, or has cutoffs")
+    if not architecture.complete:
+        raise Unlike("a layer has no attention, or no feed-forward part")
     pair = pair_for(small_one(architecture, 0), logits)
     if isinstance(pair, str):
         raise Unlike(pair)

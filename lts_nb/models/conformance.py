@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOLERANCE', 'MIXERS', 'OTHER_PROCESS', 'require', 'part_of_layer', 'counts_of', 'check_counts', 'weights_by_part',
-           'check_parts', 'logits_in_pieces', 'is_greedy', 'check_cache', 'check_gradients', 'check_kernels',
-           'check_saved', 'check_twin', 'check_elsewhere']
+           'check_parts', 'cached_tensors', 'check_cached', 'logits_in_pieces', 'is_greedy', 'check_cache',
+           'check_gradients', 'check_kernels', 'check_saved', 'check_twin', 'check_elsewhere']
 
 # %% ../../nbs/models/12_conformance.ipynb #72fc0572
 import contextlib
@@ -24,6 +24,7 @@ from .build import architecture_of, build, part_modules, seeded
 from .small_models import draw_tokens, randomised, relative_difference
 from ..space.architecture import Architecture
 from ..space.counts import Counts, count, layer_params
+from ..space.memory import kv_cache_bytes
 from ..space.population import as_population
 
 # %% ../../nbs/models/12_conformance.ipynb #fec44650
@@ -107,9 +108,31 @@ def check_parts(
     require(entered == [*range(2 * architecture.n_layer + 1)], "part_modules were entered in the order", entered)
     fixed = as_population(architecture).fixed
     for i, layer in enumerate(architecture.layers):
-        _, ffn, norm = layer_params(fixed, architecture.d_model, *layer)
-        found = used[2 * i + 2]
-        require(found == ffn + norm // 2, f"second half of layer {i} uses {found} weights, not {ffn + norm // 2}")
+        attention, ffn, norm = layer_params(fixed, architecture.d_model, *layer)
+        expected = ffn + (norm // 2 if attention else norm) if ffn else 0
+        require(used[2 * i + 2] == expected, f"second half of layer {i} uses {used[2 * i + 2]} weights, not {expected}")
+
+# %% ../../nbs/models/12_conformance.ipynb #42e56c44
+def cached_tensors(
+    cache,  # of transformers
+) -> list[torch.Tensor]:
+    "What a cache holds of a text: keys and values, and the last inputs of convolutions."
+    found = []
+    for layer in cache.layers:
+        states = getattr(layer, "conv_states", None) or ()
+        found += [getattr(layer, name, None) for name in ("keys", "values")] + [states[i] for i in range(len(states))]
+    return [tensor for tensor in found if tensor is not None]
+
+
+def check_cached(
+    model: PreTrainedModel,
+    architecture: Architecture,
+    tokens: torch.Tensor,  # `(B, T)`
+):
+    "Check that the cache holds as many bytes as the closed form says."
+    found = sum(tensor.nbytes for tensor in cached_tensors(model(tokens, use_cache=True).past_key_values))
+    expected = kv_cache_bytes(architecture, *tokens.shape)
+    require(found == expected, f"the cache holds {found} bytes, not {expected}")
 
 # %% ../../nbs/models/12_conformance.ipynb #1a574ffb
 def logits_in_pieces(
@@ -214,6 +237,7 @@ def check_twin(
     check_counts(architecture)
     model, tokens = randomised(build(architecture)), draw_tokens(architecture)
     check_parts(model, architecture, tokens)
+    check_cached(model, architecture, tokens)
     check_cache(model, tokens)
     check_kernels(model, architecture, tokens)
     check_saved(model, architecture, tokens)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMBEDDINGS', 'draw_heads', 'draw_flags', 'draw_architecture', 'draw_architectures', 'with_equal_layers', 'draw_alike',
-           'randomised', 'draw_tokens', 'relative_difference']
+           'without_halves', 'draw_shaped', 'randomised', 'draw_tokens', 'relative_difference']
 
 # %% ../../nbs/models/10_small_models.ipynb #aa3aef92
 from dataclasses import replace
@@ -105,6 +105,31 @@ def draw_alike(
 ) -> list[Architecture]:
     "Draw small architectures whose layers are alike, as those of stock models are."
     return [with_equal_layers(a, i % 2 == 0) for i, a in enumerate(draw_architectures(backbone, n, seed))]
+
+# %% ../../nbs/models/10_small_models.ipynb #3c94770c
+def without_halves(
+    architecture: Architecture,  # of a family with `optional_halves`
+    rng: np.random.Generator,
+) -> Architecture:
+    "An architecture of which some layers lack attention, and some the feed-forward part; at least one attends."
+    groups = np.array(architecture.share or range(architecture.n_layer))
+    lost = rng.choice(["nothing", "attention", "feed-forward"], architecture.n_layer)[groups]
+    if (lost == "attention").all():
+        lost[groups == groups[-1]] = "feed-forward"
+    kept = {name: lost != "attention" for name in ("n_head", "n_kv_head")} | dict(d_inner=lost != "feed-forward")
+    given = {name: getattr(architecture, name) for name in kept}
+    fields = {name: np.where(kept[name], values, 0) for name, values in given.items() if values is not None}
+    return replace(architecture, **fields)
+
+
+def draw_shaped(
+    backbone: str,  # of a family with `optional_halves`
+    n: int,
+    seed: int = 0,
+) -> list[Architecture]:
+    "Draw small architectures of which some layers lack a half."
+    rng = np.random.default_rng(seed)
+    return [without_halves(a, rng) for a in draw_architectures(backbone, n, seed)]
 
 # %% ../../nbs/models/10_small_models.ipynb #f748ae49
 def randomised(

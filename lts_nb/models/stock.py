@@ -12,8 +12,9 @@ from .adaptive import embedding_to_config, is_plain
 
 # %% ../../nbs/models/02_stock.ipynb #30536a42
 def is_uniform(architecture) -> bool:
-    "Are all layers alike, each with its own weights, and is the embedding an ordinary table?"
-    return architecture.homogeneous and not architecture.share and is_plain(architecture)
+    "Are all layers alike, each with both halves and its own weights, and is the embedding an ordinary table?"
+    alike = architecture.homogeneous and architecture.complete
+    return alike and not architecture.share and is_plain(architecture)
 
 
 def tokens_to_config(architecture) -> dict:

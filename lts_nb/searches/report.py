@@ -19,7 +19,7 @@ from ..frontier.shown import RESOLUTION, Shown, choose_shown, factor_of
 from .limits import counted_values
 from .quality import Quality
 from .run_folder import failures_in_words, tabulate
-from ..show.choose import decimals, describe_range, latency_interval, latency_value, measured_rows
+from ..show.choose import decimals, describe_range, latency_interval, latency_value, measured_rows, without_heads
 from ..space.architecture import Architecture
 from ..space.population import Population
 
@@ -82,7 +82,8 @@ def shape_columns(frontier: pd.DataFrame) -> dict:
     if (f.n_kv_head != f.n_head).any():
         columns["kv"] = f.n_kv_head.map(lambda heads: describe_range([h for h in heads if h]))
     if f.n_head.map(min).min() == 0:
-        columns["conv"] = f.n_head.map(lambda heads: heads.count(0))
+        title = dict(convolutions="conv").get(without_heads(f.iloc[0]), "no attention")
+        columns[title] = f.n_head.map(lambda heads: heads.count(0))
     return columns
 
 

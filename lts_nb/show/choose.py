@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SCALES', 'check_budget', 'as_costs', 'knee_of', 'meant_limit', 'idle_limit_in_words', 'choose', 'other_units',
            'miss_in_words', 'describe_range', 'was_measured', 'measured_rows', 'known', 'decimals', 'latency_value',
-           'latency_interval', 'latency_in_words', 'times_in_words', 'in_words', 'overrun_in_words', 'size_of_gain',
-           'gain_in_words']
+           'latency_interval', 'latency_in_words', 'times_in_words', 'without_heads', 'in_words', 'overrun_in_words',
+           'size_of_gain', 'gain_in_words']
 
 # %% ../../nbs/show/02_choose.ipynb #6a9e864a
 import math
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..core.errors import InputError, check_number
 from ..core.metrics import METRICS, Metric, get_metric, latencies
+from ..space.families import FAMILIES
 
 # %% ../../nbs/show/02_choose.ipynb #57e280c6
 def check_budget(
@@ -205,6 +206,14 @@ def times_in_words(row: pd.Series) -> str:
     return "".join(f", {row[m.name] * m.per_unit:.1f} {m.unit}{m.phrase}{doubt}" for m in metrics)
 
 # %% ../../nbs/show/02_choose.ipynb #75ac15be
+def without_heads(
+    row: pd.Series,  # one member
+) -> str:
+    "What layers without heads are: convolutions, or without attention."
+    family = FAMILIES.get(row.get("backbone"))
+    return "without attention" if family and family.optional_halves else "convolutions"
+
+
 def in_words(
     row: pd.Series,  # one member
 ) -> str:
@@ -212,7 +221,8 @@ def in_words(
     heads = [n for n in row.n_head if n]
     convolutions = len(row.n_head) - len(heads)
     shape = f"{row.n_layer} layers of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
-    mixers = f"heads {describe_range(heads)}" + (f", {convolutions} of the layers convolutions" if convolutions else "")
+    mixers = f"heads {describe_range(heads)}"
+    mixers += f", {convolutions} of the layers {without_heads(row)}" if convolutions else ""
     loss = f", predicted loss {row.predicted_loss:.3f} nats" if "predicted_loss" in row else ""
     millions, megabytes = row.decoder_params / 1e6, row.peak_bytes / 1e6
     size = f"{millions:.{max(1, decimals(millions))}f} M decoder parameters{loss}"

@@ -34,7 +34,9 @@ def draw_label(ax: Axes, x: float, y: float, text: str, side: str):
 
 
 def draw_mixer(ax: Axes, y: int, d_model: int, n_head: int, n_kv_head: int, head_width: float, gap: float):
-    "Draw the left half of layer `y`, `gap` away from the middle: heads, or a convolution."
+    "Draw the left half of layer `y`, `gap` away from the middle: heads, or a convolution; nothing if `d_model` is 0."
+    if not n_head and not d_model:
+        return
     if not n_head:
         ax.barh(y, d_model, 0.8, -gap - d_model, color=COLOURS["conv"])
         draw_label(ax, -gap - d_model, y, "convolution", "left")
@@ -49,7 +51,9 @@ def draw_mixer(ax: Axes, y: int, d_model: int, n_head: int, n_kv_head: int, head
 
 # %% ../../nbs/show/01_drawing.ipynb #2bf1c717
 def draw_ffn(ax: Axes, y: int, d_inner: int, weights_of: int, gap: float):
-    "Draw the right half of layer `y`, which uses the weights of layer `weights_of`."
+    "Draw the right half of layer `y`, which uses the weights of layer `weights_of`; nothing if `d_inner` is 0."
+    if not d_inner:
+        return
     ax.barh(y, d_inner, 0.8, gap, color=COLOURS["ffn"])
     borrowed = f", weights of layer {weights_of}" if weights_of < y else ""
     draw_label(ax, gap + d_inner, y, f"{d_inner:,}{borrowed}", "right")
@@ -104,7 +108,7 @@ def draw_architecture(
     gap = 0.015 * (left + right)
     fig, ax = plt.subplots(figsize=(width, min(1.6 + 0.3 * a.n_layer, 12)), layout="constrained")
     for i, (d_inner, n_head, n_kv_head) in enumerate(a.layers):
-        draw_mixer(ax, i + 1, a.d_model, n_head, n_kv_head, widths[i], gap)
+        draw_mixer(ax, i + 1, a.d_model * bool(n_head or a.layer_kind), n_head, n_kv_head, widths[i], gap)
         draw_ffn(ax, i + 1, d_inner, weights_of[i], gap)
     draw_embedding(ax, a, gap)
     draw_frame(ax, a, left, right, gap)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.errors import InputError, check_integer
 from ..core.files import from_fields, read_json, write_json
-from .families import get_family
+from .families import check_halves, get_family
 from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID
 
 # %% ../../nbs/space/00_architecture.ipynb #e5fd64f9
@@ -123,8 +123,12 @@ def check_heads(
     n_head,  # as given
     layer_kind,  # as given
 ) -> tuple[int, ...]:
-    "Heads of each layer, 0 for a convolution. Raises `InputError`."
-    heads = per_layer("n_head", n_head, int("layer_kind" not in reads), n_layer)
+    "Heads of each layer, 0 for a convolution, or for no attention. Raises `InputError`."
+    heads = per_layer("n_head", n_head, 0, n_layer)
+    if "layer_kind" not in reads and not any(heads):
+        raise InputError(f"n_head={heads!r}: at least one layer must have attention")
+    if "layer_kind" not in reads:
+        return heads
     kinds = ("attention",) * n_layer if layer_kind is None else layer_kind
     if not isinstance(kinds, tuple) or len(kinds) != n_layer or set(kinds) - {"attention", "conv"}:
         raise InputError(f'layer_kind={layer_kind!r}: must be "attention" or "conv" for each of {n_layer} layers')
@@ -140,7 +144,7 @@ def check_kv_heads(
     heads: tuple,  # checked
     n_kv_head,  # as given
 ) -> tuple[int, ...]:
-    "Key and value heads of each layer, 0 for a convolution. Raises `InputError`."
+    "Key and value heads of each layer, 0 where there are no heads. Raises `InputError`."
     if n_kv_head is None:
         return heads
     given = per_layer("n_kv_head", n_kv_head, int(all(heads)), len(heads))
@@ -186,8 +190,13 @@ def head_fields(
         n_head=heads,
         n_kv_head=None if kv_heads == heads else kv_heads,
         d_head=check_head_width(reads, d_model, heads, d_head),
-        layer_kind=None if all(heads) else tuple("attention" if h else "conv" for h in heads),
+        layer_kind=_kinds_of(heads) if "layer_kind" in reads else None,
     )
+
+
+def _kinds_of(heads: tuple) -> tuple | None:
+    "What mixes tokens in each layer of a family with convolutions; None if that is attention everywhere."
+    return None if all(heads) else tuple("attention" if h else "conv" for h in heads)
 
 # %% ../../nbs/space/00_architecture.ipynb #aac37e71
 def share_field(
@@ -215,8 +224,8 @@ class Architecture:
 
     backbone: str  # a key of `FAMILIES`
     d_model: int  # width of the residual stream
-    n_head: tuple  # attention heads of each layer; each divides `d_model` unless `d_head` is given
-    d_inner: tuple  # feed-forward width of each layer
+    n_head: tuple  # attention heads of each layer, which divide `d_model` unless `d_head` is given; 0: no attention
+    d_inner: tuple  # feed-forward width of each layer; 0: no feed-forward part
     vocab_size: int = 50257  # tokens; the default is GPT-2's
     max_len: int = 192  # positions that the model can attend to; the default is LTS's sequence length
     d_embed: int | None = None  # embedding width, `d_model` if None
@@ -231,7 +240,7 @@ class Architecture:
     pre_norm: bool = True  # is a norm before each half of a layer? False: after it and none at the end, as in OPT-350m
 
     def __post_init__(self):
-        reads = get_family(self.backbone).fields
+        family = get_family(self.backbone)
         for name in OPTIONAL_FIELDS:
             if isinstance(getattr(self, name), list):
                 set_fields(self, **{name: tuple(getattr(self, name))})
@@ -240,11 +249,12 @@ class Architecture:
         check_optional_fields(self)
         check_flags(self)
         sizes = {name: check_size(name, getattr(self, name)) for name in ("d_model", "vocab_size", "max_len")}
-        set_fields(self, d_inner=per_layer("d_inner", self.d_inner), **sizes)
+        set_fields(self, d_inner=per_layer("d_inner", self.d_inner, 0), **sizes)
         embedding = (getattr(self, name) for name in EMBEDDING_FIELDS)
         set_fields(self, **embedding_fields(self.d_model, self.vocab_size, *embedding))
         heads = (getattr(self, name) for name in ("n_head", "n_kv_head", "d_head", "layer_kind"))
-        set_fields(self, **head_fields(reads, self.d_model, self.n_layer, *heads))
+        set_fields(self, **head_fields(family.fields, self.d_model, self.n_layer, *heads))
+        check_halves(family, self.n_head, self.d_inner)
         set_fields(self, share=share_field(self.share, self.layers))
 
     @property
@@ -254,13 +264,18 @@ class Architecture:
 
     @property
     def layers(self) -> list[tuple[int, int, int]]:
-        "What each layer is: `(d_inner, n_head, n_kv_head)`; no heads in a convolution."
+        "What each layer is: `(d_inner, n_head, n_kv_head)`; no heads in a convolution, or where nothing attends."
         return list(zip(self.d_inner, self.n_head, self.n_kv_head or self.n_head))
 
     @property
     def homogeneous(self) -> bool:
         "Are all layers alike?"
         return len(set(self.layers)) == 1
+
+    @property
+    def complete(self) -> bool:
+        "Have all layers both halves: something that mixes tokens, and a feed-forward part?"
+        return all(self.d_inner) and (all(self.n_head) or self.layer_kind is not None)
 
     @property
     def id(self) -> str:

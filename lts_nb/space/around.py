@@ -86,6 +86,8 @@ def space_around(
 ) -> SearchSpace:
     "The space of a published model and what is smaller. Raises `InputError`, also for lists that do not go together."
     a = architecture_from_config(config, field)
+    if not a.complete:
+        raise InputError(f"{field}: layers without attention or without a feed-forward part are in no space")
     narrower = steps_down(a.d_model, 16, 2, a.d_head or a.d_model // max(a.n_head))
     d_model = with_own("widths", widths, [d for d in narrower if d >= (a.d_embed or 0)], (a.d_model,))
     heads = heads_around(a, d_model)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['layer_params', 'final_norm_params', 'clusters', 'output_rows', 'embedding_params', 'Counts', 'distinct',
-           'params_by_layer', 'params_by_sum', 'count']
+           'params_by_layer', 'params_by_sum', 'complete', 'count']
 
 # %% ../../nbs/space/07_counts.ipynb #b1c48ce6
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from .population import SCALARS, Population, as_given, as_int64, as_population
 def layer_params(
     fixed: Fixed,  # what a population or a space has in common
     d_model: Numbers,  # integers or arrays that broadcast, as all that follows
-    d_inner: Numbers,
-    n_head: Numbers,  # 0 for a convolution
+    d_inner: Numbers,  # 0 for no feed-forward part
+    n_head: Numbers,  # 0 for a convolution, or for no attention
     n_kv_head: Numbers,
 ) -> tuple[Numbers, Numbers, Numbers]:  # attention (or what stands in its place), feed-forward, norms
     "Parameters of one layer by part."
@@ -115,13 +115,18 @@ def params_by_layer(
 
 # %% ../../nbs/space/07_counts.ipynb #cb4bdee9
 def params_by_sum(
-    P: Population,  # of a family whose `params_ignore_heads`
+    P: Population,  # of a family whose `params_ignore_heads`; `complete`
 ) -> list[np.ndarray]:  # attention, feed-forward and norms, `(n,)` each
     "Parameters of all layers together, from their number and the sum of their feed-forward widths."
     own, d_model = distinct(P), as_int64(P.d_model)
     n_layer, d_inner = own.sum(1), (P.d_inner * own).sum(1, dtype=np.int64)
-    without, with_one = (layer_params(P.fixed, d_model, width, 0, 0) for width in (0, 1))
-    return [n_layer * base + d_inner * (more - base) for base, more in zip(without, with_one)]
+    with_one, with_two = (layer_params(P.fixed, d_model, width, 1, 1) for width in (1, 2))
+    return [n_layer * one + (d_inner - n_layer) * (two - one) for one, two in zip(with_one, with_two)]
+
+
+def complete(P: Population) -> bool:
+    "Has every layer heads and a feed-forward part?"
+    return np.count_nonzero(P.n_head) == np.count_nonzero(P.d_inner) == P.n_layer.sum()
 
 # %% ../../nbs/space/07_counts.ipynb #88b2a420
 def count(
@@ -130,7 +135,7 @@ def count(
     "Parameters by part, in closed form; weights that layers share count once."
     P = as_population(x)
     _, d_model, *embedding = (as_int64(getattr(P, name)) for name in SCALARS)
-    by_sum = get_family(P.fixed.backbone).params_ignore_heads
+    by_sum = get_family(P.fixed.backbone).params_ignore_heads and complete(P)
     attention, ffn, norm = params_by_sum(P) if by_sum else params_by_layer(P)
     norm = norm + final_norm_params(P.fixed, d_model)
     parts = (attention, ffn, norm, embedding_params(P.fixed, d_model, *embedding))

@@ -20,8 +20,8 @@ from .population import SCALARS, Population, as_given, as_int64, as_population
 def layer_flops(
     fixed: Fixed,  # what a population or a space has in common
     d_model: Numbers,  # integers or arrays that broadcast, as all that follows
-    d_inner: Numbers,
-    n_head: Numbers,  # 0 for a convolution
+    d_inner: Numbers,  # 0 for no feed-forward part
+    n_head: Numbers,  # 0 for a convolution, or for no attention
     n_kv_head: Numbers,
     workload: Workload,
 ) -> Numbers:

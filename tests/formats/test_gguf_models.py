@@ -14,8 +14,10 @@ from lts_nb.evaluation.examples import example_corpus, example_tokenizer, random
 from lts_nb.formats import gguf_file  # noqa: E402
 from lts_nb.formats.gguf_checks import TOLERANCES, difference, rounding, to_checked_gguf  # noqa: E402
 from lts_nb.formats.gguf_file import open_gguf, read_weights, to_gguf  # noqa: E402
-from lts_nb.formats.gguf_layout import FORMATS  # noqa: E402
+from lts_nb.formats.gguf_layout import FORMATS, gguf_tensors  # noqa: E402
 from lts_nb.formats.gguf_model import GgufModel  # noqa: E402
+from lts_nb.models.build import architecture_of  # noqa: E402
+from lts_nb.models.small_models import without_halves  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 CHEAP = ("float32", "float16", "q8_0", "q4_0")
@@ -89,7 +91,58 @@ def test_transformers_opens_a_homogeneous_llama(tmp_path, untied):
     assert known(text, add_special_tokens=False).input_ids == tokenizer(text).input_ids
 
 
+def draw_shaped(seed: int, width: int) -> tuple:  # a random model of which some layers lack a half, and tokens
+    rng = np.random.default_rng(seed)
+    while (architecture := without_halves(draw_llama(rng, width), rng)).complete:
+        pass
+    return random_model(architecture, seed), rng.integers(architecture.vocab_size, size=(1, 41))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_halves_are_read_back(tmp_path, seed):
+    "What the file holds besides the model's weights is zero, and not more than the smallest halves."
+    model, _ = draw_shaped(seed, 32)
+    path, architecture = tmp_path / "model.gguf", architecture_of(model)
+    assert to_gguf(model, path)["architecture"] == "deci"
+    assert rounding(read_weights(path, model), model) == 0
+    added = [tensor for tensor in gguf_tensors(architecture) if not tensor.source]
+    held = {tensor.name: tensor.data for tensor in open_gguf(path).tensors}
+    assert not any(np.any(held[tensor.name]) for tensor in added)
+    first = not architecture.n_head[0]
+    biases = 3 * architecture.qkv_bias * first
+    assert len(added) == 4 * architecture.d_inner.count(0) + 5 * first + biases
+    assert {name for name in held if ".attn_norm." in name} == {
+        f"blk.{i}.attn_norm.weight" for i, n_head in enumerate(architecture.n_head) if n_head or not i
+    }
+
+
 # --- in llama.cpp, where it is installed
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_llama_cpp_computes_halves(tmp_path, dtype):
+    "Layers without attention, the first among them, and without a feed-forward part, the last among them."
+    pytest.importorskip("llama_cpp")
+    seen = []
+    for seed in range(8):
+        model, ids = draw_shaped(seed, max(32, FORMATS[dtype].multiple))
+        to_gguf(model, tmp_path / "model.gguf", dtype)
+        rounded = read_weights(tmp_path / "model.gguf", model)
+        assert difference(tmp_path / "model.gguf", rounded, ids) < TOLERANCES[dtype] / 2, seed
+        seen.append(architecture_of(model))
+    assert any(not a.n_head[0] for a in seen) and any(not a.d_inner[-1] for a in seen)
+
+
+def test_greedy_continuation_of_halves(tmp_path):
+    pytest.importorskip("llama_cpp")
+    for seed in range(4):
+        model, ids = draw_shaped(seed, 32)
+        prompt, options = torch.tensor(ids[:, :8]), dict(max_new_tokens=32, min_new_tokens=32, do_sample=False)
+        to_gguf(model, tmp_path / "model.gguf")
+        expected = model.generate(prompt, attention_mask=torch.ones(1, 8), pad_token_id=0, **options)
+        runner = GgufModel(tmp_path / "model.gguf")
+        assert runner.generate(prompt[0], 32) == expected[0].tolist()
+        runner.close()
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

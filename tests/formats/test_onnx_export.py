@@ -12,12 +12,13 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from lts_nb.core.errors import InputError  # noqa: E402
-from lts_nb.evaluation.examples import EXAMPLES  # noqa: E402
+from lts_nb.evaluation.examples import EXAMPLES, random_model  # noqa: E402
 from lts_nb.formats import onnx_export  # noqa: E402
 from lts_nb.formats.onnx_checks import TOLERANCE  # noqa: E402
 from lts_nb.formats.onnx_export import to_onnx  # noqa: E402
 from lts_nb.formats.onnx_graph import cache_inputs  # noqa: E402
 from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
+from lts_nb.space.architecture import Architecture  # noqa: E402
 
 
 @pytest.mark.parametrize("backbone", EXAMPLES)
@@ -31,6 +32,28 @@ def test_backbones(tmp_path, backbone):
     small = to_onnx(model, tmp_path / "small.onnx", int8=True, source=path)
     check_int8(model, onnx.load(tmp_path / "small.onnx").graph, 0.1 if backbone == "transformer-xl" else 0.02)
     assert small["bytes"] < found["bytes"] and 0 < small["mean_difference"] < 0.05
+
+
+SHAPED = dict(n_head=(0, 6, 2), d_inner=(64, 0, 96), vocab_size=97, max_len=64)
+SHAPED_ONES = [
+    Architecture("llama", 48, n_kv_head=(0, 3, 1), d_head=8, **SHAPED),
+    Architecture("gpt2", 48, **SHAPED),
+]
+
+
+@pytest.mark.parametrize("architecture", SHAPED_ONES, ids=lambda a: a.backbone)
+def test_layers_that_lack_a_half(tmp_path, architecture):
+    "The graph has a past for layers that attend, numbered among themselves."
+    model, path = random_model(architecture), tmp_path / "model.onnx"
+    layout = cache_inputs(model)
+    assert list(layout) == [f"past_key_values.{i}.{name}" for i in (0, 1) for name in ("key", "value")]
+    assert [shape[0] for shape in layout.values()] == ([3, 3, 1, 1] if architecture.n_kv_head else [6, 6, 2, 2])
+    assert to_onnx(model, path)["difference"] < TOLERANCE / 20
+    prompts = torch.randint(97, (3, 8), generator=torch.Generator().manual_seed(0))
+    expected = model.generate(prompts, max_new_tokens=24, min_new_tokens=24, do_sample=False, pad_token_id=0)
+    assert torch.equal(torch.tensor(OnnxModel(path).generate(prompts, 24)), expected)
+    small = to_onnx(model, tmp_path / "small.onnx", int8=True, source=path)
+    assert 0 < small["mean_difference"] < 0.05
 
 
 def check_int8(model, graph, most):

@@ -78,8 +78,10 @@ def test_what_cannot_be_written_is_traced(cache):
     narrow = replace(SMALL, d_embed=16)
     with pytest.raises(Unlike, match="not as wide as the layers"):
         family_graph(narrow, build(narrow))
-    odd = replace(SMALL, backbone="transformer-xl")
-    for architecture in (narrow, odd, replace(odd, cutoffs=(30, 60), div_val=2)):
+    odd, shaped = replace(SMALL, backbone="transformer-xl"), replace(SMALL, n_head=(0, 4), d_inner=(64, 0))
+    with pytest.raises(Unlike, match="no attention, or no feed-forward part"):
+        family_graph(shaped, build(shaped))
+    for architecture in (narrow, odd, replace(odd, cutoffs=(30, 60), div_val=2), shaped):
         target = OnnxCPU(cache=cache)
         assert target.measure(architecture, REQUEST, VISIT, memory=False).latency_s > 0
         target.close()

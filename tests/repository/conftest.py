@@ -24,7 +24,7 @@ def sound(tmp_path_factory) -> Path:
     room(root / "nbs/space/00_first.ipynb", "space.first", FIRST)
     room(root / "nbs/models/00_twin.ipynb", "models.twin", "import torch\n\nones = torch.ones")
     room(root / "nbs/cli/00_top.ipynb", "cli.top", TOP)
-    for folder in "frontier formats profiler show searches training study evaluation".split():
+    for folder in "frontier formats profiler show searches training study evaluation shaping".split():
         room(root / f"nbs/{folder}/00_empty.ipynb", f"{folder}.empty", "nothing = None")
     start = cell("# Start\n\n> How to start."), cell("#| network\nprint(1)", printed("1\n"))
     save(root / "nbs/tutorials/start.ipynb", *start)

@@ -32,18 +32,18 @@ def coordinates(*sizes: float) -> tuple:
 def mixer_block(
     space: SearchSpace,
     d_model: int,
-    n_head: int,  # 0 for a convolution
+    n_head: int,  # 0 for a convolution, or for no attention
     n_kv_head: int,
 ) -> tuple[str, tuple, float]:  # kind, coordinates, parameters
-    "The block in which a layer mixes tokens."
+    "The block in which a layer mixes tokens; it has no parameters where none does."
     work = float(layer_params(space.fixed, d_model, space.d_inner[0], n_head, n_kv_head)[0])
-    if not n_head:
+    if work and not n_head:
         return "convolution", coordinates(d_model), work
     return "attention", coordinates(d_model, n_head, n_kv_head), work
 
 
 def ffn_block(space: SearchSpace, d_model: int, d_inner: int) -> tuple[str, tuple, float]:
-    "The feed-forward block of a layer."
+    "The feed-forward block of a layer; it has no parameters where `d_inner` is 0."
     mixer = space.mixers(d_model)[0]
     work = float(layer_params(space.fixed, d_model, d_inner, *mixer)[1])
     return "ffn", coordinates(d_model, d_inner), work
@@ -92,9 +92,10 @@ def read_parts(
     seconds: list,  # of each sample: seconds of its parts, `(2 * n_layer + 1,)`
     space: SearchSpace,
 ) -> dict:  # kind -> `Readings`
-    "Sort the parts of samples by kind."
+    "Sort the parts of samples by kind; a block without parameters is not there, and tells nothing."
     rows = {kind: [] for kind in KINDS}
     for visit, (sample, parts) in enumerate(zip(samples, seconds, strict=True)):
         for (kind, place, work), took in zip(sample_blocks(sample, space), parts, strict=True):
-            rows[kind].append((place, visit, np.log(max(took, FLOOR) / work), took))
+            if work:
+                rows[kind].append((place, visit, np.log(max(took, FLOOR) / work), took))
     return {kind: Readings(*map(np.array, zip(*found, strict=True))) for kind, found in rows.items() if found}

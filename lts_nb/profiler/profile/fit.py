@@ -147,12 +147,12 @@ def block_seconds(
     surfaces: dict,  # kind -> `Surface`
     blocks: list,  # of `(kind, coordinates, parameters)`
 ) -> list:  # of seconds
-    "What blocks cost. Raises `InputError` naming one of a kind that no probe had."
+    "What blocks cost; those without parameters nothing. Raises `InputError` naming one of a kind that no probe had."
     found = np.zeros(len(blocks))
-    for kind in {kind for kind, *_ in blocks}:
+    for kind in {kind for kind, _, work in blocks if work}:
         if kind not in surfaces:
             raise InputError(f"block {kind}: was not measured")
-        at = [i for i, block in enumerate(blocks) if block[0] == kind]
+        at = [i for i, block in enumerate(blocks) if block[0] == kind and block[2]]
         places, work = (np.array([blocks[i][j] for i in at]) for j in (1, 2))
         found[at] = np.exp(surfaces[kind](places)) * work
     return found.tolist()

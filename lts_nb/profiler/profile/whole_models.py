@@ -127,7 +127,8 @@ class BlockTable:
         rows = {kind: [] for kind in KINDS}
         for number, sample in enumerate(samples):
             for kind, place, work in sample_blocks(sample, space, last_apart):
-                rows[kind].append((number, work, place))
+                if work:  # a half that a layer lacks costs nothing
+                    rows[kind].append((number, work, place))
         rows = {
             kind: [np.array(column) for column in zip(*found, strict=True)] for kind, found in rows.items() if found
         }

@@ -140,11 +140,12 @@ def fake_parts(
     times[-1] = workload.batch_size * (workload.prompt_len if workload.logits == "all" else 1)
     if target.spares:
         times[-2] = times[-1]
-    rows = [target.seconds_per_part + times * token]
+    part, is_there = target.seconds_per_part, flops > 0  # of a half that a layer lacks there is nothing
+    rows = [is_there * part + times * token]
     for context in range(workload.prompt_len + 1, workload.context + 1):
-        looking = target.seconds_per_flop * 4 * architecture.d_model * context * is_attention
+        looking = target.seconds_per_flop * 4 * architecture.d_model * context * is_attention * is_there
         saved = _saved_by_cache(target, architecture)
-        rows.append(target.seconds_per_part + workload.batch_size * (token + looking) - saved)
+        rows.append(is_there * part + workload.batch_size * (token + looking) - saved)
     return np.array(rows)
 
 

@@ -58,13 +58,15 @@ class CountsParameters:
         self,
         fixed: Fixed,
         d_model: Numbers,
-        d_inner: Numbers,
-        n_head: Numbers,  # 0 for a convolution
+        d_inner: Numbers,  # 0 for no feed-forward part
+        n_head: Numbers,  # 0 for a convolution, or for no attention
         n_kv_head: Numbers,
     ) -> tuple[Numbers, Numbers, Numbers]:  # attention (or what stands in its place), feed-forward, norms
         "Parameters of one layer."
-        attention = 4 * d_model * d_model + 4 * d_model
-        return attention, 2 * d_model * d_inner + d_inner + d_model, 4 * d_model
+        attends, feeds = (1 * (size > 0) for size in (n_head, d_inner))
+        attention = attends * (4 * d_model * d_model + 4 * d_model)
+        feed_forward = 2 * d_model * d_inner + d_inner + feeds * d_model
+        return attention, feed_forward, 2 * d_model * (attends + feeds)
 
     def final_norm_params(self, fixed: Fixed, d_model: Numbers) -> Numbers:
         "Parameters of the normalisation after the last layer."
@@ -88,14 +90,15 @@ class CountsFlops:
         self,
         fixed: Fixed,
         d_model: Numbers,
-        d_inner: Numbers,
-        n_head: Numbers,  # 0 for a convolution
+        d_inner: Numbers,  # 0 for no feed-forward part
+        n_head: Numbers,  # 0 for a convolution, or for no attention
         n_kv_head: Numbers,
         workload: Workload,
     ) -> Numbers:
         "FLOPs of one layer in one request."
-        weights = 4 * d_model * d_model + 2 * d_model * d_inner
-        scores = 4 * attended_pairs(workload) * d_model
+        attends = 1 * (n_head > 0)
+        weights = 4 * d_model * d_model * attends + 2 * d_model * d_inner
+        scores = 4 * attended_pairs(workload) * d_model * attends
         return workload.batch_size * (2 * workload.context * weights + scores)
 
 # %% ../../../nbs/space/families/00_contract.ipynb #00f0c88f
@@ -122,8 +125,8 @@ class Layer:
 
     fixed: Fixed
     d_model: Numbers
-    d_inner: Numbers
-    n_head: Numbers  # 0 for a convolution
+    d_inner: Numbers  # 0 for no feed-forward part
+    n_head: Numbers  # 0 for a convolution, or for no attention
     n_kv_head: Numbers
     blocks_before: Numbers  # cache blocks of the layers before
     convolutions_before: Numbers
@@ -185,7 +188,8 @@ class CountsBytes:
         grown, context = layer.blocks_before + own, step.n_cached + step.n_new
         cache = self.cached_values(layer.fixed, layer.d_model, grown, layer.convolutions_before, context)
         cache = cache + self.cached_values(layer.fixed, layer.d_model, layer.blocks_total - grown, 0, step.n_cached)
-        attention, feed_forward = 8 * layer.d_model, 4 * layer.d_model + 2 * layer.d_inner
+        attention = 8 * layer.d_model * (layer.n_head > 0)
+        feed_forward = 4 * layer.d_model * (layer.d_inner > 0) + 2 * layer.d_inner
         work = step.n_new * largest(attention, feed_forward)
         return step.bytes_per_value * step.batch_size * (cache * step.keeps_cache + work)
 
@@ -222,6 +226,7 @@ class Family(CountsParameters, CountsFlops, CountsBytes):
     unsized: dict = field(default_factory=dict, repr=False)  # names that change no size -> what a built model has
     narrows_all: bool = False  # does a narrow embedding without cutoffs narrow all positions, with logits or without?
     params_ignore_heads: bool = False  # is `layer_params` linear in `d_inner` and free of heads? Counts are faster then
+    optional_halves: bool = False  # may a layer be without attention, or without its feed-forward part?
 
     def fields_from_config(self, config: dict) -> dict:
         "Fields of the architecture that a configuration of `configs`, complete, describes. Raises `InputError`."

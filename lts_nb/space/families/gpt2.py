@@ -17,7 +17,9 @@ from lts_nb.space.families.contract import (
     Numbers,
     Output,
     Step,
+    attention_scratch,
     copy_of_last_position,
+    largest,
 )
 
 # %% ../../../nbs/space/families/02_gpt2.ipynb #5fac0342
@@ -75,21 +77,29 @@ class GPT2(Family):
         return self.new_token_bytes(layer, step) if step.n_cached else self.prompt_bytes(layer, step)
 
     def prompt_bytes(self, layer: Layer, step: Step) -> Numbers:
-        "The feed-forward part, and the cache of the layers up to this one."
-        d, size = layer.d_model, step.bytes_per_value
-        feed_forward = step.tokens * (4 * layer.d_inner + 5 * d) + step.n_new * d
-        cache = step.keeps_cache * 2 * size * step.tokens * d * (layer.blocks_before + 1)
-        return size * feed_forward + cache + 8 * step.n_new + 12
+        "Attention or the feed-forward part, and the cache of the layers up to this one."
+        size, attends = step.bytes_per_value, layer.n_head > 0
+        cache = step.keeps_cache * 2 * size * step.tokens * layer.d_model * (layer.blocks_before + attends)
+        return self.working_bytes(layer, step) + cache + 8 * step.n_new
+
+    def working_bytes(self, layer: Layer, step: Step) -> Numbers:
+        "Attention or the feed-forward part, whichever is there and needs more; caches and positions aside."
+        d, attends = layer.d_model, layer.n_head > 0
+        scratch = attention_scratch(layer.n_head, d // np.maximum(layer.n_head, 1), step)
+        attention = attends * (7 * step.tokens * d + largest(step.tokens * d, scratch))
+        feed_forward = (layer.d_inner > 0) * step.tokens * (4 * layer.d_inner + (3 + 2 * attends) * d)
+        size, positions = step.bytes_per_value, step.n_new * d
+        return largest(size * (attention + positions), size * (feed_forward + positions) + 12)
 
     def new_token_bytes(self, layer: Layer, step: Step) -> Numbers:
-        "The copy of a layer's cache into a longer one, or its feed-forward part."
+        "The copy of a layer's cache into a longer one, its attention or its feed-forward part."
         d, size, sequences, cached = layer.d_model, step.bytes_per_value, step.batch_size, step.n_cached
-        after = layer.blocks_total - layer.blocks_before - 1
+        attends = layer.n_head > 0
+        after = layer.blocks_total - layer.blocks_before - attends
         others = 2 * size * sequences * d * (layer.blocks_before * (cached + 1) + after * cached)
-        copy = others + size * sequences * d * (3 * cached + 2) + size * (6 * sequences + 1) * d + 8
-        own_cache = 2 * size * sequences * d * (cached + 1)
-        feed_forward = own_cache + size * (sequences * (4 * layer.d_inner + 5 * d) + d) + 20
-        return np.maximum(copy, others + feed_forward)
+        copy = attends * (size * sequences * d * (3 * cached + 2) + size * (6 * sequences + 1) * d)
+        own_cache = attends * 2 * size * sequences * d * (cached + 1)
+        return others + largest(copy, own_cache + self.working_bytes(layer, step)) + 8
 
     def output_bytes(self, output: Output, step: Step) -> Numbers:
         "Logits, cache and hidden states; the last position is copied, and positions are still there."
@@ -143,4 +153,5 @@ FAMILY = GPT2(
     older_names=OLDER_NAMES,
     unsized=UNSIZED,
     params_ignore_heads=True,
+    optional_halves=True,
 )

@@ -133,9 +133,9 @@ class LFM2(Llama):
         self, fixed: Fixed, d_model: Numbers, d_inner: Numbers, n_head: Numbers, n_kv_head: Numbers
     ) -> tuple[Numbers, Numbers, Numbers]:
         "Parameters of attention or of the convolution, of SwiGLU and of the norms."
-        attention, feed_forward, norms = super().layer_params(fixed, d_model, d_inner, n_head, n_kv_head)
+        attention, feed_forward, _ = super().layer_params(fixed, d_model, d_inner, n_head, n_kv_head)
         convolution = 4 * d_model * d_model + KERNEL * d_model
-        return np.where(n_head > 0, attention + 2 * fixed.d_head, convolution), feed_forward, norms
+        return np.where(n_head > 0, attention + 2 * fixed.d_head, convolution), feed_forward, 2 * d_model
 
     def mixer_flops(
         self, fixed: Fixed, d_model: Numbers, n_head: Numbers, n_kv_head: Numbers, workload: Workload
@@ -164,6 +164,10 @@ class LFM2(Llama):
         if step.n_cached or not step.keeps_cache:
             return added
         return added + KERNEL * layer.d_model * (layer.n_head == 0)
+
+    def mixes(self, layer: Layer) -> bool:
+        "Every layer does, by attention or by its convolution."
+        return True
 
     def mixing(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in attention or in the convolution."

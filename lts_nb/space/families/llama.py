@@ -6,6 +6,8 @@
 __all__ = ['PRESETS', 'COMMON', 'STOCK', 'CONFIGS', 'UNSIZED', 'FAMILY', 'window_in', 'grouped_heads', 'Llama']
 
 # %% ../../../nbs/space/families/05_llama.ipynb #814a2328
+import numpy as np
+
 from ...core.errors import InputError
 from ...core.workload import Workload
 from lts_nb.space.config_values import (
@@ -140,7 +142,7 @@ class Llama(Family):
         "Parameters of attention with its biases, of SwiGLU and of the norms."
         attention = 2 * d_model * fixed.d_head * (n_head + n_kv_head)
         biases = fixed.qkv_bias * fixed.d_head * (n_head + 2 * n_kv_head)
-        return attention + biases, 3 * d_model * d_inner, 2 * d_model
+        return attention + biases, 3 * d_model * d_inner, d_model * (1 * (n_head > 0) + 1 * (d_inner > 0))
 
     def final_norm_params(self, fixed: Fixed, d_model: Numbers) -> Numbers:
         "The gain of one RMS norm."
@@ -187,21 +189,23 @@ class Llama(Family):
         return 2 * workload.context * weights_per_head * (n_head + n_kv_head) + scores_per_head * n_head
 
     def cache_blocks(self, fixed: Fixed, n_head: Numbers, n_kv_head: Numbers) -> tuple:
-        "A block for each key and value head; a convolution where there are no heads."
+        "A block for each key and value head; without heads a convolution, or nothing that is cached."
         return n_kv_head, n_head == 0
 
     def layer_bytes(self, layer: Layer, step: Step) -> Numbers:
         "Most bytes alive, weights aside, while a layer works."
         not_first = layer.blocks_before + layer.convolutions_before > 0
-        throughout = step.tokens * layer.d_model * (2 + not_first) + 2 * step.n_new * layer.fixed.d_head
-        worst = largest(
-            self.rotating(layer, step),
-            self.mixing(layer, step),
-            self.copying(layer, step),
-            self.feeding_forward(layer, step),
-        )
+        throughout = step.tokens * layer.d_model * (1 + not_first) + 2 * step.n_new * layer.fixed.d_head
+        mixes, feeds = self.mixes(layer), layer.d_inner > 0
+        mixed = step.tokens * layer.d_model * mixes  # what is mixed, and then what mixing has made of it
+        mixing = largest(self.rotating(layer, step), self.mixing(layer, step), self.copying(layer, step))
+        worst = mixed + largest(mixes * mixing, feeds * self.feeding_forward(layer, step))
         held = step.batch_size * self.held_values(layer, step)
         return step.bytes_per_value * (held + throughout + worst) + 8 * step.n_new  # positions have eight bytes
+
+    def mixes(self, layer: Layer) -> bool | np.ndarray:
+        "Does a layer mix tokens?"
+        return layer.n_head > 0
 
     def held_values(self, layer: Layer, step: Step) -> Numbers:
         "Values of one sequence in the caches, the new ones of this layer aside."
@@ -246,4 +250,5 @@ FAMILY = Llama(
     presets=PRESETS,
     configs=CONFIGS,
     unsized=UNSIZED,
+    optional_halves=True,
 )
