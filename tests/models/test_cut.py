@@ -218,11 +218,16 @@ def test_outputs_replace_what_stays(backbone):
     again = cut(parent, shape, {block: matrix / 2 for block, matrix in outputs.items()})
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), plain.state_dict().values()))
     doubled = cut(parent, shape, outputs)
-    for name in ends:
+    for half, name in zip(HALVES, ends):
         once, twice = (m.get_submodule(layers)[i].get_submodule(name) for m in (plain, doubled))
-        x = torch.randn(3, outputs[i, HALVES[ends.index(name)]].shape[1])
-        bias = 0 if once.bias is None else once.bias
-        torch.testing.assert_close(twice(x) - bias, 2 * (once(x) - bias), rtol=1e-4, atol=1e-4)
+        check_twice(once, twice, outputs[i, half].shape[1])
+
+
+def check_twice(once, twice, n_inputs: int):
+    "Does a module send twice what another sends, biases aside?"
+    x = torch.randn(3, n_inputs)
+    bias = 0 if once.bias is None else once.bias
+    torch.testing.assert_close(twice(x) - bias, 2 * (once(x) - bias), rtol=1e-4, atol=1e-4)
 
 
 LLAMA = Architecture("llama", 32, (4, 4), (40, 40), 97, 24, n_kv_head=(2, 2), d_head=8)
