@@ -68,9 +68,9 @@ class MemoryForm:
 # %% ../../nbs/space/09_memory.ipynb #475268b3
 def cache_blocks(
     fixed: Fixed,  # what a population or a space has in common
-    n_head: Numbers,  # 0 for a convolution
+    n_head: Numbers,  # 0 for a convolution, or for no attention
     n_kv_head: Numbers,
-) -> tuple[Numbers, Numbers]:  # cache blocks; convolutions, 0 or 1
+) -> tuple[Numbers, Numbers]:  # cache blocks; convolutions (in Llama layers without attention, which keep nothing)
     "What a layer adds to the cache."
     return get_family(fixed.backbone).cache_blocks(fixed, n_head, n_kv_head)
 
@@ -128,8 +128,8 @@ def steps_of(
 def layer_peak(
     fixed: Fixed,
     d_model: Numbers,  # integers or arrays that broadcast, as all that follows
-    d_inner: Numbers,
-    n_head: Numbers,  # 0 for a convolution
+    d_inner: Numbers,  # 0 for no feed-forward part
+    n_head: Numbers,  # 0 for a convolution, or for no attention
     n_kv_head: Numbers,
     blocks_before: Numbers,  # cache blocks of the layers before
     convolutions_before: Numbers,
