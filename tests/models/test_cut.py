@@ -219,13 +219,13 @@ def test_outputs_replace_what_stays(backbone):
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), plain.state_dict().values()))
     doubled = cut(parent, shape, outputs)
     for half, name in zip(HALVES, ends):
-        once, twice = (m.get_submodule(layers)[i].get_submodule(name) for m in (plain, doubled))
-        check_twice(once, twice, outputs[i, half].shape[1])
+        check_twice([m.get_submodule(layers)[i].get_submodule(name) for m in (plain, doubled)], outputs[i, half])
 
 
-def check_twice(once, twice, n_inputs: int):
-    "Does a module send twice what another sends, biases aside?"
-    x = torch.randn(3, n_inputs)
+def check_twice(modules, matrix):
+    "Does the second module send twice what the first sends, biases aside?"
+    once, twice = modules
+    x = torch.randn(3, matrix.shape[1])
     bias = 0 if once.bias is None else once.bias
     torch.testing.assert_close(twice(x) - bias, 2 * (once(x) - bias), rtol=1e-4, atol=1e-4)
 
