@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from .blocks import ends_of, listening
 
 from ..core.errors import InputError
 from ..models.parent import Parent
+from .blocks import ends_of, listening
 
 # %% ../../nbs/shaping/03_moments.ipynb #8ea2fb5b
 def windows_of(

@@ -8,10 +8,10 @@ __all__ = ['RIDGE', 'RULES', 'ridged', 'best_matrix', 'lost_share', 'unit_costs'
 
 # %% ../../nbs/shaping/04_reduction.ipynb #1ba56a9e
 import torch
-from .blocks import End, Replacement
-from .moments import Moments
 
 from ..core.errors import check_choice
+from .blocks import End, Replacement
+from .moments import Moments
 
 # %% ../../nbs/shaping/04_reduction.ipynb #4c9a9b23
 RIDGE = 1e-2

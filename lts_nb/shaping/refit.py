@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from .blocks import End, ends_of, layers_of
 
 from ..core.errors import InputError
 from ..models.cut import HALVES, cut
 from ..models.parent import Parent
 from ..models.shape import Shape
+from .blocks import End, ends_of, layers_of
 
 # %% ../../nbs/shaping/08_refit.ipynb #9d480631
 @dataclass(eq=False)

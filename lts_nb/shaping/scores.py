@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from .blocks import Replacement, ends_of, from_layer, layer_inputs, replaced
 
 from ..core.errors import InputError
 from ..models.cut import HALVES
 from ..models.parent import Parent
+from .blocks import Replacement, ends_of, from_layer, layer_inputs, replaced
 
 # %% ../../nbs/shaping/05_scores.ipynb #c15ea415
 @dataclass(frozen=True, order=True)
