@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMALLEST_SHARE', 'ShapeSettings', 'Texts', 'texts_of', 'Shaping', 'spread_members', 'judge_member', 'shape_parent',
-           'row_of', 'with_correction', 'write_folder']
+           'row_of', 'with_correction', 'write_folder', 'member_shape', 'build_member']
 
 # %% ../../nbs/shaping/09_shaped.ipynb #77adacd9
 import json
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ..core.errors import InputError, check_integer
-from ..core.files import read_text, replace_text, write_json
+from ..core.files import read_json, read_text, replace_text, write_json
 from ..core.workload import Workload
 from ..models.cut import cut
 from ..models.parent import Parent
@@ -180,6 +180,7 @@ def shape_parent(
     settings: ShapeSettings = ShapeSettings(),
     profile=None,  # a `DeviceProfile`: then latency takes the place of parameters
     workload: Workload | None = None,  # that of the profile by default
+    place: str = "",  # where the parent can be read again, for `build_member`
     say: Callable = lambda what: None,  # called with a line when something begins
     done: Callable = lambda: None,  # called after each scored window and each judged member
 ) -> pd.DataFrame:  # members that were judged, by size
@@ -199,7 +200,7 @@ def shape_parent(
         rows.append(row_of(parent, frontier, number, found, parents.mean()))
         done()
     table = with_correction(pd.DataFrame(rows))
-    write_folder(folder, parent, settings, table, parents.mean())
+    write_folder(folder, parent, settings, table, dict(place=place, loss=float(parents.mean())))
     return table
 
 
@@ -233,15 +234,48 @@ def with_correction(table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: pd.DataFrame, loss: float):
+def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: pd.DataFrame, about: dict):
     "Write what was found beside what is filed."
     table.to_csv(folder / "members.csv", index=False)
-    content = dict(
+    seconds = None if settings.seconds == float("inf") else settings.seconds
+    content = about | dict(
         parent=parent.name,
         licence=parent.licence,
         architecture=json.loads(parent.architecture.to_json()),
-        settings=asdict(settings) | dict(seconds=None if settings.seconds == float("inf") else settings.seconds),
-        loss=float(loss),
+        settings=asdict(settings) | dict(seconds=seconds),
         correction=table.attrs.get("correction"),
     )
     replace_text(folder / "shaped.json", write_json("shaped", 1, content))
+
+# %% ../../nbs/shaping/09_shaped.ipynb #f1822432
+def member_shape(
+    folder: Path,
+    id: str,  # of a member, or the beginning of it
+) -> Shape:
+    "The shape of a judged member. Raises `InputError` if none or several begin so."
+    found = sorted(path for path in (folder / "members").glob("*.json") if path.stem.startswith(id))
+    if len(found) != 1:
+        known = ", ".join(path.stem[:8] for path in sorted((folder / "members").glob("*.json")))
+        raise InputError(f"id={id!r}: {len(found)} members begin so; there are {known}")
+    return Shape.from_json(json.loads(read_text("member", found[0]))["shape"])
+
+
+def build_member(
+    folder: str | Path,  # that `shape_parent` wrote
+    id: str,  # of a member, or the beginning of it
+    parent: Parent | None = None,  # read from where it lay, by default
+    say: Callable = lambda what: None,  # called with a line when something begins
+) -> tuple:  # the model; the parent; the `Architecture` of the model
+    "The parent in the shape of a member, with its weights. Raises `InputError` for a parent that has changed."
+    from lts_nb.shaping.parents import read_parent
+
+    folder = Path(folder)
+    about, shape = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1), member_shape(folder, id)
+    parent = parent or read_parent(about["place"])
+    if json.loads(parent.architecture.to_json()) != about["architecture"]:
+        raise InputError(f"parent={about['place']!r}: has another architecture than when it was shaped")
+    windows = torch.from_numpy(np.load(folder / "calibration.npy", allow_pickle=False))
+    settings = ShapeSettings(**about["settings"] | dict(seconds=about["settings"]["seconds"] or float("inf")))
+    shaping = Shaping(parent, Texts(windows, windows, windows), settings, say)
+    say("repairing")
+    return shaping.model(shape), parent, shape.architecture(parent.architecture)
