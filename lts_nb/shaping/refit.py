@@ -79,9 +79,9 @@ def fitted(
     ridge: float = RIDGE,
 ) -> torch.Tensor:  # `(d_model, k)`, float32
     "The matrix that sends what is wanted, by least squares."
-    rows = [batch.flatten(0, 1).double() for batch in given]
-    second = sum(x.T @ x for x in rows)
-    product = sum(y.flatten(0, 1).double().T @ x for x, y in zip(rows, wanted, strict=True))
+    rows = [batch.flatten(0, 1) for batch in given]
+    second = sum((x.T @ x).double() for x in rows)
+    product = sum((y.flatten(0, 1).T @ x).double() for x, y in zip(rows, wanted, strict=True))
     pull = ridge * second.diag().mean()
     second = second + pull * torch.eye(len(second), dtype=second.dtype)
     return torch.linalg.solve(second, (product + pull * matrix.double()).T).T.float()

@@ -1,0 +1,80 @@
+"""`lts shape` and what is built from its folder."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from tiny_parent import save_tiny_parent, stories, token_windows
+from transformers import AutoModelForCausalLM
+
+from lts_nb.cli.main import main
+from lts_nb.evaluation.stored_models import open_backbone_model
+from lts_nb.shaping.parents import read_parent
+from lts_nb.shaping.shaped import ShapeSettings, shape_parent
+from lts_nb.shaping.verification import window_losses
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    "A folder with a tiny trained parent and a text to shape it with."
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_parent(folder / "parent")
+    (folder / "texts").mkdir()
+    for number, text in enumerate([*stories().train, *stories().valid]):
+        (folder / "texts" / f"{number}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
+    out = place / "shaped"
+    asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
+    few = ["--windows", "2", "--members", "4"]
+    assert main([*asked, *few]) == 0
+    said = capsys.readouterr().out
+    table = pd.read_csv(out / "members.csv")
+    assert all(id[:8] in said for id in table.id) and "next: lts build" in said
+    assert table.share.between(0.45, 1, inclusive="left").all() and table.share.is_monotonic_increasing
+    assert table.rise.iloc[-1] < table.rise.iloc[0]  # what keeps more loses less
+    scores = (out / "scores.jsonl").read_text(encoding="utf-8")
+    assert main([*asked, *few, "--json"]) == 0  # from what is filed
+    assert json.loads(capsys.readouterr().out)["members"][0]["rise"] == pytest.approx(table.rise[0])
+    assert (out / "scores.jsonl").read_text(encoding="utf-8") == scores
+    check_built(place, out, table.iloc[-1], capsys)
+
+
+def check_built(place, out, row, capsys):
+    "Does a built member have the parent's weights, and the loss that the table says?"
+    assert main(["build", str(out), row.id[:8], "--out", str(place / "model")]) == 0
+    assert "with the weights of" in capsys.readouterr().out
+    model, architecture = open_backbone_model(place / "model")[:2]
+    assert architecture.id == row.id
+    again = AutoModelForCausalLM.from_pretrained(place / "model", trust_remote_code=True)
+    tokens = token_windows(stories().valid, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(again(tokens).logits, model(tokens).logits)
+    parent = read_parent(place / "parent")
+    rise = window_losses(model.eval(), tokens).mean() - window_losses(parent.model, tokens).mean()
+    assert rise < 3 * row.rise + 0.1
+
+
+def test_bad_input(place, capsys):
+    out = place / "refused"
+    asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
+    for more, sentence in (
+        (["--widths", "a"], "widths='a': must be whole numbers"),
+        (["--members", "1"], "members"),
+        (["--profile", str(place / "none.json")], "none.json"),
+    ):
+        assert main([*asked, *more]) == 2
+        assert sentence in (said := capsys.readouterr().err) and said.count("error") == 1
+    assert main(["build", str(place / "shaped"), "--out", str(place / "other")]) == 2
+    assert "id: is missing" in capsys.readouterr().err
+
+
+def test_scores_of_another_question_are_refused(place):
+    parent = read_parent(place / "parent")
+    few = dict(n_calibration=4, n_scored=2, n_judged=2, n_members=2)
+    shape_parent(parent, stories(), place / "once", ShapeSettings(**few))
+    with pytest.raises(Exception, match="are of another parent, text or list of choices"):
+        shape_parent(parent, stories(), place / "once", ShapeSettings(**few, groups=(1,)))
