@@ -67,9 +67,10 @@ class Contest:
         self.measurements = pool_visits(self.panel, self.estimates, self.memory)
 
     def qualified(self) -> np.ndarray:  # numbers
-        "Those that were measured and keep the limits."
+        "Those that were measured and keep the limits, on what is counted and on what is measured."
+        people = Population.of(self.architectures, self.settings.space.max_layer)
         kept = [self.session.keeps_limits(measurement) for measurement in self.measurements]
-        return np.flatnonzero(kept)
+        return np.flatnonzero(kept & self.session.accept(people))
 
 # %% ../../nbs/searches/14_contest.ipynb #ffcb7270
 def as_good(

@@ -274,3 +274,13 @@ def test_an_engine_that_spares_positions_of_the_last_layer_is_found_out():
     again = DeviceProfile.from_json(profile.to_json())
     assert again.predict(P, request).equals(profile.predict(P, request))
     assert DeviceProfile.measure(LAYERS, Opaque(), request, held_out=0).fit.prefill[0].last_ffn is None
+
+
+def test_limits_of_memory_are_checked_by_the_form_that_the_profile_fitted():
+    totals = count(LAYERS.sample(200, 0)).total
+    limit = float(np.median(8 * totals + 1_000_000))
+    request, limits = Workload(prompt_len=16), dict(max_peak_bytes=limit)
+    found = search(LAYERS, Opaque(), "exact", request, limits=limits, progress=False, measure_s=5)
+    chosen = found.candidates[found.candidates.role.isin(["lts", "rival"])].architecture
+    for text in [*found.frontier.architecture, *chosen]:  # the baseline is measured whatever it needs
+        assert 8 * count(Architecture.from_json(text)).total + 1_000_000 < 1.03 * limit
