@@ -1,0 +1,117 @@
+"""What goes into ends, which columns go first, and what the others become: on a trained parent, and by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from tiny_parent import stories, tiny_parent, token_windows
+
+from lts_nb.models.cut import cut
+from lts_nb.models.shape import Kept, Shape
+from lts_nb.shaping.blocks import Replacement, ends_of, from_layer, layer_inputs, replaced
+from lts_nb.shaping.moments import measure_moments
+from lts_nb.shaping.reduction import RULES, lost_share, reduced, removal_order, ridged
+from lts_nb.shaping.refit import refit
+from lts_nb.shaping.scores import Choice, choices_of, divergence, score_window, summarize_scores
+from lts_nb.shaping.verification import window_losses
+
+
+@pytest.fixture(scope="module")
+def known():
+    "A tiny trained parent, its ends, and what goes into them."
+    parent, windows = tiny_parent(), token_windows(stories().train, 40)
+    return parent, ends_of(parent), measure_moments(parent, windows), windows
+
+
+def test_moments_are_those_of_what_goes_in(known):
+    parent, ends, moments, windows = known
+    with torch.no_grad():
+        heard = []
+        hook = ends[2, "attention"].module.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+        parent.model(windows)
+        hook.remove()
+    x = heard[0].flatten(0, 1).double().numpy()
+    assert moments[2, "attention"].n == windows.numel()
+    np.testing.assert_allclose(moments[2, "attention"].second.numpy(), x.T @ x / len(x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("half, n", [("feed_forward", 64), ("attention", 1)])
+def test_repair_loses_least_and_every_rule_orders_all(known, half, n):
+    _, ends, moments, _ = known
+    end, found = ends[1, half], moments[1, half]
+    second = ridged(found)
+    for rule in RULES:
+        order = removal_order(end, found, rule)
+        assert sorted(order) == list(range(end.n_units))
+        plain, repaired = (reduced(end, found, order, n, repairs) for repairs in (False, True))
+        columns = end.columns(plain.units)
+        lost = [lost_share(end.matrix, second, columns, each.matrix) for each in (plain, repaired)]
+        assert 0 < lost[1] < lost[0]
+        nudged = repaired.matrix + 0.01 * torch.randn(repaired.matrix.shape, generator=torch.Generator().manual_seed(0))
+        assert lost_share(end.matrix, second, columns, nudged) > lost[1]
+
+
+def test_the_group_that_goes_first_is_the_cheapest(known):
+    _, ends, moments, _ = known
+    for layer in range(4):
+        end, found = ends[layer, "attention"], moments[layer, "attention"]
+        lost = []
+        for gone in range(2):
+            left = reduced(end, found, [gone, 1 - gone], 1)
+            lost.append(lost_share(end.matrix, ridged(found), end.columns(left.units), left.matrix))
+        assert removal_order(end, found)[0] == int(np.argmin(lost))
+
+
+def test_a_score_is_the_divergence_of_the_cut_model(known):
+    parent, ends, moments, windows = known
+    choice = Choice(1, "feed_forward", 96)
+    replacement = reduced(ends[1, "feed_forward"], moments[1, "feed_forward"], list(range(192)), 96)
+    kept = [Kept(range(2), range(192))] * 4
+    kept[1] = Kept(range(2), replacement.units.tolist())
+    model = cut(parent, Shape(tuple(kept)), {(1, "feed_forward"): replacement.matrix})
+    with torch.no_grad():
+        expected = divergence(parent.model(windows[:1]).logits.log_softmax(-1), model(windows[:1]).logits).mean()
+        gone = cut(parent, Shape((kept[0], None, kept[2], kept[3])))(windows[:1]).logits
+        without = divergence(parent.model(windows[:1]).logits.log_softmax(-1), gone).mean()
+    found = score_window(parent, windows[0], [choice, Choice(1, "layer", 0)], lambda _: replacement)
+    assert found == pytest.approx([float(expected), float(without)], rel=1e-3, abs=1e-6)
+
+
+def test_everything_is_as_it_was_afterwards(known):
+    parent, ends, _, windows = known
+    kept, logits = layer_inputs(parent, windows[:2])
+    end = ends[0, "attention"]
+    nothing = Replacement(torch.zeros(0, dtype=torch.long), end.matrix[:, :0], keeps_bias=False)
+    with pytest.raises(ZeroDivisionError), replaced(end, nothing):
+        assert not torch.allclose(from_layer(parent, 0, windows[:2], kept[0]), logits)
+        raise ZeroDivisionError
+    with torch.no_grad():
+        torch.testing.assert_close(parent.model(windows[:2]).logits, logits)
+
+
+def test_scores_of_a_block_are_in_order(known):
+    parent, *_ = known
+    choices = choices_of(parent, [0, 64, 128], [0, 1])
+    drawn = np.abs(np.random.default_rng(0).normal(size=(5, len(choices))))
+    scores = summarize_scores(choices, drawn)
+    for layer, half in itertools.product(range(4), ("attention", "feed_forward")):
+        own = [scores.of(c) for c in choices if (c.layer, c.half) == (layer, half)]
+        assert own == sorted(own, reverse=True)
+    assert scores.error == pytest.approx(drawn.std(0, ddof=1) / 5**0.5)
+
+
+def test_fitting_one_after_the_other_helps_on_text_that_was_not_seen(known):
+    parent, ends, moments, windows = known
+    orders = {place: removal_order(end, moments[place]) for place, end in ends.items()}
+    kept = [Kept(range(2), orders[i, "feed_forward"][-72:]) for i in range(4)]
+    shape = Shape((kept[0], kept[1], Kept([orders[2, "attention"][-1]], kept[2].neurons), kept[3]))
+    first = {}
+    for layer, stays in shape.stays:
+        for half, units in (("attention", stays.groups), ("feed_forward", stays.neurons)):
+            place = layer, half
+            first[place] = reduced(ends[place], moments[place], orders[place], len(units)).matrix
+    fitted = refit(parent, shape, windows, first)
+    judged = token_windows(stories().valid, 20)
+    losses = [window_losses(cut(parent, shape, outputs), judged).mean() for outputs in (None, first, fitted)]
+    assert window_losses(parent.model, judged).mean() < losses[2] < losses[1] < losses[0]
