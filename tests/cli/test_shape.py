@@ -1,6 +1,7 @@
 """`lts shape` and what is built from its folder."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,10 +10,15 @@ from tiny_parent import save_tiny_parent, stories, token_windows
 from transformers import AutoModelForCausalLM
 
 from lts_nb.cli.main import main
+from lts_nb.core.workload import Workload
 from lts_nb.evaluation.stored_models import open_backbone_model
+from lts_nb.profiler.profile.device_profile import DeviceProfile
+from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.shaped import ShapeSettings, shape_parent
 from lts_nb.shaping.verification import window_losses
+from lts_nb.space.architecture import Architecture
+from lts_nb.space.space import SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +84,23 @@ def test_scores_of_another_question_are_refused(place):
     shape_parent(parent, stories(), place / "once", ShapeSettings(**few))
     with pytest.raises(Exception, match="are of another parent, text or list of choices"):
         shape_parent(parent, stories(), place / "once", ShapeSettings(**few, groups=(1,)))
+
+
+def test_latency_takes_the_place_of_parameters(place, capsys):
+    heads = dict(n_head=[2, 4], n_kv_head=[1, 2], d_head=16)
+    space = SearchSpace("llama", [2, 3, 4], [64], [24, 96, 192], vocab_size=[300], max_len=64, min_ratio=0, **heads)
+    device = FakeTarget(seconds_per_part=1e-5, seconds_per_flop=1e-9)
+    profile = DeviceProfile.measure(space, device, Workload(prompt_len=32), held_out=0)
+    profile.save(place / "device.json")
+    out = place / "timed"
+    asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out), "--windows", "2"]
+    assert main([*asked, "--members", "3", "--profile", str(place / "device.json")]) == 0
+    table = pd.read_csv(out / "members.csv")
+    for row in table.itertuples():
+        true = device.seconds(Architecture.from_json(row.architecture), Workload(prompt_len=32))
+        assert row.predicted_latency_s == pytest.approx(true, rel=0.05)
+    capsys.readouterr()
+    wider = DeviceProfile.measure(replace(space, d_model=(128,)), device, Workload(prompt_len=32), held_out=0)
+    wider.save(place / "wider.json")
+    assert main([*asked, "--out", str(place / "other"), "--profile", str(place / "wider.json")]) == 2
+    assert "profile: is of llama, d_model=[128], d_head=16; the parent is llama, d_model=64" in capsys.readouterr().err
