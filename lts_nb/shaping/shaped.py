@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMALLEST_SHARE', 'ShapeSettings', 'Texts', 'texts_of', 'Shaping', 'spread_members', 'judge_member', 'shape_parent',
-           'row_of', 'with_correction', 'write_folder', 'member_shape', 'build_member']
+           'row_of', 'with_correction', 'write_folder', 'find_member', 'build_member']
 
 # %% ../../nbs/shaping/09_shaped.ipynb #77adacd9
 import json
@@ -124,18 +124,25 @@ class Shaping:
         )
         return Scored(self.parent, summarize_scores(choices, found), self.orders, tuple(widths), tuple(groups))
 
-    def outputs(self, shape: Shape) -> dict:
-        "Matrices of a shape's ends: repaired, then fitted one after the other."
+    def outputs(self, shape: Shape, fitted: bool) -> dict:
+        "Matrices of a shape's ends: each repaired for itself, and fitted one after the other if asked."
         first = {}
         for layer, kept in shape.stays:
             for half, units in (("attention", kept.groups), ("feed_forward", kept.neurons)):
                 if units and (layer, half) in self.ends:
                     first[layer, half] = self.replacement(layer, half, len(units)).matrix
-        return refit(self.parent, shape, self.texts.calibration, first)
+        return refit(self.parent, shape, self.texts.calibration, first) if fitted else first
 
-    def model(self, shape: Shape):
+    def model(self, shape: Shape, fitted: bool):
         "The parent in a shape, with its weights repaired."
-        return cut(self.parent, shape, self.outputs(shape))
+        return cut(self.parent, shape, self.outputs(shape, fitted))
+
+    def best_model(self, shape: Shape) -> tuple:  # the model; is it the fitted one?
+        "The better one of both repairs, by windows that neither of them saw."
+        both = [self.model(shape, fitted) for fitted in (False, True)]
+        losses = [window_losses(model, self.texts.scored).mean() for model in both]
+        fitted = bool(losses[1] < losses[0])
+        return both[fitted], fitted
 
 # %% ../../nbs/shaping/09_shaped.ipynb #386b77b4
 SMALLEST_SHARE = 0.5
@@ -166,8 +173,10 @@ def judge_member(
     path = folder / "members" / f"{architecture.id}.json"
     if path.exists() and (found := json.loads(read_text("member", path)))["shape"] == shape.to_json():
         return found
-    rise = rise_of(window_losses(shaping.model(shape), shaping.texts.judged), parents)
-    found = dict(id=architecture.id, shape=shape.to_json(), rise=rise.mean, error=rise.error, windows=rise.n_windows)
+    model, fitted = shaping.best_model(shape)
+    rise = rise_of(window_losses(model, shaping.texts.judged), parents)
+    about = dict(id=architecture.id, shape=shape.to_json(), fitted=fitted)
+    found = about | dict(rise=rise.mean, error=rise.error, windows=rise.n_windows)
     path.parent.mkdir(exist_ok=True)
     replace_text(path, json.dumps(found))
     return found
@@ -218,6 +227,7 @@ def row_of(parent: Parent, frontier: ShapeFrontier, number: int, found: dict, pa
         sum_of_scores=float(frontier.F[number, 0]),
         rise=found["rise"],
         error=found["error"],
+        fitted=found["fitted"],
         loss=parents_loss + found["rise"],
         architecture=architecture.to_json(),
     )
@@ -248,16 +258,16 @@ def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: p
     replace_text(folder / "shaped.json", write_json("shaped", 1, content))
 
 # %% ../../nbs/shaping/09_shaped.ipynb #f1822432
-def member_shape(
+def find_member(
     folder: Path,
     id: str,  # of a member, or the beginning of it
-) -> Shape:
-    "The shape of a judged member. Raises `InputError` if none or several begin so."
+) -> dict:  # what its file says
+    "A judged member. Raises `InputError` if none or several begin so."
     found = sorted(path for path in (folder / "members").glob("*.json") if path.stem.startswith(id))
     if len(found) != 1:
         known = ", ".join(path.stem[:8] for path in sorted((folder / "members").glob("*.json")))
         raise InputError(f"id={id!r}: {len(found)} members begin so; there are {known}")
-    return Shape.from_json(json.loads(read_text("member", found[0]))["shape"])
+    return json.loads(read_text("member", found[0]))
 
 
 def build_member(
@@ -270,7 +280,7 @@ def build_member(
     from lts_nb.shaping.parents import read_parent
 
     folder = Path(folder)
-    about, shape = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1), member_shape(folder, id)
+    about, member = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1), find_member(folder, id)
     parent = parent or read_parent(about["place"])
     if json.loads(parent.architecture.to_json()) != about["architecture"]:
         raise InputError(f"parent={about['place']!r}: has another architecture than when it was shaped")
@@ -278,4 +288,5 @@ def build_member(
     settings = ShapeSettings(**about["settings"] | dict(seconds=about["settings"]["seconds"] or float("inf")))
     shaping = Shaping(parent, Texts(windows, windows, windows), settings, say)
     say("repairing")
-    return shaping.model(shape), parent, shape.architecture(parent.architecture)
+    shape = Shape.from_json(member["shape"])
+    return shaping.model(shape, member["fitted"]), parent, shape.architecture(parent.architecture)
