@@ -14,6 +14,7 @@ from lts_nb.evaluation.examples import EXAMPLES  # noqa: E402
 from lts_nb.formats import onnx_int8  # noqa: E402
 from lts_nb.formats.onnx_checks import check_rounding  # noqa: E402
 from lts_nb.formats.onnx_int8 import MOST, check_int8, int8_distances, uneven, weights_for  # noqa: E402
+from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
 
 PLAIN = dict(d_embed=None, cutoffs=(), div_val=1)
 FAMILIES = {name: replace(EXAMPLES[name], **PLAIN) for name in ("gpt2", "opt", "llama", "lfm2")}
@@ -33,6 +34,21 @@ def test_a_sound_graph_is_nearer_than_rounding(sound):
     check_rounding(before, after)
     found, rounding = int8_distances(model, weights_for(model, before, after), path)
     assert 0 < found < rounding < 0.2
+
+
+def test_no_processor_overflows(sound, monkeypatch):
+    "ONNX Runtime multiplies no signed weights: two such products do not fit in 16 bits."
+
+    def opened(path):
+        graph = onnx.load(path).graph
+        types = {each.name: each.data_type for each in graph.initializer}
+        found.update(types[node.input[1]] for node in readers(graph, "MatMulInteger"))
+        return OnnxModel(path)
+
+    (model, before, after, path), found = sound, set()
+    monkeypatch.setattr(onnx_int8, "OnnxModel", opened)
+    int8_distances(model, weights_for(model, before, after), path)
+    assert found == {onnx.TensorProto.UINT8}
 
 
 def weight(graph, name):
