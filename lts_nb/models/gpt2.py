@@ -14,7 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2PreTrainedModel
 
 from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
-from .layered import LayeredConfig, check_halves, number_attention
+from .halves import check_halves, number_attention
+from .layered import LayeredConfig
 from .sharing import SharesLayers, share_layers
 from .stock import KeepsEmbedding, is_uniform, tokens_to_config
 

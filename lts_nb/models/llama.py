@@ -20,7 +20,8 @@ from transformers.models.llama.modeling_llama import (
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2DecoderLayer
 
 from .adaptive import add_output_layer, embedding_from_config, embedding_to_config, token_embedding
-from .layered import LayeredConfig, check_grouped_heads, check_halves, check_length, number_attention
+from .halves import check_halves, number_attention
+from .layered import LayeredConfig, check_grouped_heads, check_length
 from .sharing import SharesLayers, share_layers
 from .stock import KeepsEmbedding, is_uniform, tokens_to_config
 
