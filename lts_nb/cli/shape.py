@@ -25,6 +25,7 @@ from lts_nb.cli.options import (
     numbers_in,
     print_json,
 )
+from ..core.files import LOCK, only_one
 from ..core.screen import pasteable
 
 # %% ../../nbs/cli/11_shape.ipynb #5b971585
@@ -42,7 +43,7 @@ Seconds = Annotated[float | None, typer.Option(min=1, help="for scores; all wind
 Members = Annotated[int, typer.Option(min=2, help="shapes between half of the parent and all of it that are judged")]
 Windows = Annotated[int, typer.Option(min=2, help="windows of 512 tokens on which blocks are scored")]
 
-
+# %% ../../nbs/cli/11_shape.ipynb #d4841fe4
 @app.command()
 def shape(
     parent: ParentPlace,
@@ -72,7 +73,7 @@ def shape(
     table = measure(read_parent(parent), parent, corpus, out, settings, device)
     report(table, out, json_)
 
-
+# %% ../../nbs/cli/11_shape.ipynb #55388849
 def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a table of members
     "Shape a parent; what is filed is not scored or judged again."
     from tqdm.auto import tqdm
@@ -81,6 +82,7 @@ def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a
 
     stopped = f"stopped; all scores are kept in {out}. Call the same command again to continue"
     with (
+        only_one(out.with_name(f".{out.name}{LOCK}"), f"out={str(out)!r}", "shaping"),
         keeps_results(out, stopped, "all scores so far are kept, call again when there is room"),
         tqdm(total=settings.n_scored + settings.n_members, unit="step", leave=False) as bar,
     ):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CONTRACTIONS', 'REST', 'THREE_DIGITS', 'ONE_DIGIT', 'WORDS', 'ORDINARY', 'UNKNOWN', 'CONTROL', 'ADDED', 'UNUSED',
-           'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'is_sentencepiece', 'begins_unless_spaced',
-           'begins_with_space', 'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words', 'tokenizer_keys',
-           'add_tokenizer']
+           'BYTE', 'steps_of', 'words_name', 'merge_pairs', 'scores_of', 'possible_merges', 'is_sentencepiece',
+           'begins_unless_spaced', 'begins_with_space', 'TokenizerKeys', 'token_kinds', 'refuse', 'kind_and_words',
+           'tokenizer_keys', 'add_tokenizer']
 
 # %% ../../nbs/formats/09_gguf_tokenizer.ipynb #60fac527
 import json
@@ -72,9 +72,16 @@ def scores_of(
         scores.setdefault(token, -float(rank))
     words = [token for token in made if token.strip("▁")]
     together = len(set(words)) == sum(a != b for a, b in zip(words, ["", *words]))
-    splits = {(token[:i], token[i:]) for token in scores for i in range(1, len(token))}
-    wanted = {pair for pair in splits if pair[0] in vocabulary and pair[1] in vocabulary}
-    return scores if together and wanted == set(pairs) else None
+    return scores if together and possible_merges(scores, vocabulary) == set(pairs) else None
+
+
+def possible_merges(
+    tokens,  # that merges make
+    vocabulary: dict,
+) -> set[tuple[str, str]]:
+    "Every pair of tokens that makes one."
+    splits = ((token[:i], token[i:]) for token in tokens for i in range(1, len(token)))
+    return {(first, second) for first, second in splits if first in vocabulary and second in vocabulary}
 
 
 def is_sentencepiece(

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ..core.errors import InputError
+from ..core.files import read_text, replace_text
 from ..models.cut import HALVES
 from ..models.parent import Parent
 from .blocks import Replacement, ends_of, from_layer, layer_inputs, replaced
@@ -98,10 +99,14 @@ def read_scores(
     "What a file has. Raises `InputError` if it answers another question."
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # the last one is empty, or was cut off
-    if lines and json.loads(lines[0]) != dict(question=question):
+    lines = read_text("scores", path).split("\n")[:-1]  # the last one is empty, or was cut off
+    try:
+        first, *rows = (json.loads(line) for line in lines or ["null"])
+    except ValueError:
+        raise InputError(f"scores={str(path)!r}: is damaged; take another folder") from None
+    if first is not None and first != dict(question=question):
         raise InputError(f"scores={str(path)!r}: are of another parent, text or list of choices; take another folder")
-    return [np.array(json.loads(line)) for line in lines[1:]]
+    return [np.array(row) for row in rows]
 
 
 def score_windows(
@@ -118,7 +123,7 @@ def score_windows(
     question, began = question_of(parent, windows, choices, how), time.monotonic()
     found = read_scores(path, question)
     text = "".join(json.dumps(line) + "\n" for line in [dict(question=question), *(row.tolist() for row in found)])
-    path.write_text(text, encoding="utf-8")
+    replace_text(path, text)
     with open(path, "a", encoding="utf-8") as file:
         for window in windows[len(found) :]:
             if found and time.monotonic() - began > seconds:

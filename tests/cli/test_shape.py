@@ -10,6 +10,7 @@ from tiny_parent import save_tiny_parent, stories, token_windows
 from transformers import AutoModelForCausalLM
 
 from lts_nb.cli.main import main
+from lts_nb.core.files import LOCK, only_one
 from lts_nb.core.workload import Workload
 from lts_nb.evaluation.stored_models import open_backbone_model
 from lts_nb.profiler.profile.device_profile import DeviceProfile
@@ -104,3 +105,11 @@ def test_latency_takes_the_place_of_parameters(place, capsys):
     wider.save(place / "wider.json")
     assert main([*asked, "--out", str(place / "other"), "--profile", str(place / "wider.json")]) == 2
     assert "profile: is of llama, d_model=[128], d_head=16; the parent is llama, d_model=64" in capsys.readouterr().err
+
+
+def test_a_folder_belongs_to_one_process_at_a_time(place, capsys):
+    out = place / "held"
+    with only_one(place / f".held{LOCK}", "out", "shaping"):
+        asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
+        assert main(asked) == 2
+    assert "out=" in capsys.readouterr().err and not (out / "scores.jsonl").exists()
