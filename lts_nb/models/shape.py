@@ -126,9 +126,9 @@ def head_width(
             f"layers[{i}].groups: keeps {len(shape.layers[i].groups)} of {layer_groups(parent)[i]} heads; "
             f"{parent.backbone} splits its width among the heads of a layer: all of them stay, or none"
         )
-    heads = {heads for heads in parent.n_head if heads}
+    heads = {parent.n_head[i] for i, kept in shape.stays if kept.groups}
     if len(heads) > 1:
-        raise InputError(f"n_head={list(parent.n_head)}: must be the same in all layers of a parent to lose heads")
+        raise InputError(f"n_head={list(parent.n_head)}: must be the same in all layers that stay, to lose heads")
     return parent.d_model // heads.pop()
 
 
