@@ -11,7 +11,6 @@ import numpy as np
 from ..core.errors import InputError, check_integer
 from .architecture import Architecture
 from .config_files import architecture_from_config
-from .families import get_family
 from .families.contract import flags_of
 from .space import SearchSpace
 

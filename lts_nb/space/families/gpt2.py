@@ -128,7 +128,9 @@ STOCK = dict(
 CONFIGS = {
     "gpt2": STOCK,
     "lts_gpt2": STOCK
-    | dict(layer_n_head=None, layer_n_inner=None, layer_share=None, head_dim=None, d_embed=None, div_val=1, cutoffs=None),
+    | dict(
+        layer_n_head=None, layer_n_inner=None, layer_share=None, head_dim=None, d_embed=None, div_val=1, cutoffs=None
+    ),
 }
 OLDER_NAMES = dict(
     hidden_size="n_embd",
