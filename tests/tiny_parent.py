@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lts_nb.models.build import build
+from lts_nb.models.build import build, seeded
 from lts_nb.models.parent import Parent, own_model
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.corpus import Corpus, split_documents
@@ -64,13 +64,15 @@ def tiny_parent(steps: int = 150, seed: int = 0, backbone: str = "llama") -> Par
     numbers = token_windows(stories().train).flatten()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.004, betas=(0.9, 0.95), foreach=False)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, steps, pct_start=0.1)
-    for _ in range(steps):
-        batch = torch.stack([numbers[i : i + TINY.max_len] for i in rng.integers(len(numbers) - TINY.max_len, size=8)])
-        model(batch, labels=batch).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+    with seeded(seed):  # some families have dropout
+        for _ in range(steps):
+            starts = rng.integers(len(numbers) - TINY.max_len, size=8)
+            batch = torch.stack([numbers[i : i + TINY.max_len] for i in starts])
+            model(batch, labels=batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
     return Parent(architecture, own_model(model), tiny_tokenizer(), "tiny", "apache-2.0")
 
 

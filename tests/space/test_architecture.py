@@ -24,7 +24,10 @@ LFM2 = BASE | dict(backbone="lfm2")
         (dict(d_inner="2048"), "d_inner='2048': must be a list"),
         (dict(d_inner=(2048, -1)), "d_inner=-1: must be a whole number from 0 to 1,048,576"),
         (dict(qkv_bias=True), "qkv_bias=True: gpt2 does not read this field; leave it at False"),
-        (BASE | dict(backbone="transformer-xl", d_head=32), "d_head=32: transformer-xl does not read this field; leave"),
+        (
+            BASE | dict(backbone="transformer-xl", d_head=32),
+            "d_head=32: transformer-xl does not read this field; leave",
+        ),
         (dict(d_head=0), "d_head=0: must be a whole number from 1"),
         (dict(d_head=32.0), "d_head=32.0: must be a whole number from 1"),
         (dict(tie_embeddings=False), "tie_embeddings=False: gpt2 does not read this field"),
@@ -78,7 +81,9 @@ def test_one_way_to_say_it(first, second):
     assert a == b and a.id == b.id and hash(a) == hash(b)
 
 
-@pytest.mark.parametrize("fields", [dict(share=(0, 0)), dict(d_embed=64), dict(n_head=(4, 8)), dict(max_len=64), dict(d_head=63), LLAMA])
+@pytest.mark.parametrize(
+    "fields", [dict(share=(0, 0)), dict(d_embed=64), dict(n_head=(4, 8)), dict(max_len=64), dict(d_head=63), LLAMA]
+)
 def test_ids_tell_architectures_apart(fields):
     assert Architecture(**BASE | fields).id != Architecture(**BASE).id
 
