@@ -63,6 +63,8 @@ def random_fields(rng, backbone: str, deepest: int) -> dict:
     if backbone in ("llama", "lfm2"):
         heads = {"d_head": 4, "n_head": some_of(rng, [2, 4], 1, 3), "n_kv_head": some_of(rng, [1, 2], 1, 3)}
         fields |= heads | {"d_inner": fields["d_inner"][:2], "tie_embeddings": bool(rng.random() < 0.7)}
+    if backbone in ("gpt2", "opt") and rng.random() < 0.3:
+        fields |= {"d_head": int(rng.choice([2, 4])), "n_head": some_of(rng, [1, 2, 3], 1, 3)}
     if backbone == "lfm2":
         shallow = [n for n in fields["n_layer"] if n < 4] or [2]
         fields |= {"layer_kind": ["attention", "conv"], "n_layer": shallow}

@@ -5,12 +5,13 @@ Its loss is about .47 nats a token; the first layer is worth four of them, the l
 
 import functools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lts_nb.models.build import build
+from lts_nb.models.build import build, seeded
 from lts_nb.models.parent import Parent, own_model
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.corpus import Corpus, split_documents
@@ -48,22 +49,31 @@ def token_windows(texts: tuple, n: int | None = None) -> torch.Tensor:  # (n, ma
     return numbers.unfold(0, TINY.max_len, TINY.max_len)[:n]
 
 
+def tiny_architecture(backbone: str) -> Architecture:
+    "Of another family, four heads of width 16 and narrower inside."
+    heads = {} if backbone == "llama" else dict(n_kv_head=None, d_head=None, d_inner=(128,) * 4)
+    return replace(TINY, backbone=backbone, **heads)
+
+
 @functools.cache
 @torch.enable_grad()
-def tiny_parent(steps: int = 150, seed: int = 0) -> Parent:  # not to be changed
-    "A Llama of four layers, two groups of heads each, which can continue such stories."
-    model, rng = build(TINY, seed).train(), np.random.default_rng(seed)
+def tiny_parent(steps: int = 150, seed: int = 0, backbone: str = "llama") -> Parent:  # not to be changed
+    "A decoder of four layers which can continue such stories; a Llama has two groups of heads in each."
+    architecture = tiny_architecture(backbone)
+    model, rng = build(architecture, seed).train(), np.random.default_rng(seed)
     numbers = token_windows(stories().train).flatten()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.004, betas=(0.9, 0.95), foreach=False)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, steps, pct_start=0.1)
-    for _ in range(steps):
-        batch = torch.stack([numbers[i : i + TINY.max_len] for i in rng.integers(len(numbers) - TINY.max_len, size=8)])
-        model(batch, labels=batch).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-    return Parent(TINY, own_model(model), tiny_tokenizer(), "tiny", "apache-2.0")
+    with seeded(seed):  # some families have dropout
+        for _ in range(steps):
+            starts = rng.integers(len(numbers) - TINY.max_len, size=8)
+            batch = torch.stack([numbers[i : i + TINY.max_len] for i in starts])
+            model(batch, labels=batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    return Parent(architecture, own_model(model), tiny_tokenizer(), "tiny", "apache-2.0")
 
 
 def save_tiny_parent(folder: Path) -> Path:  # the folder

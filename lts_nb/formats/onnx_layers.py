@@ -64,9 +64,9 @@ def small_one(
     kinds = (kinds[0], *kinds)
     d_model, n_layer = (42, 88)[which], len(kinds)
     fields = dict(n_head=((6, 8)[which],) * n_layer)
-    if "d_head" in get_family(architecture.backbone).fields:
+    if architecture.d_head:
         heads, kv_heads = zip(*(HEADS[kind][which] for kind in kinds), strict=True)
-        fields = dict(n_head=heads, n_kv_head=kv_heads, d_head=(14, 26)[which])
+        fields = dict(n_head=heads, n_kv_head=kv_heads if len(set(kinds)) > 1 else None, d_head=(14, 26)[which])
         d_model = (40, 44)[which]
     if "conv" in kinds:
         fields["layer_kind"] = tuple("conv" if kind == "conv" else "attention" for kind in kinds)
@@ -86,7 +86,8 @@ def sizes_of(
     if d_head:
         found |= dict(d_head=d_head, half=d_head // 2, scale=d_head**-0.5, root=d_head**-0.25)
     if layer is not None:
-        found |= dict(d_inner=d_inner, n_head=n_head, width=n_head * d_head)
+        width = n_head * d_head
+        found |= dict(d_inner=d_inner, n_head=n_head, width=width, two_widths=2 * width, three_widths=3 * width)
     if n_kv_head:
         found |= dict(n_kv_head=n_kv_head, kv_width=n_kv_head * d_head, group=n_head // n_kv_head)
     return found

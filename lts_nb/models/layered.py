@@ -32,9 +32,16 @@ class LayeredConfig:
         i: int,  # layer, from 0
     ) -> "LayeredConfig":  # what the i-th layer is made from
         "The configuration as layer `i` sees it."
+        return self.changed(**{field: getattr(self, name)[i] for field, name in self.layer_fields.items()})
+
+    def changed(
+        self,
+        **fields,  # stock fields and their values
+    ) -> "LayeredConfig":
+        "A copy with other values, which nothing checks."
         view = copy.copy(self)
-        for field, name in self.layer_fields.items():
-            setattr(view, field, getattr(self, name)[i])
+        for field, value in fields.items():
+            setattr(view, field, value)
         return view
 
 

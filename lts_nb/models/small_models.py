@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EMBEDDINGS', 'draw_heads', 'draw_flags', 'draw_architecture', 'draw_architectures', 'with_equal_layers', 'draw_alike',
-           'without_halves', 'draw_shaped', 'randomised', 'draw_tokens', 'relative_difference']
+           'without_halves', 'draw_shaped', 'draw_narrow', 'randomised', 'draw_tokens', 'relative_difference']
 
 # %% ../../nbs/models/10_small_models.ipynb #aa3aef92
 from dataclasses import replace
@@ -130,6 +130,15 @@ def draw_shaped(
     "Draw small architectures of which some layers lack a half."
     rng = np.random.default_rng(seed)
     return [without_halves(a, rng) for a in draw_architectures(backbone, n, seed)]
+
+# %% ../../nbs/models/10_small_models.ipynb #64ec8b4a
+def draw_narrow(
+    architectures: list[Architecture],  # of a family that reads `d_head`
+    seed: int = 0,
+) -> list[Architecture]:
+    "The same architectures with heads of some width."
+    rng = np.random.default_rng(seed)
+    return [replace(a, d_head=int(rng.choice([2, 3, 6, 16]))) for a in architectures]
 
 # %% ../../nbs/models/10_small_models.ipynb #f748ae49
 def randomised(

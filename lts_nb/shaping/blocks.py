@@ -39,6 +39,12 @@ class End:
         return weight.T if self.transposed else weight
 
     @property
+    def bias(self) -> torch.Tensor | None:  # `(d_model,)`; None if it has none
+        "What it adds to all that it sends."
+        bias = getattr(self.module, "bias", None)
+        return None if bias is None else bias.detach()
+
+    @property
     def n_units(self) -> int:
         "How many units there are: neurons, or groups of heads."
         return self.matrix.shape[1] // self.unit
@@ -79,9 +85,11 @@ def listening(
     hear,  # called with an end and what goes into it, `(B, T, n_columns)`
 ):
     "Within it, what goes into ends is handed on."
-    hooks = [
-        end.module.register_forward_pre_hook(lambda _, given, end=end: hear(end, given[0].detach())) for end in ends
-    ]
+
+    def note(end, given):  # OPT's feed-forward half has all tokens in one row
+        hear(end, given.detach().reshape(-1, *given.shape[-2:]))
+
+    hooks = [end.module.register_forward_pre_hook(lambda _, given, end=end: note(end, given[0])) for end in ends]
     try:
         yield
     finally:
@@ -96,6 +104,7 @@ class Replacement:
     units: torch.Tensor  # that stay, `(k,)`
     matrix: torch.Tensor  # `(d_model, k * unit)`
     keeps_bias: bool = True  # of the end, where it has one?
+    added: torch.Tensor | None = None  # to all that is sent, `(d_model,)`, where a bias can hold it
 
 
 @contextlib.contextmanager
@@ -105,11 +114,11 @@ def replaced(
 ):
     "Within it, an end has another matrix."
     columns, module = end.columns(replacement.units), end.module
-    bias = getattr(module, "bias", None) if replacement.keeps_bias else None
+    constants = [end.bias if replacement.keeps_bias else None, replacement.added]
+    bias = sum(constant for constant in constants if constant is not None)
 
     def forward(given):
-        sent = nn.functional.linear(given[..., columns], replacement.matrix)
-        return sent if bias is None else sent + bias
+        return nn.functional.linear(given[..., columns], replacement.matrix) + bias
 
     module.forward = forward
     try:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RIDGE', 'RULES', 'ridged', 'best_matrix', 'lost_share', 'unit_costs', 'surgeon_order', 'score_order', 'removal_order',
-           'reduced']
+           'mean_lost', 'reduced']
 
 # %% ../../nbs/shaping/04_reduction.ipynb #1ba56a9e
 import torch
@@ -18,9 +18,12 @@ RIDGE = 1e-2
 "What is added to the second moments of every column, as a share of their mean."
 
 
-def ridged(moments: Moments) -> torch.Tensor:  # `(n_columns, n_columns)`, float64
+def ridged(
+    moments: Moments,
+    about_mean: bool = False,  # or about zero?
+) -> torch.Tensor:  # `(n_columns, n_columns)`, float64
     "Second moments that can be inverted."
-    second = moments.second
+    second = moments.second - torch.outer(moments.mean, moments.mean) * about_mean
     return second + RIDGE * second.diag().mean().clamp_min(1e-12) * torch.eye(len(second), dtype=second.dtype)
 
 
@@ -69,7 +72,7 @@ def surgeon_order(
     moments: Moments,
 ) -> list[int]:  # numbers of units, the first to go first
     "The order in which units leave if each time the cheapest goes, and the others are repaired."
-    matrix, inverse = end.matrix.double().clone(), torch.linalg.inv(ridged(moments))
+    matrix, inverse = end.matrix.double().clone(), torch.linalg.inv(ridged(moments, end.bias is not None))
     order, at_once = [], max(1, end.n_units // 100) if end.unit == 1 else 1
     while len(order) < end.n_units:
         costs = unit_costs(matrix, inverse, end.unit)
@@ -109,15 +112,28 @@ def removal_order(
     return surgeon_order(end, moments) if rule == "surgeon" else score_order(end, moments, rule)
 
 
+def mean_lost(
+    end: End,  # with a bias
+    moments: Moments,
+    columns: torch.Tensor,  # that stay, `(k,)`
+    matrix: torch.Tensor,  # what they became, `(d_model, k)`
+) -> torch.Tensor:  # `(d_model,)`, float32
+    "The mean of what an end no longer sends, its bias included if no column stays."
+    lost = end.matrix.double() @ moments.mean - matrix.double() @ moments.mean[columns]
+    return (lost if len(columns) else lost + end.bias).float()
+
+
 def reduced(
     end: End,
     moments: Moments,
     order: list[int],  # of `removal_order`
     n_units: int,  # that stay
     repairs: bool = True,  # are the columns that stay computed anew?
+    keeps_mean: bool = True,  # is the mean of what is gone put into the bias, where the end has one?
 ) -> Replacement:
     "An end with as many units as shall stay."
     units = torch.tensor(sorted(order[len(order) - n_units :]), dtype=torch.long)
-    columns = end.columns(units)
-    matrix = best_matrix(end.matrix, ridged(moments), columns) if repairs else end.matrix[:, columns]
-    return Replacement(units, matrix, keeps_bias=n_units > 0)
+    columns, keeps_mean = end.columns(units), keeps_mean and end.bias is not None
+    matrix = best_matrix(end.matrix, ridged(moments, keeps_mean), columns) if repairs else end.matrix[:, columns]
+    added = mean_lost(end, moments, columns, matrix) if keeps_mean else None
+    return Replacement(units, matrix, n_units > 0, added)

@@ -22,7 +22,7 @@ from ..core.files import read_json, read_text, replace_text, write_json
 from ..core.workload import Workload
 from ..models.cut import cut
 from ..models.parent import Parent
-from ..models.shape import Shape, layer_groups
+from ..models.shape import Kept, Shape, layer_groups
 from .blocks import ends_of
 from .moments import measure_moments, windows_of
 from .reduction import reduced, removal_order
@@ -130,18 +130,22 @@ class Shaping:
         )
         return Scored(self.parent, summarize_scores(choices, found), self.orders, tuple(widths), tuple(groups))
 
-    def outputs(self, shape: Shape, fitted: bool) -> dict:
-        "Matrices of a shape's ends: each repaired for itself, and fitted one after the other if asked."
-        first = {}
-        for layer, kept in shape.stays:
-            for half, units in (("attention", kept.groups), ("feed_forward", kept.neurons)):
-                if units and (layer, half) in self.ends:
-                    first[layer, half] = self.replacement(layer, half, len(units)).matrix
-        return refit(self.parent, shape, self.texts.calibration, first) if fitted else first
+    def outputs(self, shape: Shape, fitted: bool) -> tuple[dict, dict]:  # matrices; what is added to biases
+        "A shape's ends: each repaired for itself, its mean kept, or fitted one after the other if asked."
+        first, added, holds = {}, {}, self.parent.architecture.pre_norm
+        for layer, half in self.ends:
+            kept = shape.layers[layer] or Kept()
+            n_units = len(kept.groups if half == "attention" else kept.neurons)
+            found = self.replacement(layer, half, n_units)
+            if n_units:
+                first[layer, half] = found.matrix
+            if found.added is not None and (n_units or holds):
+                added[layer, half] = found.added
+        return (refit(self.parent, shape, self.texts.calibration, first), {}) if fitted else (first, added)
 
     def model(self, shape: Shape, fitted: bool):
         "The parent in a shape, with its weights repaired."
-        return cut(self.parent, shape, self.outputs(shape, fitted))
+        return cut(self.parent, shape, *self.outputs(shape, fitted))
 
     def best_model(self, shape: Shape) -> tuple:  # the model; is it the fitted one?
         "The better one of both repairs, by windows that neither of them saw."

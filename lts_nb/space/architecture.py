@@ -16,7 +16,7 @@ import numpy as np
 from ..core.errors import InputError, check_integer
 from ..core.files import from_fields, read_json, write_json
 from .families import check_halves, get_family
-from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID
+from .families.contract import EMBEDDING_FIELDS, FLAGS, OPTIONAL_FIELDS, UNSAID, Family
 
 # %% ../../nbs/space/00_architecture.ipynb #e5fd64f9
 LIMITS = dict(
@@ -155,27 +155,29 @@ def check_kv_heads(
 
 # %% ../../nbs/space/00_architecture.ipynb #fe218caa
 def check_head_width(
-    reads: frozenset,  # fields that the family reads
+    family: Family,
     d_model: int,  # checked
     heads: tuple,  # checked
     d_head,  # as given
-) -> int | None:  # None for a family that splits the width
+) -> int | None:  # None where heads split the width
     "Width of a head. Raises `InputError`."
     for h in heads:
         if h and d_head is None and d_model % h:
             raise InputError(f"n_head={h}: must divide d_model={d_model}")
-    if "d_head" not in reads:
-        return d_head
+    if "d_head" not in family.fields or family.splits_width and d_head is None:
+        return None
     if d_head is None and len({*heads} - {0}) > 1:
         raise InputError(f"d_head={d_head!r}: must be given where layers differ in n_head")
     width = check_size("d_head", d_model // max(heads) if d_head is None else d_head)
+    if family.splits_width:
+        return None if all(h * width == d_model for h in heads if h) else width
     if width % 2:
         raise InputError(f"d_head={width}: must be even, for rotary positions")
     return width
 
 # %% ../../nbs/space/00_architecture.ipynb #7b0b991b
 def head_fields(
-    reads: frozenset,  # fields that the family reads
+    family: Family,
     d_model: int,  # checked
     n_layer: int,  # checked
     n_head,  # as given, as all that follows
@@ -184,13 +186,13 @@ def head_fields(
     layer_kind=None,
 ) -> dict:  # the four last fields, canonical
     "Check what mixes tokens in each layer. Raises `InputError`."
-    heads = check_heads(reads, n_layer, n_head, layer_kind)
+    heads = check_heads(family.fields, n_layer, n_head, layer_kind)
     kv_heads = check_kv_heads(heads, n_kv_head)
     return dict(
         n_head=heads,
         n_kv_head=None if kv_heads == heads else kv_heads,
-        d_head=check_head_width(reads, d_model, heads, d_head),
-        layer_kind=_kinds_of(heads) if "layer_kind" in reads else None,
+        d_head=check_head_width(family, d_model, heads, d_head),
+        layer_kind=_kinds_of(heads) if "layer_kind" in family.fields else None,
     )
 
 
@@ -253,7 +255,7 @@ class Architecture:
         embedding = (getattr(self, name) for name in EMBEDDING_FIELDS)
         set_fields(self, **embedding_fields(self.d_model, self.vocab_size, *embedding))
         heads = (getattr(self, name) for name in ("n_head", "n_kv_head", "d_head", "layer_kind"))
-        set_fields(self, **head_fields(family.fields, self.d_model, self.n_layer, *heads))
+        set_fields(self, **head_fields(family, self.d_model, self.n_layer, *heads))
         check_halves(family, self.n_head, self.d_inner)
         set_fields(self, share=share_field(self.share, self.layers))
 

@@ -11,7 +11,6 @@ import numpy as np
 from ..core.errors import InputError, check_integer
 from .architecture import Architecture
 from .config_files import architecture_from_config
-from .families import get_family
 from .families.contract import flags_of
 from .space import SearchSpace
 
@@ -38,7 +37,7 @@ def heads_around(
 ) -> dict:  # fields of a space
     "Choices of heads, and of key and value heads where queries share them."
     most, kv_heads = max(a.n_head), a.n_kv_head or a.n_head
-    if "d_head" not in get_family(a.backbone).fields:
+    if a.d_head is None:
         width = a.d_model // most
         return dict(n_head=ascending([*a.n_head, *(d // width for d in widths if d % width == 0)]))
     half = -(-max(kv_heads) // 2)

@@ -135,7 +135,7 @@ def count(
     "Parameters by part, in closed form; weights that layers share count once."
     P = as_population(x)
     _, d_model, *embedding = (as_int64(getattr(P, name)) for name in SCALARS)
-    by_sum = get_family(P.fixed.backbone).params_ignore_heads and complete(P)
+    by_sum = get_family(P.fixed.backbone).params_ignore_heads and not P.fixed.d_head and complete(P)
     attention, ffn, norm = params_by_sum(P) if by_sum else params_by_layer(P)
     norm = norm + final_norm_params(P.fixed, d_model)
     parts = (attention, ffn, norm, embedding_params(P.fixed, d_model, *embedding))

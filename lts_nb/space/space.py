@@ -198,7 +198,8 @@ class SearchSpace(Allowed, Sampling, Listing):
 # %% ../../nbs/space/02_space.ipynb #45bdaea2
 def check_common(space: SearchSpace):
     "Raise `InputError` for what no architecture could have."
-    if "d_head" in get_family(space.backbone).fields and space.d_head is None:
+    family = get_family(space.backbone)
+    if "d_head" in family.fields and not family.splits_width and space.d_head is None:
         raise InputError(
             f"d_head=None: must be a whole number for {space.backbone}, whose heads all have the same width"
         )

@@ -1,6 +1,7 @@
 """Named layers against every selection, on random tables; and what is refused."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,21 @@ def every_selection(layers: list[LayerOptions]):
             yield options, sum(int(layer.params[o]) for layer, o in zip(layers, options)), len(left), sums
 
 
+def with_needs(layers: list[LayerOptions], seed: int) -> list[LayerOptions]:
+    "Some options become needed, those most that cost most; some layers say nothing of it. What is gone is not needed."
+    rng, found = np.random.default_rng(seed + 1000), []
+    for layer in layers:
+        dear = layer.sums[:, 0] > np.median(layer.sums[:, 0])
+        needed = (dear | (rng.random(len(dear)) < 0.2)) & ~layer.gone
+        found.append(layer if rng.random() < 0.2 else replace(layer, needed=needed))
+    return found
+
+
+def has_needed(layers: list[LayerOptions], options: tuple) -> bool:
+    said = [layer.needed[option] for layer, option in zip(layers, options) if layer.needed is not None]
+    return any(said) or all(layer.needed is None for layer in layers)
+
+
 def unbeaten(vectors) -> list:
     "Vectors that no other beats, each once."
     kept = {tuple(v) for v in vectors}
@@ -55,6 +71,43 @@ def test_every_selection_that_no_other_beats(seed, by):
     assert {key: sorted(vectors) for key, vectors in seen.items()} == {k: unbeaten(v) for k, v in expected.items()}
 
 
+@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("by", [(), ("params",), ("params", "depth")])
+def test_some_layer_takes_what_is_needed(seed, by):
+    "The unbeaten of those selections that do, though cheaper ones do not; and none of the others."
+    layers = with_needs(random_layers(seed, 1 + seed % 3, ends=seed % 2 == 1), seed)
+    expected = {}
+    for options, params, depth, sums in every_selection(layers):
+        if has_needed(layers, options):
+            key = params if "params" in by else 0, depth if "depth" in by else 0
+            expected.setdefault(key, []).append(sums)
+    if not expected:
+        with pytest.raises(InputError, match="^layers: no selection leaves a layer and takes an option that is needed"):
+            merge_layers(layers, by)
+        return
+    found, seen = merge_layers(layers, by), {}
+    assert all(has_needed(layers, options) for options in found.options.tolist())
+    for params, depth, sums, options in zip(
+        found.params.tolist(), found.depth.tolist(), found.sums, found.options.tolist()
+    ):
+        key = params if "params" in by else 0, depth if "depth" in by else 0
+        seen.setdefault(key, []).append(tuple(sums))
+        last = max(i for i, option in enumerate(options) if not layers[i].gone[option])
+        tables = [layer.at_the_end if i == last else layer.sums for i, layer in enumerate(layers)]
+        assert tuple(sums) == tuple(sum(table[option] for table, option in zip(tables, options)))
+    assert {key: sorted(vectors) for key, vectors in seen.items()} == {k: unbeaten(v) for k, v in expected.items()}
+
+
+def test_such_tables_are_not_all_easy():
+    "In a good part of them the best selection of all lacks what is needed, or nothing has it."
+    lacking = []
+    for seed in range(120):
+        layers = with_needs(random_layers(seed, 1, ends=seed % 2 == 1), seed)
+        options, *_ = min(every_selection(layers), key=lambda found: found[-1][0])
+        lacking.append(not has_needed(layers, options))
+    assert 30 < sum(lacking) < 100
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_options_read_back_are_what_was_promised(seed):
     layers = random_layers(seed, 2, ends=seed % 2 == 0)
@@ -64,18 +117,31 @@ def test_options_read_back_are_what_was_promised(seed):
         assert known[tuple(row[0])] == (row[1], row[2], tuple(row[3]))
 
 
+@pytest.mark.parametrize("needs", [False, True])
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_is_lost_beyond_epsilon_of_the_span(seed):
+def test_nothing_is_lost_beyond_epsilon_of_the_span(seed, needs):
     layers, epsilon = random_layers(seed, 2, ends=seed % 2 == 1, floats=True), [0.02, 0.1, 0.3][seed % 3]
+    layers = [*(with_needs(layers, seed) if needs else layers), one_more(needs)]
     allowed = epsilon * spans(layers) + 1e-9
     found = merge_layers(layers, (), epsilon).sums
-    for *_, sums in every_selection(layers):
-        assert (found <= sums + allowed).all(1).any()
+    for options, *_, sums in every_selection(layers):
+        if has_needed(layers, options):
+            assert (found <= sums + allowed).all(1).any()
+
+
+def one_more(needs: bool) -> LayerOptions:
+    "A layer that can always help: it has a needed option, which is dear."
+    sums = np.array([[0.0, 0.0], [1.0, 2.0]])
+    return LayerOptions(np.array([1, 2]), sums, np.zeros(2, bool), None, np.array([False, True]) if needs else None)
 
 
 def test_what_cannot_be_is_one_line():
     with pytest.raises(InputError, match=r"sums of a layer: has shape \(1, 1\), must be \(2, 1\)"):
         LayerOptions(np.array([1, 2]), np.zeros((1, 1)), np.zeros(2, bool))
+    with pytest.raises(InputError, match="needed of a layer: an option that leaves no layer cannot be needed"):
+        LayerOptions(np.array([1, 2]), np.zeros((2, 1)), np.ones(2, bool), needed=np.ones(2, bool))
+    with pytest.raises(InputError, match=r"needed of a layer: has shape \(1,\), must be \(2,\)"):
+        LayerOptions(np.array([1, 2]), np.zeros((2, 1)), np.zeros(2, bool), needed=np.ones(1, bool))
     with pytest.raises(InputError, match="must be one or more, of finite sums and parameters from 0 on"):
         LayerOptions(np.array([1]), np.full((1, 1), np.nan), np.zeros(1, bool))
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,14 @@ from lts_nb.models.conformance import check_cache, check_gradients, check_kernel
 from lts_nb.models.cut import HALVES, LAYOUTS, cut
 from lts_nb.models.parent import Parent
 from lts_nb.models.shape import Kept, Shape, layer_groups
-from lts_nb.models.small_models import draw_architectures, draw_shaped, draw_tokens, randomised, relative_difference
+from lts_nb.models.small_models import (
+    draw_architectures,
+    draw_narrow,
+    draw_shaped,
+    draw_tokens,
+    randomised,
+    relative_difference,
+)
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.families import get_family
 
@@ -42,11 +50,23 @@ def parent_of(architecture, seed=0, **constants):
 
 
 def draw_parents(backbone, n=10):
-    "Parents of every mixture whose layers do not share weights; the last of them lack halves, where that may be."
-    drawn = [a for a in draw_architectures(backbone, 4 * n, seed=3) if not a.share][:n]
-    if get_family(backbone).optional_halves:
+    """Parents of every mixture whose layers do not share weights; the last of them lack halves, where that may be.
+
+    Of families that split their width among heads, two in three can lose heads: heads are as many in all layers, or
+    their width is given.
+    """
+    drawn, family = [a for a in draw_architectures(backbone, 4 * n, seed=3) if not a.share][:n], get_family(backbone)
+    if family.optional_halves:
         drawn[n // 2 :] = [a for a in draw_shaped(backbone, 4 * n, seed=4) if not a.share][: n - n // 2]
+    if family.splits_width:
+        drawn[::3] = [replace(a, n_head=tuple(4 * (heads > 0) for heads in a.n_head)) for a in drawn[::3]]
+        drawn[1::3] = draw_narrow(drawn[1::3])
     return [parent_of(a, seed) for seed, a in enumerate(drawn)]
+
+
+def loses_heads(architecture):
+    "Can single heads of it go?"
+    return architecture.d_head or len({*architecture.n_head} - {0}) == 1
 
 
 def sample(draw, n, empty):
@@ -61,7 +81,7 @@ def draw_shape(parent, seed, gone=0.3):
     layers = []
     for n, width in zip(layer_groups(architecture), architecture.d_inner):
         groups = sample(draw, n, empty)
-        if "d_head" not in family.fields:  # all heads, or none
+        if not loses_heads(architecture):  # all of them, or none
             groups = range(n) if groups else ()
         layers.append(None if draw.random() < gone else Kept(groups, sample(draw, width, empty)))
     attends = [i for i, heads in enumerate(architecture.n_head) if heads]
@@ -137,12 +157,16 @@ def test_a_cut_model_is_the_silenced_parent(backbone):
         shape = draw_shape(parent, seed)
         model = cut(parent, shape)
         check_cut(parent, shape, model)
-        found.append((model.num_parameters() < parent.model.num_parameters(), architecture_of(model).complete))
+        whole = layer_groups(parent.architecture)
+        fewer = any(0 < len(kept.groups) < whole[i] for i, kept in shape.stays)
+        narrower = model.num_parameters() < parent.model.num_parameters()
+        found.append((narrower, architecture_of(model).complete, fewer))
         own = {weight.data_ptr() for weight in parent.model.parameters()}
         assert own.isdisjoint(weight.data_ptr() for weight in model.parameters())
         assert all(torch.equal(weight, before[name]) for name, weight in parent.model.state_dict().items())
-    assert sum(narrower for narrower, _ in found) >= 6
-    assert all(complete for _, complete in found) is not get_family(backbone).optional_halves
+    assert sum(narrower for narrower, *_ in found) >= 6
+    assert all(complete for _, complete, _ in found) is not get_family(backbone).optional_halves
+    assert sum(fewer for *_, fewer in found) >= 2
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -177,6 +201,29 @@ def test_tied_stays_tied(tied):
 
 
 GPT2 = Architecture("gpt2", 32, (4, 4, 4), (48, 48, 48), 97, 24)
+
+
+def test_which_heads_stay_by_hand():
+    "Heads 1 and 3 of four, 8 wide: columns 8 to 15 and 24 to 31 of queries, of keys and of values."
+    parent = parent_of(GPT2)
+    shape = Shape((Kept([1, 3], range(48)), *Shape.whole(GPT2).layers[1:]))
+    model, rows = cut(parent, shape), [*range(8, 16), *range(24, 32)]
+    old, new = (m.transformer.h[0].attn for m in (parent.model, model))
+    of_all = rows + [32 + row for row in rows] + [64 + row for row in rows]
+    assert torch.equal(new.c_attn.weight, old.c_attn.weight[:, of_all])
+    assert torch.equal(new.c_attn.bias, old.c_attn.bias[of_all])
+    assert torch.equal(new.c_proj.weight, old.c_proj.weight[rows]) and torch.equal(new.c_proj.bias, old.c_proj.bias)
+    assert architecture_of(model) == replace(GPT2, n_head=(2, 4, 4), d_head=8)
+    assert architecture_of(cut(parent, Shape.whole(GPT2))).d_head is None
+    assert new.scaling == old.scaling == 8**-0.5
+
+
+def test_heads_of_many_widths_stay_all():
+    parent = parent_of(replace(GPT2, n_head=(2, 4, 8)))
+    shape = Shape((Kept([0], [0]), *Shape.whole(parent.architecture).layers[1:]))
+    refused(r"n_head=\[2, 4, 8\]: must be the same in all layers that stay, to lose heads", parent, shape)
+    alone = Shape((None, Kept([1], [0]), None))
+    check_cut(parent, alone, cut(parent, alone))
 
 
 def test_scores_divided_by_the_number_of_a_layer():

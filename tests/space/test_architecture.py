@@ -5,6 +5,7 @@ import pytest
 
 from lts_nb.core.errors import InputError
 from lts_nb.space.architecture import Architecture, check_size, embedding_fields, head_fields, share_field
+from lts_nb.space.families import get_family
 
 BASE = dict(backbone="gpt2", d_model=512, n_head=(8, 8), d_inner=(2048, 2048))
 LLAMA = BASE | dict(backbone="llama")
@@ -22,7 +23,13 @@ LFM2 = BASE | dict(backbone="lfm2")
         (dict(d_inner=()), "d_inner=(): must be a list"),
         (dict(d_inner="2048"), "d_inner='2048': must be a list"),
         (dict(d_inner=(2048, -1)), "d_inner=-1: must be a whole number from 0 to 1,048,576"),
-        (dict(d_head=32), "d_head=32: gpt2 does not read this field; leave it at None"),
+        (dict(qkv_bias=True), "qkv_bias=True: gpt2 does not read this field; leave it at False"),
+        (
+            BASE | dict(backbone="transformer-xl", d_head=32),
+            "d_head=32: transformer-xl does not read this field; leave",
+        ),
+        (dict(d_head=0), "d_head=0: must be a whole number from 1"),
+        (dict(d_head=32.0), "d_head=32.0: must be a whole number from 1"),
         (dict(tie_embeddings=False), "tie_embeddings=False: gpt2 does not read this field"),
         (dict(share=(0,)), "share has 1 layers and d_inner has 2"),
         (dict(share=(0, 0), d_inner=(64, 128)), "layers 0 and 1 share weights, so they must be alike"),
@@ -63,6 +70,9 @@ def test_sizes_are_whole_numbers(value):
         (dict(cutoffs=(60000,), div_val=2), {}),
         (dict(n_head=np.array([8, 8]), d_inner=[2048, np.int64(2048)]), {}),
         (LLAMA | dict(n_kv_head=(8, 8), d_head=64), LLAMA),
+        (dict(d_head=64), {}),
+        (dict(n_head=(8, 0), d_head=64), dict(n_head=(8, 0))),
+        (dict(backbone="opt", d_head=64), dict(backbone="opt")),
         (LFM2 | dict(layer_kind=("conv", "attention"), n_kv_head=(2, 2)), LFM2 | dict(n_head=(0, 8), n_kv_head=(0, 2))),
     ],
 )
@@ -71,13 +81,17 @@ def test_one_way_to_say_it(first, second):
     assert a == b and a.id == b.id and hash(a) == hash(b)
 
 
-@pytest.mark.parametrize("fields", [dict(share=(0, 0)), dict(d_embed=64), dict(n_head=(4, 8)), dict(max_len=64), LLAMA])
+@pytest.mark.parametrize(
+    "fields", [dict(share=(0, 0)), dict(d_embed=64), dict(n_head=(4, 8)), dict(max_len=64), dict(d_head=63), LLAMA]
+)
 def test_ids_tell_architectures_apart(fields):
     assert Architecture(**BASE | fields).id != Architecture(**BASE).id
 
 
 def test_text_and_back():
-    for fields in (BASE, LLAMA | dict(n_kv_head=(2, 4), d_head=32), LFM2 | dict(layer_kind=["conv", "attention"])):
+    narrow = dict(n_head=(8, 3), d_head=64)
+    llama, lfm2 = LLAMA | dict(n_kv_head=(2, 4), d_head=32), LFM2 | dict(layer_kind=["conv", "attention"])
+    for fields in (BASE, BASE | narrow, BASE | narrow | dict(backbone="opt"), llama, lfm2):
         a = Architecture(**fields)
         assert Architecture.from_json(a.to_json()) == a
         assert eval(repr(a)) == a
@@ -101,6 +115,6 @@ def test_texts_that_are_no_architecture(text, message):
 def test_parts():
     assert embedding_fields(64, 1000, 64, 1, ()) == dict(d_embed=None, div_val=1, cutoffs=())
     assert share_field((3, 1, 2), [1, 1, 1]) is None
-    fixes_width = frozenset({"n_kv_head", "d_head"})
-    assert head_fields(fixes_width, 64, 2, (4, 4))["d_head"] == 16
-    assert head_fields(fixes_width, 64, 2, (4, 8), (2, 2), 32)["n_kv_head"] == (2, 2)
+    llama = get_family("llama")
+    assert head_fields(llama, 64, 2, (4, 4))["d_head"] == 16
+    assert head_fields(llama, 64, 2, (4, 8), (2, 2), 32)["n_kv_head"] == (2, 2)

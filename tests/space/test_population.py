@@ -22,6 +22,8 @@ TOGETHER = [
     [make("lfm2", layer_kind=("conv", "attention"), n_kv_head=(2, 2)), make("lfm2", n_kv_head=(8, 1))],
     [make("transformer-xl"), make("transformer-xl", d_embed=64)],
     [make("opt", d_embed=64)],
+    [make(n_head=(3, 8), d_head=64), make(), make(n_head=(0, 8)), make(n_head=(12, 1), d_head=64)],
+    [make("opt", n_head=(3, 1), d_head=7)],
 ]
 
 
@@ -41,6 +43,8 @@ def test_there_and_back(archs):
         ([make(cutoffs=(100,)), make()], "a population has only one list of them"),
         ([make(), make(max_len=64)], "max_len=[64, 192]"),
         ([make(), make("opt")], "backbone=['gpt2', 'opt']"),
+        ([make(d_head=32), make(d_head=16)], "d_head=[16, 32]: a population has only one"),
+        ([make(d_head=32), make()], "d_head=[32, None]: a population has only one"),
     ],
 )
 def test_what_does_not_go_together(archs, message):

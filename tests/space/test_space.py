@@ -20,7 +20,7 @@ from lts_nb.space.space import SearchSpace, choices
         ("gpt2", dict(d_model={"low": 1}), "d_model={'low': 1}"),
         ("gpt2", dict(min_ratio=float("nan")), "min_ratio=nan: must be a number from 0 to 1,000,000"),
         ("gpt2", dict(min_ratio=True), "min_ratio=True"),
-        ("gpt2", dict(d_head=64), "d_head=64: gpt2 does not read this field"),
+        ("transformer-xl", dict(d_head=64), "d_head=64: transformer-xl does not read this field"),
         ("gpt2", dict(div_val=[1, 4]), "div_val=[1, 4]: needs cutoffs"),
         ("gpt2", dict(d_embed=[2048]), "d_embed=[2048]: none of them fits d_model=128"),
         ("gpt2", dict(share=[2]), "share=[2]: none of them divides n_layer=3"),

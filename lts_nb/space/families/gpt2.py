@@ -17,6 +17,7 @@ from lts_nb.space.families.contract import (
     Numbers,
     Output,
     Step,
+    attended_width,
     attention_scratch,
     copy_of_last_position,
     largest,
@@ -69,6 +70,7 @@ class GPT2(Family):
             d_inner=layers_of(config, "layer_n_inner", "n_inner", n_layer),
             max_len=size_in(config, "n_positions"),
             share=config.get("layer_share"),
+            d_head=config.get("head_dim"),
             **embedding_in(config),
         )
 
@@ -78,28 +80,33 @@ class GPT2(Family):
 
     def prompt_bytes(self, layer: Layer, step: Step) -> Numbers:
         "Attention or the feed-forward part, and the cache of the layers up to this one."
-        size, attends = step.bytes_per_value, layer.n_head > 0
-        cache = step.keeps_cache * 2 * size * step.tokens * layer.d_model * (layer.blocks_before + attends)
+        own, _ = self.cache_blocks(layer.fixed, layer.n_head, layer.n_kv_head)
+        cached = self.cached_values(layer.fixed, layer.d_model, layer.blocks_before + own, 0, step.n_new)
+        cache = step.keeps_cache * step.bytes_per_value * step.batch_size * cached
         return self.working_bytes(layer, step) + cache + 8 * step.n_new
 
     def working_bytes(self, layer: Layer, step: Step) -> Numbers:
         "Attention or the feed-forward part, whichever is there and needs more; caches and positions aside."
         d, attends = layer.d_model, layer.n_head > 0
-        scratch = attention_scratch(layer.n_head, d // np.maximum(layer.n_head, 1), step)
-        attention = attends * (7 * step.tokens * d + largest(step.tokens * d, scratch))
-        feed_forward = (layer.d_inner > 0) * step.tokens * (4 * layer.d_inner + (3 + 2 * attends) * d)
+        width = attended_width(layer.fixed, d, layer.n_head)
+        scratch = attention_scratch(layer.n_head, width // np.maximum(layer.n_head, 1), step)
+        attention = attends * (step.tokens * (3 * d + 4 * width) + largest(step.tokens * d, scratch))
+        inputs = (layer.d_inner > 0) * step.tokens * (3 + 2 * attends) * d
+        gelu, adding = inputs + 4 * step.tokens * layer.d_inner, inputs + 2 * step.tokens * d * (layer.d_inner > 0)
         size, positions = step.bytes_per_value, step.n_new * d
-        return largest(size * (attention + positions), size * (feed_forward + positions) + 12)
+        return size * positions + largest(size * attention, size * gelu + 12, size * adding)
 
     def new_token_bytes(self, layer: Layer, step: Step) -> Numbers:
         "The copy of a layer's cache into a longer one, its attention or its feed-forward part."
         d, size, sequences, cached = layer.d_model, step.bytes_per_value, step.batch_size, step.n_cached
-        attends = layer.n_head > 0
-        after = layer.blocks_total - layer.blocks_before - attends
-        others = 2 * size * sequences * d * (layer.blocks_before * (cached + 1) + after * cached)
-        copy = attends * (size * sequences * d * (3 * cached + 2) + size * (6 * sequences + 1) * d)
-        own_cache = attends * 2 * size * sequences * d * (cached + 1)
-        return others + largest(copy, own_cache + self.working_bytes(layer, step)) + 8
+        width, before = attended_width(layer.fixed, d, layer.n_head), layer.blocks_before
+        after = layer.blocks_total - before - self.cache_blocks(layer.fixed, layer.n_head, layer.n_kv_head)[0]
+        held = self.cached_values(layer.fixed, d, before, 0, cached + 1)
+        held = held + self.cached_values(layer.fixed, d, after, 0, cached)
+        rows = sequences * (width * (3 * cached + 5) + 3 * d) + d
+        copy = size * (layer.n_head > 0) * rows
+        own_cache = 2 * size * sequences * width * (cached + 1)
+        return size * sequences * held + largest(copy, own_cache + self.working_bytes(layer, step)) + 8
 
     def output_bytes(self, output: Output, step: Step) -> Numbers:
         "Logits, cache and hidden states; the last position is copied, and positions are still there."
@@ -121,7 +128,9 @@ STOCK = dict(
 CONFIGS = {
     "gpt2": STOCK,
     "lts_gpt2": STOCK
-    | dict(layer_n_head=None, layer_n_inner=None, layer_share=None, d_embed=None, div_val=1, cutoffs=None),
+    | dict(
+        layer_n_head=None, layer_n_inner=None, layer_share=None, head_dim=None, d_embed=None, div_val=1, cutoffs=None
+    ),
 }
 OLDER_NAMES = dict(
     hidden_size="n_embd",
@@ -147,11 +156,12 @@ FAMILY = GPT2(
     year=2019,
     source="https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf",
     model="lts_nb.models.gpt2",
-    fields=frozenset({*EMBEDDING_FIELDS, "share"}),
+    fields=frozenset({*EMBEDDING_FIELDS, "share", "d_head"}),
     presets=PRESETS,
     configs=CONFIGS,
     older_names=OLDER_NAMES,
     unsized=UNSIZED,
     params_ignore_heads=True,
+    splits_width=True,
     optional_halves=True,
 )

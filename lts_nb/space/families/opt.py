@@ -17,6 +17,7 @@ from lts_nb.space.families.contract import (
     Numbers,
     Output,
     Step,
+    attended_width,
     attention_scratch,
     largest,
 )
@@ -50,7 +51,8 @@ STOCK = dict(
 )
 CONFIGS = {
     "opt": STOCK,
-    "lts_opt": STOCK | dict(layer_num_attention_heads=None, layer_ffn_dim=None, d_embed=None, div_val=1, cutoffs=None),
+    "lts_opt": STOCK
+    | dict(layer_num_attention_heads=None, layer_ffn_dim=None, head_dim=None, d_embed=None, div_val=1, cutoffs=None),
 }
 UNSIZED = dict(dropout=0.1, attention_dropout=0.0, layerdrop=0.0, init_std=0.02, pad_token_id=None)
 
@@ -88,6 +90,7 @@ class OPT(Family):
             d_inner=layers_of(config, "layer_ffn_dim", "ffn_dim", n_layer),
             max_len=size_in(config, "max_position_embeddings"),
             pre_norm=config["do_layer_norm_before"],
+            d_head=config.get("head_dim"),
             **embedding_in(config),
         )
 
@@ -95,29 +98,36 @@ class OPT(Family):
         "Most bytes alive, weights aside, while a layer works."
         context = step.n_cached + step.n_new
         after = layer.blocks_total - layer.blocks_before  # this layer and those after it
-        held = 2 * layer.d_model * (layer.blocks_before * context + after * step.n_cached) * step.keeps_cache
+        held = self.cached_values(layer.fixed, layer.d_model, layer.blocks_before, 0, context)
+        held = (held + self.cached_values(layer.fixed, layer.d_model, after, 0, step.n_cached)) * step.keeps_cache
         attention = largest(self.copying(layer, step), self.attending(layer, step))
         work = largest(attention, self.feeding_forward(layer, step), self.norming(layer, step))
         return step.bytes_per_value * (step.batch_size * held + work) + 12 * step.batch_size * context
 
     def copying(self, layer: Layer, step: Step) -> Numbers:
         "Values alive while the cache of a layer is copied into a longer one."
-        rows = (8 + layer.fixed.pre_norm) * step.n_new + step.n_cached
-        return step.batch_size * layer.d_model * rows * step.keeps_cache
+        inputs = (3 + layer.fixed.pre_norm) * step.n_new * layer.d_model
+        heads = (5 * step.n_new + step.n_cached) * self.width(layer)
+        return step.batch_size * (inputs + heads) * step.keeps_cache
+
+    def width(self, layer: Layer) -> Numbers:
+        "Width of all heads of a layer together."
+        return attended_width(layer.fixed, layer.d_model, layer.n_head)
 
     def attending(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in fused attention, or in the projection of its result."
-        rows, d_head = step.tokens * layer.d_model, layer.d_model // np.maximum(layer.n_head, 1)
-        return (7 + layer.fixed.pre_norm) * rows + largest(rows, attention_scratch(layer.n_head, d_head, step))
+        rows, width = step.tokens * layer.d_model, self.width(layer)
+        scratch = attention_scratch(layer.n_head, width // np.maximum(layer.n_head, 1), step)
+        return (3 + layer.fixed.pre_norm) * rows + 4 * step.tokens * width + largest(rows, scratch)
 
     def feeding_forward(self, layer: Layer, step: Step) -> Numbers:
         "Values alive between the two matrices of the feed-forward part."
-        own_cache = 2 * layer.d_model * step.keeps_cache
-        return step.tokens * (4 * layer.d_model + 2 * layer.d_inner + own_cache)
+        own_cache = 2 * self.width(layer) * step.keeps_cache
+        return step.tokens * (4 * layer.d_model + 2 * largest(layer.d_inner, layer.d_model) + own_cache)
 
     def norming(self, layer: Layer, step: Step) -> Numbers:
         "Values alive in a norm that comes after its half of the layer, with mean and deviation of each position."
-        own_cache = 2 * layer.d_model * step.keeps_cache
+        own_cache = 2 * self.width(layer) * step.keeps_cache
         return (not layer.fixed.pre_norm) * step.tokens * (6 * layer.d_model + own_cache + 2)
 
     def output_bytes(self, output: Output, step: Step) -> Numbers:
@@ -135,10 +145,11 @@ FAMILY = OPT(
     year=2022,
     source="https://arxiv.org/abs/2205.01068",
     model="lts_nb.models.opt",
-    fields=frozenset({*EMBEDDING_FIELDS, "pre_norm"}),
+    fields=frozenset({*EMBEDDING_FIELDS, "pre_norm", "d_head"}),
     presets=PRESETS,
     configs=CONFIGS,
     unsized=UNSIZED,
     narrows_all=True,
     params_ignore_heads=True,
+    splits_width=True,
 )
