@@ -47,10 +47,14 @@ def test_targets_keep_the_contract(cache, name, backbone):
     check_target(get_target(name, cache=cache), EXAMPLES[backbone])
 
 
-@pytest.mark.parametrize("backbone, logits", [("gpt2", "all"), ("opt", "last"), ("llama", "all"), ("lfm2", "last")])
-def test_graphs_that_were_written_compute_what_models_do(tmp_path, backbone, logits):
+@pytest.mark.parametrize(
+    "backbone, logits, narrow",
+    [("gpt2", "all", 0), ("opt", "last", 0), ("llama", "all", 0), ("lfm2", "last", 0), ("gpt2", "last", 6)],
+)
+def test_graphs_that_were_written_compute_what_models_do(tmp_path, backbone, logits, narrow):
     rng, like = np.random.default_rng(5), EXAMPLES.get(backbone, replace(SMALL, backbone="opt"))
     flags = dict(tie_embeddings=like.tie_embeddings, qkv_bias=like.qkv_bias, pre_norm=like.pre_norm)
+    flags |= dict(d_head=narrow) if narrow else {}  # heads that do not fill the width
     for _ in range(5):
         a = replace(draw_architecture(backbone, rng, {}), **flags)
         model = randomised(build(a))

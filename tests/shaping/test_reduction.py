@@ -1,5 +1,6 @@
 """What goes into ends, which columns go first, and what the others become: on a trained parent, and by hand."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -9,7 +10,7 @@ from tiny_parent import stories, tiny_parent, token_windows
 
 from lts_nb.models.cut import cut
 from lts_nb.models.shape import Kept, Shape
-from lts_nb.shaping.blocks import Replacement, ends_of, from_layer, layer_inputs, replaced
+from lts_nb.shaping.blocks import Replacement, ends_of, from_layer, layer_inputs, listening, replaced
 from lts_nb.shaping.moments import measure_moments
 from lts_nb.shaping.reduction import RULES, lost_share, reduced, removal_order, ridged
 from lts_nb.shaping.refit import refit
@@ -121,3 +122,89 @@ def test_fitting_one_after_the_other_helps_on_text_that_was_not_seen(known):
     fitted, judged = refit(parent, shape, windows, first), token_windows(stories().valid, 20)
     losses = [window_losses(cut(parent, shape, outputs), judged).mean() for outputs in (None, first, fitted)]
     assert window_losses(parent.model, judged).mean() < losses[2] < losses[1] < losses[0]
+
+
+# --- where ends have biases
+
+
+@pytest.fixture(scope="module", params=["gpt2", "opt"])
+def biased(request):
+    "A tiny parent whose ends have biases, its ends, and what goes into them."
+    parent, windows = tiny_parent(40, 0, request.param), token_windows(stories().train, 20)
+    return parent, ends_of(parent), measure_moments(parent, windows), windows
+
+
+def heard_by(parent, end, windows):
+    "What goes into an end, `(tokens, columns)`, float64."
+    with torch.no_grad(), listening([end], lambda _, given: heard.append(given.flatten(0, 1).double())):
+        heard = []
+        parent.model(windows)
+    return heard[0]
+
+
+@pytest.mark.parametrize("half, n", [("feed_forward", 30), ("attention", 2)])
+def test_moments_of_ends_with_biases(biased, half, n):
+    parent, ends, moments, windows = biased
+    x, found = heard_by(parent, ends[1, half], windows), moments[1, half]
+    torch.testing.assert_close(found.mean, x.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.second, x.T @ x / len(x), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("half, n", [("feed_forward", 30), ("attention", 2)])
+def test_the_bias_takes_what_the_mean_was(biased, half, n):
+    "The regression has an intercept: nothing is sent too much in the mean, and no other matrix or bias does better."
+    parent, ends, moments, windows = biased
+    end, found = ends[1, half], moments[1, half]
+    x = heard_by(parent, end, windows)
+    order = removal_order(end, found)
+    assert sorted(order) == list(range(end.n_units))
+    sent = x @ end.matrix.double().T + end.bias
+    errors = {}
+    for name, how in dict(both={}, about_zero=dict(keeps_mean=False), dropped=dict(repairs=False)).items():
+        made = reduced(end, found, order, n, **how)
+        with torch.no_grad(), replaced(end, made):
+            other = end.module(x.float()).double()
+        errors[name] = float(((other - sent) ** 2).sum(1).mean())
+        if made.added is not None:
+            torch.testing.assert_close(other.mean(0), sent.mean(0), rtol=1e-4, atol=1e-4)
+    assert errors["both"] < errors["about_zero"] and errors["both"] < errors["dropped"]
+    kept = x[:, end.columns(made.units)] - x[:, end.columns(made.units)].mean(0)
+    best = torch.linalg.lstsq(kept, sent - sent.mean(0)).solution
+    least = float(((kept @ best - sent + sent.mean(0)) ** 2).sum(1).mean())
+    assert least <= errors["both"] < 1.5 * least  # what the ridge costs
+
+
+def test_of_a_half_that_is_gone_the_mean_stays(biased):
+    parent, ends, moments, windows = biased
+    end, found = ends[1, "attention"], moments[1, "attention"]
+    made = reduced(end, found, list(range(4)), 0)
+    sent = heard_by(parent, end, windows) @ end.matrix.double().T + end.bias
+    torch.testing.assert_close(made.added.double(), sent.mean(0), rtol=1e-4, atol=1e-4)
+    assert not made.keeps_bias and reduced(end, found, list(range(4)), 0, keeps_mean=False).added is None
+
+
+def test_a_cut_model_says_what_the_replaced_parent_says(biased):
+    "Also where a half or a whole layer is gone, and its mean has moved to a bias before it."
+    parent, ends, moments, windows = biased
+    halves = parent.architecture.backbone == "gpt2"
+    numbers = {(0, "attention"): 3, (0, "feed_forward"): 100, (1, "attention"): 0, (1, "feed_forward"): 0}
+    numbers |= {(2, "attention"): 0 if halves else 1, (2, "feed_forward"): 64, (3, "attention"): 4}
+    numbers |= {(3, "feed_forward"): 0 if halves else 128}
+    made = {p: reduced(ends[p], moments[p], removal_order(ends[p], moments[p]), n) for p, n in numbers.items()}
+    units = {place: found.units.tolist() for place, found in made.items()}
+    shape = Shape(tuple(Kept(units[i, "attention"], units[i, "feed_forward"]) for i in range(4)))
+    outputs = {place: found.matrix for place, found in made.items() if len(found.units)}
+    model = cut(parent, shape, outputs, {place: found.added for place, found in made.items()})
+    with torch.no_grad(), contextlib.ExitStack() as stack:
+        for place, found in made.items():
+            stack.enter_context(replaced(ends[place], found))
+        expected = parent.model(windows[:4]).logits
+    torch.testing.assert_close(model(windows[:4]).logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_llama_has_nowhere_to_keep_a_mean(known):
+    _, ends, moments, _ = known
+    end, found = ends[1, "feed_forward"], moments[1, "feed_forward"]
+    order = removal_order(end, found)
+    one, other = (reduced(end, found, order, 64, keeps_mean=keeps) for keeps in (True, False))
+    assert end.bias is None and one.added is None and torch.equal(one.matrix, other.matrix)
