@@ -63,7 +63,7 @@ def read_about(
     return about
 
 # %% ../../nbs/shaping/20_shaped_folder.ipynb #50b97d7b
-COUNTED = ("total_params", "weight_bytes", "kv_cache_bytes", "peak_bytes", "flops")
+COUNTED = ("weight_bytes", "kv_cache_bytes", "peak_bytes", "flops")
 "Metrics that need no measurement."
 
 NEEDED = ("rise", "error", "loss", "share", "predicted_rise")
@@ -227,10 +227,11 @@ def check_known(
     bounds: list[Bound],
 ):
     "Raise `InputError` for a limit on what this folder does not know."
-    for name in (bound.metric.name for bound in bounds):
+    for bound in bounds:
+        name = bound.metric.name
         if name not in shaped.members or shaped.members[name].isna().any():
             advice = "; give `lts shape` a --profile" if name in latencies() else ""
-            raise InputError(f"{name}: is not known of these shapes{advice}")
+            raise InputError(f"{name}={bound.limit:g}: is not known of these shapes{advice}")
 
 
 def miss_in_words(

@@ -29,7 +29,7 @@ def quality_columns(
         "±": [f"{error:.{places}f}" if error > 0 else "" for error in rows.error],
         "by scores": rows.predicted_rise.map(f"{{:.{places}f}}".format),
         "loss": rows.loss.round(3),
-        "perplexity": rounded(np.exp(rows.loss), 1),
+        "perplexity": rounded(np.exp(rows.loss), 1, 3),
     }
 
 
@@ -54,7 +54,7 @@ def table(
     members = shaped.frontier
     shown = np.unique(np.linspace(0, len(members) - 1, min(at_most, len(members))).round().astype(int))
     rows = pd.concat([shaped.parent.to_frame().T, members.iloc[shown]], ignore_index=True).infer_objects()
-    size = {"params [M]": rounded(rows.decoder_params / 1e6, 1), "of the parent [%]": (100 * rows.share).round(1)}
+    size = {"params [M]": rounded(rows.decoder_params / 1e6, 1, 3), "of the parent [%]": (100 * rows.share).round(1)}
     looks = shape_columns(rows)
     del looks["width"]  # the parent's
     return pd.DataFrame(looks | size | quality_columns(rows) | time_columns(shaped, rows))
