@@ -88,7 +88,9 @@ def check_weight_files(
         return
     if index.is_file():
         listed = parse(read_text("parent", index), f"{field}: {index.name}").get("weight_map")
-        files = sorted({str(file) for file in listed.values()}) if isinstance(listed, dict) else [index.name]
+        if not isinstance(listed, dict) or not listed:
+            raise InputError(f"{field}: {index.name} is damaged; it names no weights")
+        files = sorted({str(file) for file in listed.values()})
         absent = [file for file in files if Path(file).name != file or not (folder / file).is_file()]
         if absent:
             raise InputError(f"{field}: lacks {len(absent)} of {len(files)} files with weights, such as {absent[0]}")
@@ -240,7 +242,7 @@ def read_parent(
         return read_gguf(found, field)
     return read_folder(found, found.resolve().name if Path(place).is_dir() else str(place), field)
 
-# %% ../../nbs/shaping/00_parents.ipynb #5494d868
+# %% ../../nbs/shaping/00_parents.ipynb #85e2672d
 def digest_of_parent(
     parent: Parent,
 ) -> str:  # hexadecimal digits

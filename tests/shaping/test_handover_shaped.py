@@ -1,4 +1,4 @@
-"""What is built from a shaped parent is handed over: it opens elsewhere, answers in other engines, and its card is true.
+"""What is built from a shaped parent is handed over: it opens elsewhere, other engines read it, and its card is true.
 
 A parent of the hub is pretended: its id leads to the tiny parent's folder.
 """
@@ -165,7 +165,7 @@ KINDS = {
     "llama": (GROUPED, SHAPE, dict(rms_norm_eps=0.1, rope_parameters=dict(rope_type="default", rope_theta=5e4))),
     "gpt2": ({}, WHOLE_HEADS, dict(layer_norm_epsilon=0.1, scale_attn_by_inverse_layer_idx=True)),
     "opt": ({}, Shape((Kept(range(4), range(40)), None, Kept(range(4), range(9)))), {}),
-    "lfm2": (CONVOLVED, Shape((None, Kept([0], range(40)), Kept([1], range(96)))), dict(norm_eps=0.1)),
+    "lfm2": (CONVOLVED, Shape((None, Kept([0], range(40)), Kept([0, 1], range(40, 80)))), dict(norm_eps=0.1)),
 }
 
 
