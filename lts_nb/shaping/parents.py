@@ -242,7 +242,7 @@ def read_parent(
         return read_gguf(found, field)
     return read_folder(found, found.resolve().name if Path(place).is_dir() else str(place), field)
 
-# %% ../../nbs/shaping/00_parents.ipynb #85e2672d
+# %% ../../nbs/shaping/00_parents.ipynb #e224ddc2
 def digest_of_parent(
     parent: Parent,
 ) -> str:  # hexadecimal digits

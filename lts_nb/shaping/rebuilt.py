@@ -18,7 +18,7 @@ from ..models.parent import Parent
 from ..models.shape import Shape, layer_groups
 from .parents import digest_of_parent, read_parent
 from .shaped import ShapeSettings, build_member, find_member
-from .shaped_folder import read_about, read_member_files
+from .shaped_folder import check_scores, read_about, read_member_files
 from .shapes import Seconds, check_profile
 from ..space.architecture import Architecture
 
@@ -136,6 +136,7 @@ def check_before(
 ):
     "Raise `InputError` for what would stop shaping later."
     read_member_files(folder)
+    check_scores(folder)
     if profile is None:
         return
     filled = settings.of(parent)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHAPED', 'REQUIRED', 'COUNTED', 'NEEDED', 'RISE', 'is_shaped', 'read_about', 'count_all', 'read_members',
-           'read_member', 'read_member_files', 'ShapedFolder', 'rise_in', 'Bound', 'bounds_of', 'check_known',
-           'miss_in_words', 'choose_member']
+           'read_member', 'read_member_files', 'check_scores', 'ShapedFolder', 'rise_in', 'Bound', 'bounds_of',
+           'check_known', 'miss_in_words', 'choose_member']
 
 # %% ../../nbs/shaping/20_shaped_folder.ipynb #8e755965
 import json
@@ -121,6 +121,23 @@ def read_member_files(
 ) -> list[dict]:
     "What is filed about members. Raises `InputError` for one that is damaged."
     return [read_member(path) for path in sorted((folder / "members").glob(f"{id}*.json"))]
+
+# %% ../../nbs/shaping/20_shaped_folder.ipynb #b8fec5f0
+def check_scores(
+    folder: Path,
+):
+    "Raise `InputError` if the scores that are filed in a folder are no table of numbers."
+    path = folder / "scores.jsonl"
+    if not path.exists():
+        return
+    lines = read_text("scores", path).split("\n")[1:-1]  # the last one is empty, or was cut off
+    try:
+        rows = [json.loads(line) for line in lines]
+        sound = not rows or (np.array(rows, float).ndim == 2 and np.isfinite(np.array(rows, float)).all())
+    except (ValueError, TypeError):
+        sound = False
+    if not sound:
+        raise InputError(f"scores={shorten(path)!r}: is damaged; delete it, and blocks are scored again")
 
 # %% ../../nbs/shaping/20_shaped_folder.ipynb #8ae3359e
 @dataclass(frozen=True, eq=False, repr=False)
