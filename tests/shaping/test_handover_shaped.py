@@ -36,7 +36,7 @@ sys.modules["lts_nb"] = None
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
-ids = AutoTokenizer.from_pretrained(sys.argv[1])("Anna has 3 apples and", return_tensors="pt")
+ids = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=True)("Anna has 3 apples and", return_tensors="pt")
 print(json.dumps([model(**ids).logits[0].tolist(), model.generate(**ids, max_new_tokens=8, do_sample=False).tolist()]))
 """
 
