@@ -37,7 +37,7 @@ app = typer.Typer(
 
 # %% ../../nbs/cli/00_options.ipynb #0c4161bc
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-Run = Annotated[Path, typer.Argument(help="folder that a search wrote")]
+Run = Annotated[Path, typer.Argument(help="folder that lts search or lts shape wrote")]
 
 
 def note_space(space: str | None) -> str | None:  # the same

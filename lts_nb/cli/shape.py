@@ -7,6 +7,7 @@ __all__ = ['ParentPlace', 'Texts', 'ShapedOut', 'Widths', 'Groups', 'Profile', '
            'shape', 'measure', 'report']
 
 # %% ../../nbs/cli/11_shape.ipynb #a73b8ea7
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -78,15 +79,18 @@ def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a
     "Shape a parent; what is filed is not scored or judged again."
     from tqdm.auto import tqdm
 
+    from lts_nb.shaping.rebuilt import check_before
     from lts_nb.shaping.shaped import shape_parent
 
     stopped = f"stopped; all scores are kept in {out}. Call the same command again to continue"
     with (
         only_one(out.with_name(f".{out.name}{LOCK}"), f"out={str(out)!r}", "shaping"),
         keeps_results(out, stopped, "all scores so far are kept, call again when there is room"),
-        tqdm(total=settings.n_scored + settings.n_members, unit="step", leave=False) as bar,
+        tqdm(total=settings.n_scored + settings.n_members, unit="step", leave=False, disable=None) as bar,
     ):
-        return shape_parent(parent, corpus, out, settings, profile, place=place, say=note, done=bar.update)
+        check_before(out, parent, settings, profile)
+        where = os.path.abspath(place) if os.path.exists(place) else place  # the folder may be read from elsewhere
+        return shape_parent(parent, corpus, out, settings, profile, place=where, say=note, done=bar.update)
 
 
 COLUMNS = {
@@ -103,9 +107,13 @@ COLUMNS = {
 
 def report(table, out: Path, json_: bool):
     "Say what the members cost and what to do with one."
+    from lts_nb.shaping.shaped_folder import ShapedFolder
+    from lts_nb.shaping.shaped_report import save_shaped_picture
+
+    save_shaped_picture(ShapedFolder.load(out))
     if json_:
         return print_json(dict(out=str(out), members=as_records(table.drop(columns="architecture"))))
     shown = table.assign(id=table.id.str[:8], share=100 * table.share)[list(COLUMNS)].rename(columns=COLUMNS)
     echo(shown.round(3).to_string(index=False))
     best = table.id[len(table) // 2][:8]
-    echo(f"\nnext: {pasteable('build', out, best, '--out', 'model')}")
+    echo(f"\nnext: {pasteable('build', out, best, '--out', 'model')}, or {pasteable('show', out)}")

@@ -19,12 +19,14 @@ import torch
 
 from ..core.errors import InputError, check_integer
 from ..core.files import read_json, read_text, replace_text, write_json
+from ..core.metrics import latencies
 from ..core.workload import Workload
 from ..models.cut import cut
 from ..models.parent import Parent
 from ..models.shape import Kept, Shape, layer_groups
 from .blocks import ends_of
 from .moments import measure_moments, windows_of
+from .parents import digest_of_parent
 from .reduction import reduced, removal_order
 from .refit import refit
 from .scores import choices_of, score_windows, summarize_scores
@@ -229,16 +231,20 @@ def row_of(parent: Parent, frontier: ShapeFrontier, number: int, found: dict, pa
     "A judged member as a row."
     architecture = Shape.from_json(found["shape"]).architecture(parent.architecture)
     decoder = count(architecture).decoder
-    values = dict(zip(frontier.objectives[1:], frontier.F[number, 1:].tolist()))
+    values, whole = (
+        dict(zip(frontier.objectives, frontier.F[i].tolist())) for i in (number, frontier.F[:, 0].argmin())
+    )
     return dict(
         id=found["id"],
         n_layer=architecture.n_layer,
         decoder_params=decoder,
         share=decoder / count(parent.architecture).decoder,
-        **{f"predicted_{name}": value for name, value in values.items() if name != "decoder_params"},
+        **{f"predicted_{name}": value for name, value in values.items() if name in latencies()},
+        **{f"{name}_share": value / whole[name] for name, value in values.items() if name in latencies()},
         sum_of_scores=float(frontier.F[number, 0]),
         rise=found["rise"],
         error=found["error"],
+        windows=found["windows"],
         fitted=found["fitted"],
         loss=parents_loss + found["rise"],
         architecture=architecture.to_json(),
@@ -263,6 +269,7 @@ def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: p
     content = about | dict(
         parent=parent.name,
         licence=parent.licence,
+        weights=digest_of_parent(parent),
         architecture=json.loads(parent.architecture.to_json()),
         settings=asdict(settings) | dict(seconds=seconds),
         correction=table.attrs.get("correction"),
