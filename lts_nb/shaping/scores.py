@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from .filing import Filing, open_filing, question_of
 
 from ..core.errors import InputError
-from ..models.cut import HALVES
 from ..models.parent import Parent
 from .blocks import Replacement, ends_of, from_layer, in_threads, layer_inputs, replaced
+from .filing import Filing, open_filing, question_of
 
 # %% ../../nbs/shaping/05_scores.ipynb #c15ea415
 @dataclass(frozen=True, order=True)
@@ -133,7 +132,6 @@ class Scores:
     choices: list
     mean: np.ndarray  # nats, `(n_choices,)`, in order within each block
     error: np.ndarray  # standard error, `(n_choices,)`
-    n_windows: int
 
     def of(self, choice: Choice) -> float:
         "Nats that a choice costs; 0 for one that takes nothing away."
@@ -154,15 +152,18 @@ def in_order(
 
 
 def summarize_scores(
-    choices: list[Choice],  # sorted
-    per_window: np.ndarray,  # nats, `(n_windows, n_choices)`
+    parts: list[tuple],  # choices, and their nats for each window or sequence, `(n, n_choices)`
+    generator: np.random.Generator | None = None,  # then windows are drawn anew, with replacement
 ) -> Scores:
     "Means, errors, and the order of units."
-    mean, n = per_window.mean(0), len(per_window)
-    for layer in {choice.layer for choice in choices}:
-        for half in HALVES:
-            at = [i for i, choice in enumerate(choices) if (choice.layer, choice.half) == (layer, half)]
-            if at:
-                mean[at] = in_order(mean[at])
-    error = per_window.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(choices), np.nan)
-    return Scores(choices, mean, error, n)
+    means, errors = {}, {}
+    for choices, nats in parts:
+        n = len(nats)
+        nats = nats if generator is None else nats[generator.integers(n, size=n)]
+        means |= dict(zip(choices, nats.mean(0).tolist(), strict=True))
+        errors |= dict(zip(choices, nats.std(0, ddof=1) / np.sqrt(n) if n > 1 else [np.nan] * len(choices)))
+    choices = sorted(means)
+    for place in {(choice.layer, choice.half) for choice in choices}:
+        at = [choice for choice in choices if (choice.layer, choice.half) == place]
+        means |= dict(zip(at, in_order(np.array([means[choice] for choice in at])).tolist(), strict=True))
+    return Scores(choices, np.array([means[each] for each in choices]), np.array([errors[each] for each in choices]))

@@ -58,6 +58,11 @@ class Scored:
         halves = Choice(layer, "attention", groups), Choice(layer, "feed_forward", width)
         return sum(self.scores.of(choice) for choice in halves)
 
+    def sum_of(self, shape: Shape) -> float:
+        "Nats that a shape costs, by its scores."
+        sizes = [(0, 0) if kept is None else (len(kept.groups), len(kept.neurons)) for kept in shape.layers]
+        return float(sum(self.rise(layer, *each) for layer, each in enumerate(sizes)))
+
     def params(self, layer: int, groups: int, width: int) -> int:
         "Parameters of an option."
         a = self.parent.architecture

@@ -14,7 +14,7 @@ from lts_nb.shaping.blocks import Replacement, ends_of, from_layer, layer_inputs
 from lts_nb.shaping.moments import measure_moments
 from lts_nb.shaping.reduction import RULES, lost_share, reduced, removal_order, ridged
 from lts_nb.shaping.refit import refit
-from lts_nb.shaping.scores import Choice, choices_of, divergence, score_window, summarize_scores
+from lts_nb.shaping.scores import Choice, choices_of, divergence, score_layer, summarize_scores
 from lts_nb.shaping.verification import window_losses
 
 
@@ -75,7 +75,9 @@ def test_a_score_is_the_divergence_of_the_cut_model(known):
         expected = divergence(parent.model(windows[:1]).logits.log_softmax(-1), model(windows[:1]).logits).mean()
         gone = cut(parent, Shape((kept[0], None, kept[2], kept[3])))(windows[:1]).logits
         without = divergence(parent.model(windows[:1]).logits.log_softmax(-1), gone).mean()
-    found = score_window(parent, windows[0], [choice, Choice(1, "layer", 0)], lambda _: replacement)
+        inputs, logits = layer_inputs(parent, windows[:1])
+    asked = [choice, Choice(1, "layer", 0)]
+    found = score_layer(parent, windows[:1], inputs[1], logits.log_softmax(-1), asked, lambda _: replacement)
     assert found == pytest.approx([float(expected), float(without)], rel=1e-3, abs=1e-6)
 
 
@@ -95,7 +97,7 @@ def test_scores_of_a_block_are_in_order(known):
     parent, *_ = known
     choices = choices_of(parent, [0, 64, 128], [0, 1])
     drawn = np.abs(np.random.default_rng(0).normal(size=(5, len(choices))))
-    scores = summarize_scores(choices, drawn)
+    scores = summarize_scores([(choices, drawn)])
     for layer, half in itertools.product(range(4), ("attention", "feed_forward")):
         own = [scores.of(c) for c in choices if (c.layer, c.half) == (layer, half)]
         assert own == sorted(own, reverse=True)
@@ -119,7 +121,7 @@ def narrowed(known) -> tuple[Shape, dict]:
 def test_fitting_one_after_the_other_helps_on_text_that_was_not_seen(known):
     parent, _, _, windows = known
     shape, first = narrowed(known)
-    fitted, judged = refit(parent, shape, windows, first), token_windows(stories().valid, 20)
+    fitted, judged = refit(parent, shape, windows, first)[0], token_windows(stories().valid, 20)
     losses = [window_losses(cut(parent, shape, outputs), judged).mean() for outputs in (None, first, fitted)]
     assert window_losses(parent.model, judged).mean() < losses[2] < losses[1] < losses[0]
 
