@@ -42,7 +42,9 @@ Groups = Annotated[
 Profile = Annotated[Path | None, typer.Option(help="device profile as wide as the parent; then latency is weighed")]
 Seconds = Annotated[float | None, typer.Option(min=1, help="for scores; all windows by default")]
 Members = Annotated[int, typer.Option(min=2, help="shapes between half of the parent and all of it that are judged")]
-Windows = Annotated[int, typer.Option(min=2, help="windows of 512 tokens on which blocks are scored")]
+Windows = Annotated[
+    int, typer.Option(min=2, help="windows of 512 tokens on which halves and layers are scored")
+]
 
 # %% ../../nbs/cli/11_shape.ipynb #d4841fe4
 @app.command()
@@ -82,11 +84,12 @@ def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a
     from lts_nb.shaping.rebuilt import check_before
     from lts_nb.shaping.shaped import shape_parent
 
+    steps = settings.n_scored * parent.architecture.n_layer + settings.n_sequences + settings.n_members
     stopped = f"stopped; all scores are kept in {out}. Call the same command again to continue"
     with (
         only_one(out.with_name(f".{out.name}{LOCK}"), f"out={str(out)!r}", "shaping"),
         keeps_results(out, stopped, "all scores so far are kept, call again when there is room"),
-        tqdm(total=settings.n_scored + settings.n_members, unit="step", leave=False, disable=None) as bar,
+        tqdm(total=steps, unit="step", leave=False, disable=None) as bar,
     ):
         check_before(out, parent, settings, profile)
         where = os.path.abspath(place) if os.path.exists(place) else place  # the folder may be read from elsewhere
