@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from .start import Start
 from safetensors.torch import load_model
 from transformers import PreTrainedModel, TrainerState
 
@@ -32,6 +31,7 @@ from .checkpoints import newest_checkpoint, open_training_folder, step_of, writi
 from .progress import Progress
 from .recipe import RECIPES, Recipe, check_recipe_fits
 from .scaling import build_for_training, prepare_for_training
+from .start import Start
 from .tokens import Tokens
 from .trainer import Training, WholeStepTrainer, describe_what_fits, make_trainer
 from .validation import validation_loss

@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from .start import Start
 
 from ..core.files import LOCK, only_one, replace_file, replace_text
 from ..profiler.store import Store
@@ -27,6 +26,7 @@ from .copies import sketch_of
 from .corpus import Corpus, Stream, get_corpus
 from .jobs import TrainingJob
 from .recipe import Recipe, check_recipe_fits, recipe_for
+from .start import Start
 from .tokenizer import load_tokenizer, wrap_tokenizer
 from .tokens import Tokens, tokenize
 from .training_runs import file_training_run

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from .start import Lesson, Start
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from ..core.errors import InputError
@@ -22,6 +21,7 @@ from ..space.architecture import Architecture
 from .progress import Progress
 from .recipe import Recipe
 from .scaling import parameter_groups
+from .start import Lesson, Start
 from .tokens import Tokens
 from .validation import Stretches
 
