@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Source', 'Id', 'Out', 'Seed', 'build', 'architecture_in', 'quiet_transformers', 'write_model', 'check_new',
-           'build_shaped', 'how_to_open']
+           'build_shaped', 'write_member', 'how_to_open']
 
 # %% ../../nbs/cli/06_build.ipynb #a2cb8bd6
 import os
@@ -15,7 +15,7 @@ import typer
 
 from .options import Json, app, echo, failure_in_words, note, print_json
 from ..core.errors import InputError
-from ..core.files import new_folder
+from ..core.files import new_folder, read_json, read_text
 
 # %% ../../nbs/cli/06_build.ipynb #a507f9c8
 Source = Annotated[str, typer.Argument(help="folder that a search wrote, or a model's config.json, folder or hub id")]
@@ -95,23 +95,36 @@ def check_new(out: Path):
 def build_shaped(source: str, id: str | None, out: Path, json_: bool):
     "Write a member of a shaped parent, with the parent's weights. Raises `InputError`."
     quiet_transformers()
-    from lts_nb.shaping.shaped import build_member
     from lts_nb.space.counts import count
 
     if id is None:
         raise InputError("id: is missing; members.csv in that folder lists them")
     check_new(out)
+    architecture, origin = write_member(Path(source), id, out)
+    total = count(architecture).total
+    if json_:
+        return print_json(dict(id=architecture.id, out=str(out), total_params=total))
+    echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, with the weights of {origin.name}, in {out}")
+    echo(how_to_open(out))
+
+
+def write_member(source: Path, id: str, out: Path) -> tuple:  # its `Architecture`, and its `Origin`
+    "Write a member of a shaped parent into a new folder, which says where it comes from. Raises `InputError`."
+    from lts_nb.models.shape import Shape
+    from lts_nb.shaping.origin import Origin, write_origin
+    from lts_nb.shaping.shaped import build_member, find_member
+
     model, parent, architecture = build_member(source, id, say=note)
+    about = read_json(read_text("folder", source / "shaped.json"), "shaped", 1)
+    shape = Shape.from_json(find_member(source, id)["shape"])
+    origin = Origin(parent.name, about["place"], parent.licence, shape)
     with new_folder(out) as made:
         model.save_pretrained(made)
         (made / "architecture.json").write_text(architecture.to_json(), encoding="utf-8")
         if parent.tokenizer is not None:
             parent.tokenizer.save_pretrained(made)
-    total = count(architecture).total
-    if json_:
-        return print_json(dict(id=architecture.id, out=str(out), total_params=total))
-    echo(f"{architecture.id}, {total / 1e6:.1f} M parameters, with the weights of {parent.name}, in {out}")
-    echo(how_to_open(out))
+        write_origin(made, origin)
+    return architecture, origin
 
 
 def how_to_open(folder: Path) -> str:

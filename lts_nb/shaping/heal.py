@@ -6,7 +6,7 @@
 __all__ = ['Patient', 'digest_of_weights', 'open_patient', 'read_teacher', 'check_teacher', 'layers_taught', 'start_of',
            'lesson_in_words', 'held_out_windows', 'compare', 'in_words', 'Before', 'heal']
 
-# %% ../../nbs/shaping/21_heal.ipynb #789b7c86
+# %% ../../nbs/shaping/21_heal.ipynb #0fafd218
 import hashlib
 import json
 import math
@@ -23,7 +23,7 @@ from ..core.errors import InputError, shorten
 from ..core.files import replace_text
 from ..evaluation.stored_models import check_vocabulary, load_or_explain, offline, open_backbone_model
 from ..models.parent import Parent
-from .origin import Origin, read_origin, write_origin
+from .origin import Origin, place_of_parent, read_origin, write_origin
 from .parents import TOKENIZER_FILES, read_parent
 from .verification import rise_of, window_losses
 from ..space.architecture import Architecture
@@ -33,7 +33,7 @@ from ..training.recipe import Recipe, recipe_for
 from ..training.start import Lesson, Start
 from ..training.tokens import Tokens
 
-# %% ../../nbs/shaping/21_heal.ipynb #525d8543
+# %% ../../nbs/shaping/21_heal.ipynb #8dfca525
 @dataclass(frozen=True, eq=False)
 class Patient:
     "A model with weights and tokenizer, in a folder."
@@ -71,18 +71,14 @@ def open_patient(
     check_vocabulary(model, tokenizer)
     return Patient(folder, architecture, tokenizer, digest_of_weights(model), read_origin(folder))
 
-# %% ../../nbs/shaping/21_heal.ipynb #3c8adba0
+# %% ../../nbs/shaping/21_heal.ipynb #470028f9
 def read_teacher(
     place: str | Path,  # as of `read_parent`, or "parent": where the patient's folder says that its parent lies
     patient: Patient,
 ) -> Parent:
     "Read a teacher. Raises `InputError` if there is none, or it reads other tokens."
-    if str(place) == "parent":
-        if patient.origin is None:
-            raise InputError("teacher='parent': the model's folder does not say what it was cut from; name the place")
-        place = patient.origin.place
     try:
-        teacher = read_parent(place)
+        teacher = read_parent(place_of_parent(place, patient.folder, "teacher"))
     except InputError as error:
         raise InputError(str(error).replace("parent=", "teacher=", 1)) from None
     check_teacher(teacher, patient)
@@ -118,7 +114,7 @@ def layers_taught(
         )
     return origin.layers
 
-# %% ../../nbs/shaping/21_heal.ipynb #b4b07913
+# %% ../../nbs/shaping/21_heal.ipynb #7dd607b4
 def start_of(
     patient: Patient,
     teacher: Parent | None = None,  # the text by default
@@ -148,7 +144,7 @@ def lesson_in_words(lesson: Lesson) -> str:
     parts += [f"{lesson.hidden:g} × distance of residual streams"] * (lesson.hidden > 0)
     return " + ".join(parts)
 
-# %% ../../nbs/shaping/21_heal.ipynb #0d53eda4
+# %% ../../nbs/shaping/21_heal.ipynb #ecbee98a
 def held_out_windows(
     data: Tokens,
     recipe: Recipe,
@@ -195,7 +191,7 @@ def in_words(
     gained = f"gained  {judged['gained']:.4f} ± {judged['gained_error']:.4f} nats"
     return "\n".join([*lines, f"{gained} on {judged['windows']} held-out windows"])
 
-# %% ../../nbs/shaping/21_heal.ipynb #47f71a70
+# %% ../../nbs/shaping/21_heal.ipynb #23ec768c
 @dataclass(eq=False)
 class Before:
     "What a patient and its teacher lose on held-out windows; computed when it is first asked for."
@@ -219,12 +215,12 @@ class Before:
         after = window_losses(open_backbone_model(folder)[0].float().eval(), self.windows)
         return self.losses | dict(after=after)
 
-# %% ../../nbs/shaping/21_heal.ipynb #3f0fecb0
+# %% ../../nbs/shaping/21_heal.ipynb #3b9bea39
 def heal(
     model: str | Path,  # folder with weights and tokenizer
     folder: str | Path,  # new, or of this very healing: then it is continued
     corpus: str | Corpus = "stdlib",  # as of `get_corpus`
-    recipe: Recipe | None = None,  # `recipe_for(architecture, "heal")` by default; of several budgets, the largest
+    recipe: Recipe | Callable = partial(recipe_for, name="heal"),  # or what makes one for an architecture
     teacher: str | Path | None = None,  # as of `read_teacher`; the text teaches by default
     hidden: float = 0.0,  # weight of the residual streams
     cross_entropy: float = 0.0,  # share of the text, beside the teacher
@@ -241,12 +237,12 @@ def heal(
     patient, folder = open_patient(model), Path(folder)
     taught_by = read_teacher(teacher, patient) if teacher else None
     start = start_of(patient, taught_by, hidden, cross_entropy)
-    recipe = recipe or recipe_for(patient.architecture, "heal")
+    recipe = recipe(patient.architecture) if callable(recipe) else recipe
     text = get_corpus(corpus, text_column)
     data = read_data(patient.architecture, recipe, (text, None), (model, end_of_text), None)[1]
     before = Before(patient, taught_by, held_out_windows(data, recipe))
     if say and is_first() and not (folder / "training.json").exists():
-        say(f"learns by {start.told['learned_by']}")
+        say(f"{patient.architecture.id}: learns by {start.told['learned_by']}, into {folder}")
         for name, losses in before.losses.items():
             say(f"{name}: {losses.mean():.4f} nats a token on {len(losses)} held-out windows")
     given = dict(tokenizer=model, end_of_text=end_of_text, say=say, start=start)
