@@ -198,9 +198,7 @@ Tokens = Annotated[
 Batch = Annotated[int | None, typer.Option(help="sequences a step, over all processes  [default: the recipe's]")]
 SeqLen = Annotated[
     int | None,
-    typer.Option(
-        help="tokens a sequence  [default: all that the model can read; wikitext-103: 192; heal: 512 at most]"
-    ),
+    typer.Option(help="tokens a sequence  [default: all that the model can read; wikitext-103: 192; heal: to 512]"),
 ]
 LearningRate = Annotated[
     float | None,
