@@ -4,8 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 from kit import lts
 from tiny_parent import save_tiny_parent, stories
+
+from lts_nb.evaluation.stored_models import open_backbone_model
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def place(tmp_path_factory):
 
 def asked(place, source, *more):
     "To train for a moment."
-    text = ["--corpus", place / "texts", "--tokens", 10_240, "--batch-size", 8, "--lr", 0.002, "--dtype", "float32"]
+    text = ["--corpus", place / "texts", "--tokens", 10_240, "--batch-size", 8, "--lr", 0.0005, "--dtype", "float32"]
     return ["train", source, *text, *more]
 
 
@@ -43,7 +46,10 @@ def test_a_member_is_built_and_healed(place, healed):
     built = place / "shaped" / "built" / healed["id"][:8]
     assert (built / "parent.json").is_file() and (built / "model.safetensors").is_file()
     judged = healed["judged"]
-    assert judged["gained"] > 3 * judged["gained_error"] > 0 and judged["before"]["over"] == "teacher"
+    assert judged["gained"] == pytest.approx(judged["before"]["loss"] - judged["after"]["loss"])
+    assert judged["before"]["over"] == "teacher" and judged["after"]["error"] > 0
+    before, after = (open_backbone_model(folder)[0].state_dict() for folder in (built, healed["out"]))
+    assert all(not torch.equal(weight, after[name]) for name, weight in before.items())
 
 
 def test_called_again_it_says_what_is_there(place, healed):
@@ -90,7 +96,7 @@ def test_any_model_with_weights_goes_on_learning(place):
         ("parent", ["--hidden", 1], "hidden=1.0: needs a teacher"),
         ("parent", ["--teacher", "parent"], "does not say what it was cut from"),
         ("parent", ["--vocab-size", 257], "vocab_size=257: a model that has weights keeps its tokenizer"),
-        ("parent", ["--max-decoder-params", 1e6], "a model that has weights is trained here, and named by its id"),
+        ("parent", ["--min-params", 1e4], "a model that has weights is trained here, and named by its id"),
         ("parent", ["--tokens", 100], "tokens=100: must be at least ten steps of 8 × 64 tokens"),
         ("parent", ["--recipe", "best"], "recipe='best'"),
         ("texts", ["--teacher", "{place}/parent"], "teacher="),
