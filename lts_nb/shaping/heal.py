@@ -251,7 +251,6 @@ def heal(
         return record
     if patient.origin:
         write_origin(folder, patient.origin)
-    n_read = before.windows.numel()
-    record["judged"] = compare(before.and_after(folder), partial(data.bits_per_byte, n_read=n_read))
+    record["judged"] = compare(before.and_after(folder), partial(data.bits_per_byte, n_read=before.windows.numel()))
     replace_text(folder / "training.json", json.dumps(record))
     return record
