@@ -16,6 +16,7 @@ from ..core.errors import InputError, shorten
 from ..evaluation.handover import export
 from ..models.parent import Parent
 from ..models.shape import Shape, layer_groups
+from .origin import Origin, write_origin
 from .parents import digest_of_parent, read_parent
 from .shaped import ShapeSettings, build_member, find_member
 from .shaped_folder import check_scores, read_about, read_member_files
@@ -125,6 +126,8 @@ def write_member(
     model, _, architecture = build_member(folder, id, parent, say)
     facts = shaping_facts(folder, about, find_member(folder, id))
     export(model, out, parent.tokenizer, dict(shaping=facts))
+    shape = Shape.from_json(find_member(folder, id)["shape"])
+    write_origin(Path(out), Origin(parent.name, place or about["place"], parent.licence, shape))
     return architecture, parent
 
 # %% ../../nbs/shaping/22_rebuilt.ipynb #e420d065

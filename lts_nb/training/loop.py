@@ -30,7 +30,8 @@ from ..space.architecture import Architecture
 from .checkpoints import newest_checkpoint, open_training_folder, step_of, writing_errors_as_oserror
 from .progress import Progress
 from .recipe import RECIPES, Recipe, check_recipe_fits
-from .scaling import build_for_training
+from .scaling import build_for_training, prepare_for_training
+from .start import Start
 from .tokens import Tokens
 from .trainer import Training, WholeStepTrainer, describe_what_fits, make_trainer
 from .validation import validation_loss
@@ -77,7 +78,7 @@ def _train_budget(
         return json.loads(done.read_text(encoding="utf-8"))
     branch = training.folder / str(k - 1) / f"checkpoint-{recipe.hold(k - 1)}" if k else None
     resume = newest_checkpoint(folder, branch)
-    model = build_for_training(training.architecture, training.seed, recipe.scaled, recipe.dropout)
+    model = _first_model(training)
     save_at = recipe.hold(k) if k + 1 < len(recipe.tokens) else -1
     progress = Progress(save_at, training.tokens_per_step, training.say, continues=resume not in (None, branch))
     trainer = make_trainer(training, k, model, progress)
@@ -92,6 +93,14 @@ def _train_budget(
             receive(trained)
         replace_text(done, json.dumps(found))
     return found
+
+
+def _first_model(training: Training) -> PreTrainedModel:
+    "The model that a training begins with."
+    recipe = training.recipe
+    if training.start:
+        return prepare_for_training(training.start.load(), recipe.dropout)
+    return build_for_training(training.architecture, training.seed, recipe.scaled, recipe.dropout)
 
 
 def _raise_out_of_memory(training: Training, model: PreTrainedModel):
@@ -127,6 +136,7 @@ def train(
     say: Callable | None = None,  # is called now and then with a line of progress
     parts: int = 1,  # into which a step's sequences are cut, for less memory
     receive: Callable | None = None,  # is called with the trained model, in the first process, unless it diverged
+    start: Start | None = None,  # a model of this architecture to begin with, and its lesson; else an untrained one
 ) -> dict:  # `losses, bits_per_byte, curve, seconds, tokens, corpus`
     """Train an architecture once and measure its loss at every budget; random states are afterwards as before.
 
@@ -142,7 +152,7 @@ def train(
         torch.compiler.reset()  # else the ninth model of a process would not be compiled any more
     with torch.enable_grad(), keep_random_states(), tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary)
-        options = dict(compiled=compiled, saves=saves if folder else 0, say=say, parts=parts)
+        options = dict(compiled=compiled, saves=saves if folder else 0, say=say, parts=parts, start=start)
         training = Training(architecture, data, recipe, seed, place, **options)
         with writing_errors_as_oserror(place):
             open_training_folder(place, _settings(training))
@@ -159,6 +169,7 @@ def _settings(training: Training) -> dict:
         corpus=training.data.sha256,
         tokenizer=hashlib.sha256(training.data.tokenizer.encode()).hexdigest(),
         recipe=asdict(training.recipe),
+        **(training.start.settings if training.start else {}),
     )
 
 

@@ -91,6 +91,18 @@ def _check_recipe(recipe: Recipe):
 RECIPES = {
     "study": Recipe(),
     "cosine": Recipe((8_000_000,), decay=0.98, curve="cosine", floor=0.1, weight_decay=0.1, dtype="auto"),
+    "heal": Recipe(
+        tokens=(1_000_000,),
+        batch_size=4,
+        seq_len=512,
+        lr=1e-4,
+        warmup=0.1,
+        decay=0.9,
+        valid_tokens=16_384,
+        dtype="auto",
+        curve="cosine",
+        scaled=False,
+    ),
     "wikitext-103": Recipe(
         tokens=(40_000 * 256 * 192,),
         batch_size=256,
@@ -107,7 +119,7 @@ RECIPES = {
         scaled=False,
     ),
 }
-"Recipes by name: `study`, which gives several budgets; `cosine`, for a model to use; `wikitext-103`, the paper's.";
+"By name: `study`, of several budgets; `cosine`, for a model to use; `heal`, for one that was cut; the paper's.";
 
 # %% ../../nbs/training/07_recipe.ipynb #e998335a
 def recipe_for(
@@ -121,6 +133,8 @@ def recipe_for(
     changes = {field: value for field, value in changes.items() if value is not None}
     if name == "cosine":
         changes = dict(seq_len=architecture.max_len, tokens=(20 * count(architecture).decoder,)) | changes
+    if name == "heal":
+        changes = dict(seq_len=min(recipe.seq_len, architecture.max_len)) | changes
     if tokens is not None:
         changes["tokens"] = (int(tokens),)
     return replace(recipe, **changes)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RESIDUAL_OUTPUTS', 'ends_residual_branch', 'matrices', 'initialise_matrices', 'parameter_groups',
-           'build_for_training']
+           'build_for_training', 'prepare_for_training']
 
 # %% ../../nbs/training/08_scaling.ipynb #68d05e3b
 import torch
@@ -89,6 +89,14 @@ def build_for_training(
     model = build(architecture, seed)
     if scaled:
         initialise_matrices(model, seed)
+    return prepare_for_training(model, dropout)
+
+
+def prepare_for_training(
+    model: PreTrainedModel,  # of one of the backbones; changed in place
+    dropout: float = 0.0,
+) -> PreTrainedModel:  # the same, in training mode
+    "Put a model's activation, and on a CPU its attention, into the forms that train fastest."
     model.loss_type = "ForCausalLM"  # which `Trainer` does not see from the name of stock GPT-2's class
     model.config.use_cache = False
     if not torch.cuda.is_available():

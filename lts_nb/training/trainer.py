@@ -21,6 +21,7 @@ from ..space.architecture import Architecture
 from .progress import Progress
 from .recipe import Recipe
 from .scaling import parameter_groups
+from .start import Lesson, Start
 from .tokens import Tokens
 from .validation import Stretches
 
@@ -38,6 +39,12 @@ class Training:
     saves: int = 0  # checkpoints of a budget, beside the one that the next budget needs
     say: Callable | None = None  # is called with each line of progress
     parts: int = 1  # into which a step's sequences are cut, for less memory
+    start: Start | None = None  # a model that is there, and its lesson; else an untrained one, and the text
+
+    @property
+    def lesson(self) -> Lesson | None:
+        "What a teacher says, where there is one."
+        return self.start.lesson if self.start else None
 
     @property
     def tokens_per_step(self) -> int:
@@ -120,9 +127,15 @@ def training_arguments(
 
 # %% ../../nbs/training/12_trainer.ipynb #2d781d97
 class WholeStepTrainer(Trainer):
-    "A `Trainer` whose epochs consist of whole steps, and whose log knows the time."
+    "A `Trainer` whose epochs consist of whole steps, whose log knows the time, and which may have a teacher."
 
     progress: Progress  # set by `make_trainer`
+    lesson: Lesson | None = None
+
+    def compute_loss(self, model, inputs, *more, **named):
+        if self.lesson is None:
+            return super().compute_loss(model, inputs, *more, **named)
+        return self.lesson(model, inputs["input_ids"], self.accelerator.autocast())
 
     def log(self, logs, *more):
         super().log(logs | dict(seconds=self.progress.seconds()), *more)
@@ -152,7 +165,9 @@ def make_trainer(
     )
     printer = next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback")
     trainer.remove_callback(printer)
-    trainer.progress = progress
+    trainer.progress, trainer.lesson = progress, training.lesson
+    if trainer.lesson:
+        trainer.model_accepts_loss_kwargs = False  # its loss is a mean over the tokens of a part
     return trainer
 
 # %% ../../nbs/training/12_trainer.ipynb #695bbf28
@@ -167,7 +182,8 @@ def describe_what_fits(
             continue
         try:
             batch = torch.zeros(n, training.recipe.seq_len, dtype=torch.long, device=model.device)
-            model(batch, labels=batch).loss.backward()
+            loss = training.lesson(model, batch) if training.lesson else model(batch, labels=batch).loss
+            loss.backward()
             return f"{n} sequences at a time do, which takes parts={batch_size // (n * processes)}"
         except RuntimeError as error:
             if not out_of_memory(error):
