@@ -166,15 +166,20 @@ def mean_error(found, sent):
     return float(((found - sent) ** 2).sum(1).mean())
 
 
+def learned(biased, half):
+    "An end, its moments, what goes in and what it sends."
+    parent, ends, moments, windows = biased
+    end = ends[1, half]
+    x = heard_by(parent, end, windows)
+    return end, moments[1, half], x, x @ end.matrix.double().T + end.bias
+
+
 @pytest.mark.parametrize("half, n", [("feed_forward", 30), ("attention", 2)])
 def test_the_bias_takes_what_the_mean_was(biased, half, n):
     "The regression has an intercept: nothing is sent too much in the mean, and no other matrix or bias does better."
-    parent, ends, moments, windows = biased
-    end, found = ends[1, half], moments[1, half]
-    x, order = heard_by(parent, end, windows), removal_order(end, found)
-    sent = x @ end.matrix.double().T + end.bias
+    end, found, x, sent = learned(biased, half)
     ways = dict(both={}, about_zero=dict(keeps_mean=False), dropped=dict(repairs=False))
-    made = {name: reduced(end, found, order, n, **how) for name, how in ways.items()}
+    made = {name: reduced(end, found, removal_order(end, found), n, **how) for name, how in ways.items()}
     errors = {name: mean_error(sent_by(end, x, replacement), sent) for name, replacement in made.items()}
     assert errors["both"] < errors["about_zero"] and errors["both"] < errors["dropped"]
     for name in ("both", "dropped"):
