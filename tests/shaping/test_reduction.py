@@ -152,27 +152,41 @@ def test_moments_of_ends_with_biases(biased, half, n):
     torch.testing.assert_close(found.second, x.T @ x / len(x), rtol=1e-3, atol=1e-5)
 
 
+def sent_by(end, x, replacement):
+    "What an end sends with a replacement, float64."
+    with torch.no_grad(), replaced(end, replacement):
+        return end.module(x.float()).double()
+
+
+def least_error(x, sent):
+    "Of all matrices and biases, by a library."
+    x, sent = x - x.mean(0), sent - sent.mean(0)
+    return mean_error(x @ torch.linalg.lstsq(x, sent).solution, sent)
+
+
+def mean_error(found, sent):
+    return float(((found - sent) ** 2).sum(1).mean())
+
+
+def learned(biased, half):
+    "An end, its moments, what goes in and what it sends."
+    parent, ends, moments, windows = biased
+    end = ends[1, half]
+    x = heard_by(parent, end, windows)
+    return end, moments[1, half], x, x @ end.matrix.double().T + end.bias
+
+
 @pytest.mark.parametrize("half, n", [("feed_forward", 30), ("attention", 2)])
 def test_the_bias_takes_what_the_mean_was(biased, half, n):
     "The regression has an intercept: nothing is sent too much in the mean, and no other matrix or bias does better."
-    parent, ends, moments, windows = biased
-    end, found = ends[1, half], moments[1, half]
-    x = heard_by(parent, end, windows)
-    order = removal_order(end, found)
-    assert sorted(order) == list(range(end.n_units))
-    sent = x @ end.matrix.double().T + end.bias
-    errors = {}
-    for name, how in dict(both={}, about_zero=dict(keeps_mean=False), dropped=dict(repairs=False)).items():
-        made = reduced(end, found, order, n, **how)
-        with torch.no_grad(), replaced(end, made):
-            other = end.module(x.float()).double()
-        errors[name] = float(((other - sent) ** 2).sum(1).mean())
-        if made.added is not None:
-            torch.testing.assert_close(other.mean(0), sent.mean(0), rtol=1e-4, atol=1e-4)
+    end, found, x, sent = learned(biased, half)
+    ways = dict(both={}, about_zero=dict(keeps_mean=False), dropped=dict(repairs=False))
+    made = {name: reduced(end, found, removal_order(end, found), n, **how) for name, how in ways.items()}
+    errors = {name: mean_error(sent_by(end, x, replacement), sent) for name, replacement in made.items()}
     assert errors["both"] < errors["about_zero"] and errors["both"] < errors["dropped"]
-    kept = x[:, end.columns(made.units)] - x[:, end.columns(made.units)].mean(0)
-    best = torch.linalg.lstsq(kept, sent - sent.mean(0)).solution
-    least = float(((kept @ best - sent + sent.mean(0)) ** 2).sum(1).mean())
+    for name in ("both", "dropped"):
+        torch.testing.assert_close(sent_by(end, x, made[name]).mean(0), sent.mean(0), rtol=1e-4, atol=1e-4)
+    least = least_error(x[:, end.columns(made["both"].units)], sent)
     assert least <= errors["both"] < 1.5 * least  # what the ridge costs
 
 
@@ -185,14 +199,20 @@ def test_of_a_half_that_is_gone_the_mean_stays(biased):
     assert not made.keeps_bias and reduced(end, found, list(range(4)), 0, keeps_mean=False).added is None
 
 
-def test_a_cut_model_says_what_the_replaced_parent_says(biased):
-    "Also where a half or a whole layer is gone, and its mean has moved to a bias before it."
-    parent, ends, moments, windows = biased
+def some_replacements(biased):
+    "Ends that lose some, all or none of their units; one layer is gone, and of a GPT-2 also single halves."
+    parent, ends, moments, _ = biased
     halves = parent.architecture.backbone == "gpt2"
     numbers = {(0, "attention"): 3, (0, "feed_forward"): 100, (1, "attention"): 0, (1, "feed_forward"): 0}
     numbers |= {(2, "attention"): 0 if halves else 1, (2, "feed_forward"): 64, (3, "attention"): 4}
     numbers |= {(3, "feed_forward"): 0 if halves else 128}
-    made = {p: reduced(ends[p], moments[p], removal_order(ends[p], moments[p]), n) for p, n in numbers.items()}
+    return {p: reduced(ends[p], moments[p], removal_order(ends[p], moments[p]), n) for p, n in numbers.items()}
+
+
+def test_a_cut_model_says_what_the_replaced_parent_says(biased):
+    "Also where a half or a whole layer is gone, and its mean has moved to a bias before it."
+    parent, ends, _, windows = biased
+    made = some_replacements(biased)
     units = {place: found.units.tolist() for place, found in made.items()}
     shape = Shape(tuple(Kept(units[i, "attention"], units[i, "feed_forward"]) for i in range(4)))
     outputs = {place: found.matrix for place, found in made.items() if len(found.units)}
