@@ -143,7 +143,7 @@ def test_pick(place):
 
 
 def test_budgets_that_no_shape_meets(place):
-    shaped = ShapedFolder.load(place / "run")
+    shaped, searched = ShapedFolder.load(place / "run"), Path(__file__).parents[2] / "benchmarks" / "gpt2_cpu"
     first = shaped.members.iloc[0]
     smallest = f"the smallest, {first.id[:8]}, has decoder parameters [M] {first.decoder_params / 1e6:.4g}"
     one_line("decoder parameters [M] ≤ 0.001", smallest, of=lts("pick", place / "run", "--max-params", 1000))
@@ -153,7 +153,7 @@ def test_budgets_that_no_shape_meets(place):
     one_line("max_rise='much'", of=lts("pick", place / "run", "--max-rise", "much"))
     one_line("max_params=-1", of=lts("pick", place / "run", "--max-params=-1"))
     one_line("energy_j=1", "not known", of=lts("pick", place / "run", "--max-energy-j", 1))
-    one_line("max_params", "in a search", of=lts("pick", "benchmarks/gpt2_cpu", "--max-params", 1e6))
+    one_line("max_params", "in a search", of=lts("pick", searched, "--max-params", 1e6))
 
 
 # --- a damaged folder
