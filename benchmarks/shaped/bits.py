@@ -10,12 +10,14 @@ from lts_nb.formats.gguf_layout import gguf_package
 
 FORMATS = ("Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q3_K", "Q2_K")
 FALLBACK = dict(Q2_K="IQ4_NL", Q3_K="IQ4_NL", Q4_K="Q5_0", Q5_K="Q5_1", Q6_K="Q8_0")
-"What llama.cpp takes for a matrix whose rows are no multiple of the 256 values that a K-quant has in a block."
+"What llama.cpp takes for a matrix whose rows are no multiple of a type's block; float16 where nothing is said."
 
 
 def kind_for(columns: int, kind: str) -> str:
     "The type in which a matrix is held."
-    return kind if columns % block_size(kind)[0] == 0 else FALLBACK[kind]
+    while columns % block_size(kind)[0]:
+        kind = FALLBACK.get(kind, "F16")
+    return kind
 
 
 def quantize(values: np.ndarray, kind: str) -> np.ndarray:

@@ -116,6 +116,7 @@ class Bench:
         path, question = self.out / "about.json", self.question
         if not path.exists():
             about = dict(question=question, window=WINDOW, machine=describe_machine())
+            about["architecture"] = json.loads(self.parent.architecture.to_json())
             replace_text(path, json.dumps(about, indent=1))
         elif (found := json.loads(path.read_text(encoding="utf-8"))["question"]) != question:
             other = [name for name, value in question.items() if found.get(name) != value]

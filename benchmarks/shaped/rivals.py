@@ -10,10 +10,12 @@ time with all ends fitted one after the other, as our own members may be. Every 
 on one text, with the loss of every window. On one core a line takes about half a minute.
 """
 
+import functools
 import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from allocations import RULES, Allocation, allocations, losses_of, shape_of, share_of
@@ -21,10 +23,12 @@ from bits import FORMATS, rounded
 from common import GOALS, Bench, arguments
 
 from lts_nb.core.errors import InputError
+from lts_nb.core.files import read_json, read_text
 from lts_nb.models.cut import HALVES, cut
 from lts_nb.models.shape import Shape
 from lts_nb.shaping.reduction import reduced
 from lts_nb.shaping.refit import refit
+from lts_nb.shaping.shaped import ShapeSettings, Shaping, Texts
 from lts_nb.space.counts import count
 
 FILE = "rivals.jsonl"
@@ -108,28 +112,23 @@ def judge_bits(bench: Bench, formats: list[str]):
         judge(bench, dict(rule="bits", goal=1.0, share=1.0, repair="plain", bits=kind), make)
 
 
+def members_in(folder: Path):  # yields (`Shape`, what to file)
+    "Members of a shaped folder, the largest first."
+    for _, row in pd.read_csv(folder / "members.csv").sort_values("share", ascending=False).iterrows():
+        member = json.loads((folder / "members" / f"{row.id}.json").read_text(encoding="utf-8"))
+        shape = Shape.from_json(member["shape"])
+        about = dict(rule="exact", id=row.id, share=float(row.share), layers=layers_in(shape))
+        about |= dict(repair="fitted" if member["fitted"] else "repaired")
+        yield shape, about | {name: float(row[name]) for name in ("sum_of_scores", "predicted_rise") if name in row}
+
+
 def judge_members(bench: Bench, folder: Path, formats: list[str]):
     "Members of a shaped folder, as they are and at fewer bits."
-    table = pd.read_csv(folder / "members.csv").set_index("id")
-    shaping = shaping_of(bench, folder)
-    for path in sorted((folder / "members").glob("*.json"), key=lambda path: -table.share.get(path.stem, 0)):
-        member = json.loads(path.read_text(encoding="utf-8"))
-        if member["id"] not in table.index:
-            continue  # of another budget
-        shape, row = Shape.from_json(member["shape"]), table.loc[member["id"]]
-        about = dict(rule="exact", id=member["id"], share=float(row.share), layers=layers_in(shape))
-        about |= dict(repair="fitted" if member["fitted"] else "repaired")
-        about |= {name: float(row[name]) for name in ("sum_of_scores", "predicted_rise") if name in row}
-        models = {}
-
-        def make(kind=None, shape=shape, member=member, models=models):
-            if not models:
-                models[None] = shaping.model(shape, member["fitted"])
-            return rounded_or_not(models[None], kind)
-
-        judge(bench, about, make)
-        for kind in formats:
-            judge(bench, about | dict(bits=kind), lambda: make(kind))
+    shaping = functools.cache(lambda: shaping_of(bench, folder))
+    for shape, about in members_in(folder):
+        model = functools.cache(lambda shape=shape, about=about: shaping().model(shape, about["repair"] == "fitted"))
+        for kind in (None, *formats):
+            judge(bench, about | (dict(bits=kind) if kind else {}), lambda: rounded_or_not(model(), kind))
 
 
 def rounded_or_not(model, kind: str | None) -> tuple:
@@ -147,10 +146,6 @@ def layers_in(shape: Shape) -> list:
 
 def shaping_of(bench: Bench, folder: Path):
     "What repairs members as they were repaired when they were judged in their folder."
-    import numpy as np
-
-    from lts_nb.core.files import read_json, read_text
-    from lts_nb.shaping.shaped import ShapeSettings, Shaping, Texts
 
     about = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1)
     if json.loads(bench.parent.architecture.to_json()) != about["architecture"]:
