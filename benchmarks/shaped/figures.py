@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 from scipy.stats import spearmanr
 from tables import HERE, OWN, WORDS, of_rule, predictions, read_rows, rises
 
@@ -41,8 +42,10 @@ def draw_rises(ax, table):
             draw_rule(ax, table, rule, "repaired", "-", words)
     ax.set(yscale="log", xlabel="decoder parameters [% of the parent]", ylabel="rise of the loss [nats]")
     ax.invert_xaxis()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.grid(alpha=0.25, which="both")
+    ax.yaxis.set_minor_formatter("")
+    ax.grid(alpha=0.25)
 
 
 def rises_figure(rows: list[dict]):
@@ -64,7 +67,7 @@ def predictions_figure(rows: list[dict]):  # None if none of our shapes was judg
     found = predictions(rises(rows))
     if found.empty:
         return None
-    fig, ax = plt.subplots(figsize=(4.8, 4.4), layout="constrained")
+    fig, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
     limits = np.array([found.rise.min() / 1.6, found.rise.max() * 1.6])
     ax.fill_between(limits, 0.8 * limits, 1.2 * limits, color="0.9", label="within 20 %")
     ax.plot(limits, limits, c="0.6", lw=1)

@@ -35,7 +35,7 @@ ENGINES = {
     "llama-cpp-q4_0": dict(name="llama-cpp", dtype="q4_0"),
 }
 TIMES = ("prefill_s", "decode_s", "latency_s")
-RULES = ("exact", "uniform", "influence", "greedy", "flap")
+RULES = ("exact", "uniform", "influence", "loss", "greedy", "flap")
 
 
 def name_of(row: dict) -> str:
@@ -125,7 +125,7 @@ def measure(models: dict, engines: list[str], rounds: int, out: Path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results")
-    parser.add_argument("--rules", nargs="*", default=RULES, help="of the shapes in rivals.jsonl")
+    parser.add_argument("--rules", nargs="*", choices=RULES, default=list(RULES), help="of the shapes in rivals.jsonl")
     parser.add_argument("--only", nargs="+", help="names of shapes, such as 'flap 80%%'; the parent is always timed")
     parser.add_argument("--models", nargs="*", type=Path, default=[], help="folders of models")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lts_nb.core.errors import InputError
 from lts_nb.shaping.verification import rise_of
 
 HERE = Path(__file__).parent
@@ -21,6 +20,9 @@ WORDS = dict(
     random="random",
 )
 FIRST_TRY = {0.95: 0.115, 0.9: 0.152, 0.8: 0.415, 0.7: 0.731}  # nats, on the first 8 windows of wikitext
+PROMISED = ("sum_of_scores", "predicted_rise")  # of our shapes
+COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "share", "decoder_bytes", *PROMISED]
+FOUND = ["rise", "error", "windows"]
 SURE = 2.0  # standard errors beyond which a difference is no chance
 
 
@@ -38,13 +40,9 @@ def rises(rows: list[dict], text: str = "wikitext", n_windows: int | None = None
     found = []
     for row in rows:
         rise = rise_of(losses[id(row)], parent)
-        kept = {name: value for name, value in row.items() if name not in ("losses", "layers", "text", "seconds")}
-        found.append(kept | dict(rise=rise.mean, error=rise.error, windows=losses[id(row)]))
-    table = pd.DataFrame(found).reindex(columns=[*COLUMNS, *({k for row in found for k in row} - set(COLUMNS))])
+        found.append(row | dict(rise=rise.mean, error=rise.error, windows=losses[id(row)]))
+    table = pd.DataFrame(found).reindex(columns=COLUMNS + FOUND)
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
-
-
-COLUMNS = ("rule", "goal", "seed", "id", "bits", "repair", "share", "rise", "error", "windows")
 
 
 def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.DataFrame:
@@ -89,9 +87,9 @@ def verdict(own: pd.Series, other: pd.Series) -> dict:
     "Compare two shapes window by window."
     difference = rise_of(other.windows, own.windows)
     if abs(difference.mean) <= SURE * difference.error:
-        winner = "cannot be told apart"
+        winner = "neither, beyond noise"
     else:
-        winner = "ours" if difference.mean > 0 else "the rival"
+        winner = "ours wins" if difference.mean > 0 else "the rival wins"
     return dict(difference=difference.mean, error=difference.error, winner=winner)
 
 
@@ -104,7 +102,7 @@ def verdicts(table: pd.DataFrame, goals: list[float]) -> pd.DataFrame:
             others = pd.concat([at_size(table, rule, goal, repair) for repair in ("plain", "repaired", "fitted")])
             if rule == OWN or own.empty or others.empty:
                 continue
-            best = others.loc[others.rise.idxmin()]
+            best = others.sort_values("rise").iloc[0]
             about = dict(size=f"{goal:.0%}", rival=WORDS[rule], repair=best.repair, own=own.iloc[0].rise)
             rows.append(about | dict(rivals=best.rise) | verdict(own.iloc[0], best))
     return pd.DataFrame(rows)
@@ -136,11 +134,7 @@ def against_first_try(rows: list[dict]) -> pd.DataFrame:
 def predictions(table: pd.DataFrame) -> pd.DataFrame:
     "What the sums of scores, corrected, promised for our shapes, and what was found."
     own = of_rule(table, OWN)
-    if own.empty or "predicted_rise" not in own:
-        return pd.DataFrame()
-    return own[["id", "share", "sum_of_scores", "predicted_rise", "rise", "error"]].assign(
-        off=own.predicted_rise / own.rise - 1
-    )
+    return own[["id", "share", *PROMISED, "rise", "error"]].assign(off=own.predicted_rise / own.rise - 1)
 
 
 def in_bytes(table: pd.DataFrame) -> pd.DataFrame:
@@ -223,8 +217,24 @@ def equal_latency(timed: pd.DataFrame, time: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def require(table: pd.DataFrame, what: str) -> pd.DataFrame:
-    "A table that has rows. Raises `InputError`."
-    if table.empty:
-        raise InputError(f"{what}: is not there yet")
-    return table
+def say_verdicts(table: pd.DataFrame, goals: list[float]) -> list[str]:
+    "A sentence for every size: against whichever rival is best there, by how much, and whether that is beyond noise."
+    said, found = [], verdicts(table, goals)
+    for size in [] if found.empty else found["size"].unique():
+        each = found[found["size"] == size]
+        best = each.loc[each.rivals.idxmin()]
+        by = f"{best.difference:+.3f} ± {best.error:.3f} nats"
+        said.append(
+            f"{size}: ours {best.own:.3f}, the best rival {best.rivals:.3f} ({best.rival}, {best.repair}); "
+            f"the rival has {by} more: {best.winner}; ours beats {sum(each.winner == 'ours wins')} of {len(each)} rules"
+        )
+    return said or ["no exact shape was judged yet"]
+
+
+def say_bits(table: pd.DataFrame) -> list[str]:
+    "A sentence for every exact shape at fewer bits, against the parent in no more bytes."
+    return [
+        f"{row.own}, {row.megabytes:.0f} MB: {row.rise:.3f}; the parent in {row.parent}: {row.parents_rise:.3f} "
+        f"({row.difference:+.3f} ± {row.error:.3f}): {row.winner}"
+        for row in equal_bytes(table).itertuples()
+    ] or ["no exact shape was judged at fewer bits yet"]
