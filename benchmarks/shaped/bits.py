@@ -8,7 +8,7 @@ import torch
 from lts_nb.formats.gguf_blocks import block_size, pack, unpack
 from lts_nb.formats.gguf_layout import gguf_package
 
-FORMATS = ("Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q3_K", "Q2_K")
+FORMATS = ("Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL", "Q3_K", "Q2_K")
 FALLBACK = dict(Q2_K="IQ4_NL", Q3_K="IQ4_NL", Q4_K="Q5_0", Q5_K="Q5_1", Q6_K="Q8_0")
 "What llama.cpp takes for a matrix whose rows are no multiple of a type's block; float16 where nothing is said."
 

@@ -31,6 +31,13 @@ def draw_rule(ax, table, rule: str, repair: str, style: str, label: str | None):
     ax.errorbar(100 * share, middle, errors, c=COLOURS[rule], ls=style, lw=width, marker="o", ms=3, label=label)
 
 
+def write_plainly(axis):
+    "Mark 1, 2 and 5 of every power of ten on a logarithmic axis."
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
 def draw_rises(ax, table):
     "Every rule by size: dashed as its authors have it, solid with our repair."
     for rule, words in WORDS.items():
@@ -42,9 +49,7 @@ def draw_rises(ax, table):
             draw_rule(ax, table, rule, "repaired", "-", words)
     ax.set(yscale="log", xlabel="decoder parameters [% of the parent]", ylabel="rise of the loss [nats]")
     ax.invert_xaxis()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
+    write_plainly(ax.yaxis)
     ax.grid(alpha=0.25)
 
 
@@ -76,7 +81,9 @@ def predictions_figure(rows: list[dict]):  # None if none of our shapes was judg
         error = 2 * found.error
         ax.errorbar(found[name], found.rise, error, c=colour, ls="", marker="o", ms=4, label=f"{label}, ρ = {rank:.3f}")
     ax.set(xscale="log", yscale="log", xlabel="predicted rise [nats]", ylabel="true rise [nats], ± 2 standard errors")
-    ax.grid(alpha=0.25, which="both")
+    write_plainly(ax.xaxis)
+    write_plainly(ax.yaxis)
+    ax.grid(alpha=0.25)
     ax.legend(fontsize=8)
     return fig
 

@@ -238,3 +238,19 @@ def say_bits(table: pd.DataFrame) -> list[str]:
         f"({row.difference:+.3f} ± {row.error:.3f}): {row.winner}"
         for row in equal_bytes(table).itertuples()
     ] or ["no exact shape was judged at fewer bits yet"]
+
+
+ENGINE_BITS = {"llama-cpp-q8_0": "Q8_0", "llama-cpp-q4_0": "Q4_0"}
+
+
+def bits_and_speed(table: pd.DataFrame, latency: dict) -> pd.DataFrame:
+    "In llama.cpp, bits and shape together: what each takes and what it costs; the fastest writer last."
+    rows = []
+    for engine, bits in ENGINE_BITS.items():
+        for _, row in table[table.bits == bits].iterrows():
+            name = name_of(row) if row.rule == OWN else "parent"
+            if times := latency["engines"].get(engine, {}).get(name):
+                found = {f"{time} [ms]": 1e3 * times[f"{time}_s"]["seconds"] for time in ("prefill", "decode")}
+                rows.append(found | dict(model=f"{row.share:.0%} in {bits}", rise=row.rise, error=row.error))
+    found = pd.DataFrame(rows, columns=["model", "prefill [ms]", "decode [ms]", "rise", "error"])
+    return found.sort_values("decode [ms]", ascending=False, ignore_index=True)
