@@ -1,0 +1,256 @@
+"""What the results say: rises of the loss, who wins at which size, what bits and milliseconds buy."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lts_nb.shaping.verification import rise_of
+
+HERE = Path(__file__).parent
+OWN = "exact"  # the rule whose shapes are ours
+WORDS = dict(
+    exact="exact shapes",
+    uniform="uniform narrowing",
+    flap="FLAP's allocation",
+    influence="layers by influence",
+    loss="layers by loss",
+    greedy="layers by loss, greedily",
+    random="random",
+)
+FIRST_TRY = {0.95: 0.115, 0.9: 0.152, 0.8: 0.415, 0.7: 0.731}  # nats, on the first 8 windows of wikitext
+PROMISED = ("sum_of_scores", "predicted_rise")  # of our shapes
+COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "share", "decoder_bytes", *PROMISED]
+FOUND = ["rise", "error", "windows"]
+SURE = 2.0  # standard errors beyond which a difference is no chance
+
+
+def read_rows(out: Path = HERE / "results") -> list[dict]:
+    "Every line of rivals.jsonl, whole ones only."
+    lines = (out / "rivals.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def rises(rows: list[dict], text: str = "wikitext", n_windows: int | None = None) -> pd.DataFrame:
+    "How much more loss each shape has than the parent on the first windows of a text, with its standard error."
+    rows = [row for row in rows if row["text"] == text]
+    losses = {id(row): np.array(row["losses"][:n_windows]) for row in rows}
+    parent = next(losses[id(row)] for row in rows if row["rule"] == "parent")
+    found = []
+    for row in rows:
+        rise = rise_of(losses[id(row)], parent)
+        found.append(row | dict(rise=rise.mean, error=rise.error, windows=losses[id(row)]))
+    table = pd.DataFrame(found).reindex(columns=COLUMNS + FOUND)
+    return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.DataFrame:
+    "Shapes of a rule in full precision; of our own, each as it was repaired."
+    found = table[(table.rule == rule) & table.bits.isna()]
+    if rule == OWN or repair is None:
+        return found
+    drops = repair == "repaired" and rule in ("influence", "loss", "greedy")  # nothing is left to repair
+    return found[found.repair == ("plain" if drops else repair)]
+
+
+def at_size(table: pd.DataFrame, rule: str, goal: float, repair: str) -> pd.DataFrame:
+    "A rule's shapes of a size: several for random ones, and of ours the largest that has no more parameters."
+    found = of_rule(table, rule, repair)
+    if rule == OWN:
+        return found[found.share <= goal + 0.005].head(1)
+    return found[np.isclose(found.goal.astype(float), goal)]
+
+
+def by_size(table: pd.DataFrame, repair: str, goals: list[float]) -> pd.DataFrame:
+    "The rise by rule and size, as text; for random shapes the median and the least."
+    rows = {}
+    for rule, words in WORDS.items():
+        cells = {f"{goal:.0%}": in_words(at_size(table, rule, goal, repair), goal) for goal in goals}
+        if any(cells.values()):
+            rows[words] = cells
+    return pd.DataFrame(rows).T
+
+
+def in_words(shapes: pd.DataFrame, goal: float) -> str:  # empty if there are none
+    "The rise of one shape, or of several."
+    if len(shapes) > 1:
+        return f"{shapes.rise.median():.3f} (least {shapes.rise.min():.3f})"
+    if len(shapes) == 0:
+        return ""
+    row = shapes.iloc[0]
+    away = f" at {row.share:.1%}" if abs(row.share - goal) > 0.003 else ""
+    return f"{row.rise:.3f} ± {row.error:.3f}{away}"
+
+
+def verdict(own: pd.Series, other: pd.Series) -> dict:
+    "Compare two shapes window by window."
+    difference = rise_of(other.windows, own.windows)
+    if abs(difference.mean) <= SURE * difference.error:
+        winner = "neither, beyond noise"
+    else:
+        winner = "ours wins" if difference.mean > 0 else "the rival wins"
+    return dict(difference=difference.mean, error=difference.error, winner=winner)
+
+
+def verdicts(table: pd.DataFrame, goals: list[float]) -> pd.DataFrame:
+    "Our shape of each size against the best shape of every rule, plain or repaired, whatever is best."
+    rows = []
+    for goal in goals:
+        own = at_size(table, OWN, goal, "")
+        for rule in WORDS:
+            others = pd.concat([at_size(table, rule, goal, repair) for repair in ("plain", "repaired", "fitted")])
+            if rule == OWN or own.empty or others.empty:
+                continue
+            best = others.sort_values("rise").iloc[0]
+            about = dict(size=f"{goal:.0%}", rival=WORDS[rule], repair=best.repair, own=own.iloc[0].rise)
+            rows.append(about | dict(rivals=best.rise) | verdict(own.iloc[0], best))
+    return pd.DataFrame(rows)
+
+
+def leaders(table: pd.DataFrame, goals: list[float]) -> pd.DataFrame:
+    "At every size, which rule has the least rise, ours among them."
+    rows = []
+    for goal in goals:
+        found = [at_size(table, rule, goal, repair) for rule in WORDS for repair in ("plain", "repaired", "fitted")]
+        found = [shapes for shapes in found if len(shapes)]
+        if found:
+            best = pd.concat(found).sort_values("rise").iloc[0]
+            rows.append({"size": f"{goal:.0%}", "least rise": best.rise, "± ": best.error, "by": WORDS[best.rule]})
+    return pd.DataFrame(rows)
+
+
+def against_first_try(rows: list[dict]) -> pd.DataFrame:
+    "Our rises on the windows of the first try, and how they compare with it."
+    table, found = rises(rows, "wikitext", 8), []
+    for goal, before in FIRST_TRY.items():
+        own = at_size(table, OWN, goal, "")
+        if len(own):
+            now = own.iloc[0].rise
+            found.append({"size": f"{goal:.0%}", "first try": before, "now": now, "now / then": now / before})
+    return pd.DataFrame(found)
+
+
+def predictions(table: pd.DataFrame) -> pd.DataFrame:
+    "What the sums of scores, corrected, promised for our shapes, and what was found."
+    own = of_rule(table, OWN)
+    return own[["id", "share", *PROMISED, "rise", "error"]].assign(off=own.predicted_rise / own.rise - 1)
+
+
+def in_bytes(table: pd.DataFrame) -> pd.DataFrame:
+    "Bytes of decoder weights against the rise: the parent and our shapes at fewer bits."
+    found = table[table.bits.notna()].sort_values("decoder_bytes", ascending=False)
+    return found[["rule", "id", "bits", "share", "decoder_bytes", "rise", "error", "windows"]]
+
+
+def equal_bytes(table: pd.DataFrame) -> pd.DataFrame:
+    "For each of our shapes at fewer bits, the parent's best that takes no more bytes."
+    found = in_bytes(table)
+    parents, rows = found[found.rule == "bits"], []
+    for _, own in found[found.rule == OWN].iterrows():
+        smaller = parents[parents.decoder_bytes <= own.decoder_bytes]
+        if len(smaller):
+            rival = smaller.loc[smaller.rise.idxmin()]
+            about = dict(own=f"{own.share:.0%} in {own.bits}", megabytes=own.decoder_bytes / 1e6, rise=own.rise)
+            rows.append(about | dict(parent=rival.bits, parents_rise=rival.rise) | verdict(own, rival))
+    return pd.DataFrame(rows)
+
+
+def read_latency(out: Path = HERE / "results") -> dict | None:  # None if nothing was timed
+    "What latency.py wrote."
+    path = out / "latency.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def timed_rises(table: pd.DataFrame, latency: dict, repair: str = "repaired") -> pd.DataFrame:
+    "Speed-up in each engine beside the rise, shape by shape; the parent is 1 and 0."
+    rows = []
+    for rule in ("parent", *WORDS):
+        for _, row in of_rule(table, rule, "plain" if rule == "parent" else repair).iterrows():
+            name = "parent" if rule == "parent" else name_of(row)
+            for engine, models in latency["engines"].items():
+                if name in models:
+                    times = {time: models[name][time]["faster"] for time in models[name]}
+                    errors = {f"{time} error": models[name][time]["error"] for time in models[name]}
+                    rows.append(dict(rule=rule, name=name, engine=engine, rise=row.rise) | times | errors)
+    return pd.DataFrame(rows)
+
+
+def name_of(row: pd.Series) -> str:
+    "As latency.py calls a shape."
+    return f"{row.rule} {row.id[:8]}" if isinstance(row.id, str) else f"{row.rule} {row.goal:.0%}"
+
+
+def curve(timed: pd.DataFrame, rule: str, engine: str, time: str) -> tuple[np.ndarray, np.ndarray]:
+    "Speed-ups and rises of a rule in an engine from the parent on; the best rise of all that are at least as fast."
+    found = timed[(timed.engine == engine) & timed.rule.isin([rule, "parent"])].sort_values(time)
+    least = np.minimum.accumulate(found.rise.to_numpy()[::-1])[::-1]
+    return found[time].to_numpy(), least
+
+
+def speedups(timed: pd.DataFrame, time: str, more: tuple = (0.05, 0.1)) -> pd.DataFrame:
+    "How many times as fast a shape is that has so much more perplexity, by engine and rule, between its neighbours."
+    rows = {}
+    for rule in (rule for rule in WORDS if rule in set(timed.rule)):
+        for engine in timed.engine.unique():
+            faster, rise = curve(timed, rule, engine, time)
+            for share in more:
+                if rise.max() >= np.log1p(share):
+                    cell = float(np.interp(np.log1p(share), rise, faster))
+                    rows.setdefault(WORDS[rule], {})[f"{engine}, +{share:.0%}"] = cell
+    return pd.DataFrame(rows).T
+
+
+def equal_latency(timed: pd.DataFrame, time: str) -> pd.DataFrame:
+    "Each of our shapes in each engine, and the rise that every rule has at the same speed, between its neighbours."
+    rows = []
+    own = timed[timed.rule == OWN]
+    if own.empty:
+        return pd.DataFrame()
+    for _, row in own.iterrows():
+        found = dict(engine=row.engine, shape=row["name"], faster=row[time], ours=row.rise)
+        for rule in (rule for rule in WORDS if rule != OWN and rule in set(timed.rule)):
+            faster, rise = curve(timed, rule, row.engine, time)
+            inside = row[time] <= faster[-1]
+            found[WORDS[rule]] = float(np.interp(row[time], faster, rise)) if inside else np.nan
+        rows.append(found)
+    return pd.DataFrame(rows)
+
+
+def say_verdicts(table: pd.DataFrame, goals: list[float]) -> list[str]:
+    "A sentence for every size: against whichever rival is best there, by how much, and whether that is beyond noise."
+    said, found = [], verdicts(table, goals)
+    for size in [] if found.empty else found["size"].unique():
+        each = found[found["size"] == size]
+        best = each.loc[each.rivals.idxmin()]
+        by = f"{best.difference:+.3f} ± {best.error:.3f} nats"
+        said.append(
+            f"{size}: ours {best.own:.3f}, the best rival {best.rivals:.3f} ({best.rival}, {best.repair}); "
+            f"the rival has {by} more: {best.winner}; ours beats {sum(each.winner == 'ours wins')} of {len(each)} rules"
+        )
+    return said or ["no exact shape was judged yet"]
+
+
+def say_bits(table: pd.DataFrame) -> list[str]:
+    "A sentence for every exact shape at fewer bits, against the parent in no more bytes."
+    return [
+        f"{row.own}, {row.megabytes:.0f} MB: {row.rise:.3f}; the parent in {row.parent}: {row.parents_rise:.3f} "
+        f"({row.difference:+.3f} ± {row.error:.3f}): {row.winner}"
+        for row in equal_bytes(table).itertuples()
+    ] or ["no exact shape was judged at fewer bits yet"]
+
+
+ENGINE_BITS = {"llama-cpp-q8_0": "Q8_0", "llama-cpp-q4_0": "Q4_0"}
+
+
+def bits_and_speed(table: pd.DataFrame, latency: dict) -> pd.DataFrame:
+    "In llama.cpp, bits and shape together: what each takes and what it costs; the fastest writer last."
+    rows = []
+    for engine, bits in ENGINE_BITS.items():
+        for _, row in table[table.bits == bits].iterrows():
+            name = name_of(row) if row.rule == OWN else "parent"
+            if times := latency["engines"].get(engine, {}).get(name):
+                found = {f"{time} [ms]": 1e3 * times[f"{time}_s"]["seconds"] for time in ("prefill", "decode")}
+                rows.append(found | dict(model=f"{row.share:.0%} in {bits}", rise=row.rise, error=row.error))
+    found = pd.DataFrame(rows, columns=["model", "prefill [ms]", "decode [ms]", "rise", "error"])
+    return found.sort_values("decode [ms]", ascending=False, ignore_index=True)
