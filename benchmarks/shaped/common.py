@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lts_nb.shaping.settings import ShapeSettings, texts_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -19,16 +20,16 @@ from lts_nb.core.files import replace_file, replace_text
 from lts_nb.models.parent import Parent
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.shaping.blocks import ends_of, layer_inputs
-from lts_nb.shaping.moments import Moments, measure_moments, windows_of
+from lts_nb.shaping.moments import Moments, measure_moments, sample_windows, windows_of
 from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.real_parent import find_real_parent
 from lts_nb.shaping.reduction import removal_order
-from lts_nb.training.corpus import get_corpus
+from lts_nb.training.corpus import Corpus, get_corpus
 
 HERE = Path(__file__).parent
 WINDOW = 512  # tokens
-N_JUDGED = dict(wikitext=16, stdlib=8)  # windows
-N_SCORED, N_CALIBRATION = 16, 96  # windows of WikiText-2's validation text, one after the other
+N_JUDGED = dict(wikitext=32, first=8, stdlib=8)  # windows; "first" are those of the first try, one after the other
+SETTINGS = ShapeSettings(window=WINDOW, n_calibration=64, n_judged=N_JUDGED["wikitext"])
 N_DROPS = 4  # of the scored windows: on them layers are dropped by loss
 GOALS = (0.95, 0.9, 0.8, 0.7, 0.6)  # of the parent's decoder parameters
 
@@ -51,9 +52,10 @@ def open_parent(place: str | None) -> Parent:
     return read_parent(place)
 
 
-def evenly(windows: torch.Tensor, n: int) -> torch.Tensor:
-    "So many windows from all over a text."
-    return windows[np.linspace(0, len(windows) - 1, n).round().astype(int)]
+def wikitext(data: Path) -> Corpus:
+    "WikiText-2: its validation text to read, its test text to judge with."
+    valid, test = ((data / f"wikitext-2-{part}.txt").read_text(encoding="utf-8") for part in ("valid", "test"))
+    return Corpus("WikiText-2", (valid,), (test,), hashlib.sha256((valid + test).encode()).hexdigest())
 
 
 def digest(*parts: torch.Tensor) -> str:  # 16 hexadecimal digits
@@ -73,16 +75,15 @@ class Texts:
     scored: torch.Tensor
 
     @classmethod
-    def read(cls, data: Path, tokenizer) -> "Texts":
+    def read(cls, data: Path, parent: Parent) -> "Texts":
         "WikiText-2 and Python's standard library."
-        valid, test = ((data / f"wikitext-2-{part}.txt").read_text(encoding="utf-8") for part in ("valid", "test"))
-        read = windows_of([valid], tokenizer, WINDOW, N_SCORED + N_CALIBRATION)
-        library = windows_of(get_corpus("stdlib").valid, tokenizer, WINDOW)
+        read = texts_of(wikitext(data), parent, SETTINGS.of(parent))
         judged = dict(
-            wikitext=windows_of([test[:200_000]], tokenizer, WINDOW, N_JUDGED["wikitext"]),
-            stdlib=evenly(library, N_JUDGED["stdlib"]),
+            wikitext=read.judged,
+            first=windows_of(wikitext(data).valid, parent.tokenizer, WINDOW, N_JUDGED["first"]),
+            stdlib=sample_windows(get_corpus("stdlib").valid, parent.tokenizer, WINDOW, N_JUDGED["stdlib"]),
         )
-        return cls(judged, read[N_SCORED:], read[:N_SCORED])
+        return cls(judged, read.calibration, read.scored)
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Bench:
     def open(cls, options: argparse.Namespace) -> "Bench":
         "Read all that there is. Raises `InputError` for results of another parent or other texts."
         parent = open_parent(options.parent)
-        bench = cls(parent, Texts.read(options.data, parent.tokenizer), options.out, options.cache)
+        bench = cls(parent, Texts.read(options.data, parent), options.out, options.cache)
         bench.check_question()
         return bench
 

@@ -28,11 +28,10 @@ from lts_nb.models.cut import HALVES, cut
 from lts_nb.models.shape import Shape
 from lts_nb.shaping.reduction import reduced
 from lts_nb.shaping.refit import refit
-from lts_nb.shaping.shaped import ShapeSettings, Shaping, Texts
+from lts_nb.shaping.repaired import Repairs
 from lts_nb.space.counts import count
 
 FILE = "rivals.jsonl"
-N_FITTED = 32  # windows of calibration text from which ends are fitted one after the other
 
 
 def key_of(row: dict) -> tuple:
@@ -73,7 +72,7 @@ def model_of(bench: Bench, allocation: Allocation, repair: str) -> tuple:  # mod
     shape = shape_of(bench, allocation.layers, allocation.order if repair == "plain" else "surgeon")
     outputs = None if repair == "plain" else outputs_of(bench, shape)
     if repair == "fitted":
-        outputs = refit(bench.parent, shape, bench.texts.calibration[:N_FITTED], outputs)
+        outputs, _ = refit(bench.parent, shape, bench.texts.calibration, outputs)
     return cut(bench.parent, shape, outputs), {}
 
 
@@ -124,9 +123,9 @@ def members_in(folder: Path):  # yields (`Shape`, what to file)
 
 def judge_members(bench: Bench, folder: Path, formats: list[str]):
     "Members of a shaped folder, as they are and at fewer bits."
-    shaping = functools.cache(lambda: shaping_of(bench, folder))
+    repairs = functools.cache(lambda: repairs_of(bench, folder))
     for shape, about in members_in(folder):
-        model = functools.cache(lambda shape=shape, about=about: shaping().model(shape, about["repair"] == "fitted"))
+        model = functools.cache(lambda shape=shape, about=about: repairs().model(shape, about["repair"] == "fitted"))
         for kind in (None, *formats):
             judge(bench, about | (dict(bits=kind) if kind else {}), lambda: rounded_or_not(model(), kind))
 
@@ -144,15 +143,12 @@ def layers_in(shape: Shape) -> list:
     return [(len(kept.groups), len(kept.neurons)) if kept else (0, 0) for kept in shape.layers]
 
 
-def shaping_of(bench: Bench, folder: Path):
+def repairs_of(bench: Bench, folder: Path) -> Repairs:
     "What repairs members as they were repaired when they were judged in their folder."
-
     about = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1)
     if json.loads(bench.parent.architecture.to_json()) != about["architecture"]:
         raise InputError(f"folder={folder.name!r}: was shaped from a parent of another architecture")
-    windows = torch.from_numpy(np.load(folder / "calibration.npy", allow_pickle=False))
-    settings = ShapeSettings(**about["settings"] | dict(seconds=about["settings"]["seconds"] or float("inf")))
-    return Shaping(bench.parent, Texts(windows, windows, windows), settings)
+    return Repairs(bench.parent, torch.from_numpy(np.load(folder / "calibration.npy", allow_pickle=False)))
 
 
 def main():
