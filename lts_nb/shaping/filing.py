@@ -46,11 +46,11 @@ def read_filed(
         return {}
     lines = read_text("scores", path).split("\n")[:-1]  # the last one is empty, or was cut off
     try:
-        first, *rows = (json.loads(line) for line in lines or ["null"])
-        found = {tuple(at): figures for *at, figures in rows}
+        asked, *rows = (json.loads(line) for line in lines or ["null"])
+        found = {(number, *more): list(figures) for number, *more, figures in rows}
     except (ValueError, TypeError):
         raise InputError(f"scores={str(path)!r}: is damaged; take another folder") from None
-    if first is not None and first != dict(question=question):
+    if asked is not None and asked != dict(question=question):
         raise InputError(f"scores={str(path)!r}: are of another parent, text or list of choices; take another folder")
     return found
 

@@ -143,7 +143,7 @@ def check_before(
     check_scores(folder)
     if profile is None:
         return
-    filled = settings.of(parent)
+    filled = settings.of(parent, profile)
     check_profile(profile, parent, filled.widths, profile.workload)
     seconds = Seconds(profile, parent, "latency_s", profile.workload)
     for layer, most in enumerate(layer_groups(parent.architecture)):

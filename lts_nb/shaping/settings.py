@@ -40,10 +40,16 @@ class ShapeSettings:
         for name in ("widths", "groups"):
             object.__setattr__(self, name, tuple(check_integer(name, n, 0) for n in getattr(self, name)))
 
-    def of(self, parent: Parent) -> "ShapeSettings":
+    def of(
+        self,
+        parent: Parent,
+        profile=None,  # a `DeviceProfile`; then widths by default are those that it knows
+    ) -> "ShapeSettings":
         "The same for one parent, with its lists filled."
         a, widest = parent.architecture, max(parent.architecture.d_inner)
-        widths = self.widths or tuple(widest * sixteenths // 16 for sixteenths in range(17))
+        known = profile.space.inners(a.d_model) if profile and a.d_model in profile.space.d_model else (0, widest)
+        widths = [width for width in (widest * i // 16 for i in range(1, 17)) if known[0] <= width <= known[-1]]
+        widths = self.widths or (0, *widths)
         groups = self.groups or tuple(range(max(layer_groups(a)) + 1))
         return ShapeSettings(**vars(self) | dict(widths=widths, groups=groups, window=min(self.window, a.max_len)))
 

@@ -115,7 +115,7 @@ def shape_parent(
     done: Callable = lambda: None,  # called after each scored window and each judged member
 ) -> pd.DataFrame:  # members that were judged, by size
     "Shape a parent for all budgets. Raises `InputError` for what cannot be."
-    settings, folder = settings.of(parent), Path(folder)
+    settings, folder = settings.of(parent, profile), Path(folder)
     corpus = get_corpus(corpus)
     shaping = Shaping(parent, texts_of(corpus, parent, settings), settings, say)
     folder.mkdir(parents=True, exist_ok=True)

@@ -110,11 +110,11 @@ class Seconds:
         "Tables whose weighted sum is this latency."
         return weighted_tables(self.profile, self.name, self.workload)
 
-    def half(self, table, width: int, mixer: tuple, last: bool) -> float:  # seconds
+    def half(self, table, width: int, mixer: tuple | None, last: bool) -> float:  # seconds
         "What a layer takes by one table. Raises `InputError` for heads that the profile lacks."
         d, space = self.parent.architecture.d_model, self.profile.space
         seconds = 0.0
-        if mixer[0]:
+        if mixer is not None:
             if mixer not in space.mixers(d):
                 known = ", ".join(map(str, space.mixers(d)))
                 raise InputError(f"profile: knows no layer of (n_head, n_kv_head)={mixer}; it has {known}")
@@ -126,14 +126,14 @@ class Seconds:
     def of_layer(self, groups: int, width: int, layer: int, last: bool = False) -> float:
         "What an option of a layer takes."
         n_head, n_kv_head = self.parent.architecture.layers[layer][1:]
-        mixer = (groups * (n_head // max(n_kv_head, 1)), groups)
+        mixer = (groups * (n_head // n_kv_head), groups) if n_head else (0, 0)  # a convolution has no heads
         if 0 < groups < n_kv_head and not self.profile.space.d_head:
             width = common_head_width(self.parent.architecture)
             raise InputError(
                 f"profile: in it, {groups} heads would fill the width, and here they stay {width} wide; "
                 f"take a profile of a space with d_head={width}, or groups=[0, {n_kv_head}]"
             )
-        return sum(weight * self.half(table, width, mixer, last) for table, weight in self.tables)
+        return sum(weight * self.half(table, width, mixer if groups else None, last) for table, weight in self.tables)
 
     def whole(
         self,

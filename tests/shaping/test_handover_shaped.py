@@ -9,6 +9,7 @@ import subprocess
 import sys
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -95,6 +96,7 @@ def check_card(place, folder):
     card, before, after = ModelCard(page).data, count(tiny_parent().architecture), row.decoder_params
     assert (card.license, card.base_model) == ("apache-2.0", HUB_ID)
     neurons, heads = sum(row.d_inner), sum(row.n_head)
+    n_calibration = len(np.load(place / "run" / "calibration.npy"))
     for said in (
         f"[{HUB_ID}](https://huggingface.co/{HUB_ID})",
         f"| decoder parameters | {after:,} of {before.decoder:,} ({row.share:.1%}) |",
@@ -102,8 +104,8 @@ def check_card(place, folder):
         f"| heads | {heads} of 16 ({heads / 16:.1%}) |",
         f"{row.rise:.4f} ± {row.error:.4f} nats a token over the parent's {shaped.parent.loss:.4f}",
         "least squares",
-        "| calibration text | 32 windows of 64 tokens",
-        "| judged on | 16 windows of 64 tokens",
+        f"| calibration text | {n_calibration} windows of 64 tokens of ",
+        f"| judged on | {row.windows} windows of 64 tokens of ",
         "Its licence is its parent's, apache-2.0.",
         "Nothing was trained: the weights are the parent's",
     ):

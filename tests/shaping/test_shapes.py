@@ -36,7 +36,7 @@ def scored_of(architecture, seed, widths=(0, 4, 8), groups=(0, 1, 2)) -> Scored:
     choices = choices_of(parent, list(widths), list(groups))
     mean = np.array([rng.random() * (-1 if c.half == "attention" and not c.units else 1) for c in choices])
     orders = {place: rng.permutation(end.n_units).tolist() for place, end in ends_of(parent).items()}
-    return Scored(parent, Scores(choices, mean, mean, 2), orders, tuple(widths), tuple(groups))
+    return Scored(parent, Scores(choices, mean, mean), orders, tuple(widths), tuple(groups))
 
 
 def every_shape(scored):
@@ -98,6 +98,19 @@ def test_seconds_of_heads_that_stay_as_wide_as_they_were(d_head):
         assert b.d_head == 4
         assert front.F[i, 1] == pytest.approx(device.seconds(b, Workload(prompt_len=8)), rel=0.02)
     assert fewer
+
+
+def test_convolutions_take_their_time():
+    device, a = FakeTarget(), PARENTS["lfm2"]
+    space = SearchSpace(
+        "lfm2", [1, 2, 3], [16], [4, 8, 12], [2, 4], 40, 32, n_kv_head=[1, 2], d_head=4,
+        layer_kind=["attention", "conv"], min_ratio=0,
+    )  # fmt: skip
+    profile = DeviceProfile.measure(space, device, Workload(prompt_len=8), held_out=0)
+    front = shape_frontier(scored_of(a, 0), ("loss_rise", "latency_s"), profile)
+    for i in range(len(front.F)):
+        b = front.shape(i).architecture(a)
+        assert front.F[i, 1] == pytest.approx(device.seconds(b, Workload(prompt_len=8)), rel=0.02), b
 
 
 def test_a_profile_of_other_heads():
