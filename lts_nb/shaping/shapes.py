@@ -219,8 +219,10 @@ def shape_frontier(
         raise InputError(f"objectives={tuple(objectives)}: must be loss_rise and one or two of {', '.join(known[1:])}")
     seconds = seconds_of(scored, timed, profile, workload)
     layers = [layer_table(scored, i, seconds) for i in range(scored.parent.architecture.n_layer)]
+    if not seconds:  # then parameters are a sum like any other, and few selections are unbeaten
+        layers = [replace(layer, sums=np.column_stack([layer.sums, layer.params])) for layer in layers]
     saves = any(cache_savings(each.tables, profile.memory.weight) is not None for each in seconds)
-    found = merge_layers(layers, ("params",) if saves or "decoder_params" in objectives else ())
+    found = merge_layers(layers, ("params",) if saves or (seconds and "decoder_params" in objectives) else ())
     F = np.stack([values_of(name, found, seconds) for name in objectives], 1)
     on = np.flatnonzero(moocore.is_nondominated(F, keep_weakly=False))
     on = on[np.argsort(F[on, 1])]

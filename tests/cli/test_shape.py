@@ -6,7 +6,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from lts_nb.shaping.settings import ShapeSettings
 from tiny_parent import save_tiny_parent, stories, token_windows
 from transformers import AutoModelForCausalLM
 
@@ -17,6 +16,7 @@ from lts_nb.evaluation.stored_models import open_backbone_model
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.shaping.parents import read_parent
+from lts_nb.shaping.settings import ShapeSettings
 from lts_nb.shaping.shaped import shape_parent
 from lts_nb.shaping.verification import window_losses
 from lts_nb.space.architecture import Architecture
