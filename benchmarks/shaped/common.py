@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lts_nb.shaping.settings import ShapeSettings, texts_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -24,6 +23,7 @@ from lts_nb.shaping.moments import Moments, measure_moments, sample_windows, win
 from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.real_parent import find_real_parent
 from lts_nb.shaping.reduction import removal_order
+from lts_nb.shaping.settings import ShapeSettings, texts_of
 from lts_nb.training.corpus import Corpus, get_corpus
 
 HERE = Path(__file__).parent
