@@ -68,11 +68,14 @@ def test_a_score_is_the_divergence_of_the_cut_model(known):
     parent, ends, moments, windows = known
     replacement = reduced(ends[1, "feed_forward"], moments[1, "feed_forward"], list(range(192)), 96)
     whole = Kept(range(2), range(192))
-    narrow = Kept(range(2), replacement.units.tolist())
     with torch.no_grad():
         inputs, logits = layer_inputs(parent, windows[:1])
         models = (
-            cut(parent, Shape((whole, narrow, whole, whole)), {(1, "feed_forward"): replacement.matrix}),
+            cut(
+                parent,
+                Shape((whole, Kept(range(2), replacement.units.tolist()), whole, whole)),
+                {(1, "feed_forward"): replacement.matrix},
+            ),
             cut(parent, Shape((whole, None, whole, whole))),
         )
         expected = [float(divergence(logits.log_softmax(-1), each(windows[:1]).logits).mean()) for each in models]
