@@ -34,11 +34,8 @@ class LayeredConfig:
         "The configuration as layer `i` sees it."
         return self.changed(**{field: getattr(self, name)[i] for field, name in self.layer_fields.items()})
 
-    def changed(
-        self,
-        **fields,  # stock fields and their values
-    ) -> "LayeredConfig":
-        "A copy with other values, which nothing checks."
+    def changed(self, **fields) -> "LayeredConfig":
+        "A copy with other values of stock fields, which nothing checks."
         view = copy.copy(self)
         for field, value in fields.items():
             setattr(view, field, value)

@@ -10,6 +10,7 @@ __all__ = ['SHAPED', 'FILED', 'REQUIRED', 'COUNTED', 'NEEDED', 'RISE', 'is_shape
 # %% ../../nbs/shaping/16_shaped_folder.ipynb #8e755965
 import json
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,7 @@ def is_shaped(
 ) -> bool:
     "Did `lts shape` write this folder, or begin to?"
     folder = Path(folder)
-    return any((folder / name).exists() for name in (SHAPED, *FILED))
+    return any(os.path.exists(folder / name) for name in (SHAPED, *FILED))  # False for names that are too long
 
 
 def read_about(
