@@ -23,3 +23,17 @@ def quickly():
     "Searches in this process are quick ones."
     with quick_searches():
         yield
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    "One thread: another number of threads adds up in another order."
+    import torch
+    import transformers
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    yield
+    torch.set_num_threads(before)

@@ -85,3 +85,11 @@ def save_tiny_parent(folder: Path) -> Path:  # the folder
     parent.tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# tiny\n", encoding="utf-8")
     return folder
+
+
+def save_stories(folder: Path) -> Path:  # the folder
+    "The stories as somebody would have them: a file each."
+    folder.mkdir()
+    for number, text in enumerate([*stories().train, *stories().valid]):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    return folder

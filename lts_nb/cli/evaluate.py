@@ -113,7 +113,7 @@ def evaluate_command(
         found["beside"] = perplexity_beside(other, found["perplexity"], (corpus, text_column), Path(model), batch_size)
     print_evaluation(model, found, json_)
 
-
+# %% ../../nbs/cli/10_evaluate.ipynb #86ab38c0
 def open_beside(
     place: str,  # as of `read_parent`, or "parent"
     folder: Path,  # of the model that is evaluated

@@ -270,7 +270,7 @@ def train_command(
     if is_first():
         report(found, run, json_)
 
-
+# %% ../../nbs/cli/09_train.ipynb #cd278eb3
 def train_chosen(chosen: list, setup: TrainingSetup, how: tuple, executor: str | None) -> list[dict]:
     "Train architectures of a search, here or by an executor; `how` is name, tokens and changes of a recipe."
     quiet_transformers()

@@ -172,7 +172,7 @@ def logits_in_pieces(
         past = output.past_key_values
     return torch.cat(parts, 1).numpy()
 
-
+# %% ../../nbs/formats/14_onnx_int8.ipynb #6b51007d
 def distance(found: np.ndarray, expected: np.ndarray) -> float:
     "The root mean square of a difference, over the standard deviation."
     return float(np.sqrt(np.mean((found - expected) ** 2)) / expected.std())

@@ -54,7 +54,7 @@ def kinds_of(backbone: str) -> tuple[str, ...]:
         return ("alike",)
     return ("alike", "grouped", "conv") if "layer_kind" in reads else ("alike", "grouped")
 
-
+# %% ../../nbs/formats/04_onnx_layers.ipynb #66ed0e71
 def small_one(
     architecture: Architecture,
     which: int,  # 0 or 1
@@ -292,7 +292,7 @@ class Pair:
         numbers = [self.number(pair, traced, architecture, layer) for pair in pairs]
         return np.array(numbers, arrays[0].dtype).reshape(arrays[0].shape)
 
-
+# %% ../../nbs/formats/04_onnx_layers.ipynb #c201bc56
 @functools.lru_cache(8)
 def pair_for(
     flags: Architecture,  # as `small_one` makes it

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['OTHER_CONSTANTS', 'OLDER_WORDS', 'LARGEST_DIFFERENCE', 'Parent', 'constants_in', 'config_with_constants',
-           'model_with_weights', 'check_same_logits', 'own_model']
+           'model_with_weights', 'check_same_logits', 'own_model', 'digest_of_weights']
 
 # %% ../../nbs/models/13_parent.ipynb #3ced6e70
 import copy
+import hashlib
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
@@ -105,3 +107,14 @@ def own_model(
     check_same_logits(own, model.eval())
     own.generation_config = copy.deepcopy(model.generation_config)
     return own
+
+# %% ../../nbs/models/13_parent.ipynb #ac699602
+def digest_of_weights(
+    model: PreTrainedModel,
+) -> str:  # 16 hexadecimal digits
+    "What stands for all weights of a model, whatever order they are in."
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weight.float().numpy()).tobytes())
+    return digest.hexdigest()[:16]

@@ -5,14 +5,12 @@
 # %% auto #0
 __all__ = ['PICKLED', 'TOKENIZER_FILES', 'GGUF_KINDS', 'GGUF_SIZES', 'fetch', 'gguf_in', 'find_files', 'check_weight_files',
            'check_config', 'licence_in', 'parent_of', 'read_folder', 'text_in', 'check_gguf', 'read_gguf',
-           'read_parent', 'digest_of_parent']
+           'read_parent']
 
 # %% ../../nbs/shaping/00_parents.ipynb #593c99e4
-import hashlib
 import re
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -241,14 +239,3 @@ def read_parent(
     if found.is_file():
         return read_gguf(found, field)
     return read_folder(found, found.resolve().name if Path(place).is_dir() else str(place), field)
-
-# %% ../../nbs/shaping/00_parents.ipynb #e224ddc2
-def digest_of_parent(
-    parent: Parent,
-) -> str:  # hexadecimal digits
-    "What stands for all weights of a parent."
-    digest = hashlib.sha256()
-    for name, weight in parent.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weight.numpy()))
-    return digest.hexdigest()[:16]

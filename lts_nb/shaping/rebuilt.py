@@ -14,10 +14,10 @@ import numpy as np
 
 from ..core.errors import InputError, shorten
 from ..evaluation.handover import export
-from ..models.parent import Parent
+from ..models.parent import Parent, digest_of_weights
 from ..models.shape import Shape, layer_groups
 from .origin import Origin, write_origin
-from .parents import digest_of_parent, read_parent
+from .parents import read_parent
 from .settings import ShapeSettings
 from .shaped import build_member, find_member
 from .shaped_folder import check_scores, read_about, read_member_files
@@ -40,7 +40,7 @@ def open_parent(
         raise InputError(f"{error}; if {about['parent']} has moved, name the place with --parent") from None
     if json.loads(parent.architecture.to_json()) != about["architecture"]:
         raise InputError(f"{field}: has another architecture than {about['parent']} had when it was shaped")
-    if digest_of_parent(parent) != about["weights"]:
+    if digest_of_weights(parent.model) != about["weights"]:
         raise InputError(f"{field}: has other weights than {about['parent']} had when it was shaped")
     return parent
 

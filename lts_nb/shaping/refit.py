@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RIDGE', 'Stream', 'through', 'Regression', 'put', 'whole_matrix', 'refit_half', 'parent_targets', 'ends_in', 'refit',
-           'refit_layer']
+           'matrices_and_biases', 'refit_layer']
 
 # %% ../../nbs/shaping/10_refit.ipynb #70793557
 import contextlib
@@ -177,9 +177,9 @@ def refit(
     if not parent.architecture.pre_norm:
         raise InputError("pre_norm=False: ends cannot be fitted where a norm stands behind each half")
     child = Parent(shape.architecture(parent.architecture), cut(parent, shape, outputs))
-    batches, numbers = list(windows.split(batch_size)), {layer: i for i, (layer, _) in enumerate(shape.stays)}
-    theirs, ours = Stream.begin(parent, batches), Stream.begin(child, batches)
-    ends, own_ends, fitted = ends_of(parent), ends_of(child), {}
+    theirs, ours = (Stream.begin(model, list(windows.split(batch_size))) for model in (parent, child))
+    ends, fitted = ends_of(parent), {}
+    numbers, own_ends = {layer: i for i, (layer, _) in enumerate(shape.stays)}, ends_of(child)
     for layer in range(parent.architecture.n_layer):
         targets = parent_targets(theirs, layer, ends_in(ends, layer))
         if layer in numbers:
@@ -187,7 +187,16 @@ def refit(
             refit_layer(ours, numbers[layer], own, targets)
             fitted |= {(layer, end.half): end for end in own}
         done()
-    biases = {place: end.bias - ends[place].bias for place, end in fitted.items() if end.bias is not None}
+    return matrices_and_biases(fitted, ends)
+
+
+def matrices_and_biases(
+    fitted: dict,  # (layer of the parent, half) -> `End` of the cut model
+    ends: dict,  # (layer, half) -> `End` of the parent
+) -> tuple[dict, dict]:  # (layer of the parent, half) -> matrix; and -> what is added to the bias
+    "What was fitted, as `cut` takes it."
+    biased = {place: end for place, end in fitted.items() if end.bias is not None}
+    biases = {place: end.bias - ends[place].bias for place, end in biased.items()}
     return {place: end.matrix.clone() for place, end in fitted.items()}, biases
 
 

@@ -20,11 +20,10 @@ from ..core.errors import InputError
 from ..core.files import read_json, read_text, replace_text, write_json
 from ..core.metrics import latencies
 from ..core.workload import Workload
-from ..models.parent import Parent
+from ..models.parent import Parent, digest_of_weights
 from ..models.shape import Shape
 from .evidence import Evidence, Shaping
 from .filing import Filing, open_filing, question_of
-from .parents import digest_of_parent
 from .repaired import Repairs
 from .settings import ShapeSettings, digest_of, texts_of
 from .shapes import ShapeFrontier, shape_frontier
@@ -195,7 +194,7 @@ def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: p
     content = about | dict(
         parent=parent.name,
         licence=parent.licence,
-        weights=digest_of_parent(parent),
+        weights=digest_of_weights(parent.model),
         architecture=json.loads(parent.architecture.to_json()),
         settings=asdict(settings) | dict(seconds=seconds),
         correction=table.attrs.get("correction"),

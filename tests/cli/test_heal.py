@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from kit import lts
-from tiny_parent import save_tiny_parent, stories
+from tiny_parent import save_stories, save_tiny_parent
 
 from lts_nb.evaluation.stored_models import open_backbone_model
 
@@ -16,9 +16,7 @@ def place(tmp_path_factory):
     "A folder with a tiny trained parent, a text, and what became of the parent."
     folder = tmp_path_factory.mktemp("heal")
     save_tiny_parent(folder / "parent")
-    (folder / "texts").mkdir()
-    for number, text in enumerate([*stories().train, *stories().valid]):
-        (folder / "texts" / f"{number}.txt").write_text(text, encoding="utf-8")
+    save_stories(folder / "texts")
     shape = ["shape", folder / "parent", "--corpus", folder / "texts", "--out", folder / "shaped"]
     code, _, err = lts(*shape, "--windows", 2, "--members", 3, "--widths", "0,48,96,144,192")
     assert code == 0, err

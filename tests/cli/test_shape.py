@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from tiny_parent import save_tiny_parent, stories, token_windows
+from tiny_parent import save_stories, save_tiny_parent, stories, token_windows
 from transformers import AutoModelForCausalLM
 
 from lts_nb.cli.main import main
@@ -28,9 +28,7 @@ def place(tmp_path_factory):
     "A folder with a tiny trained parent and a text to shape it with."
     folder = tmp_path_factory.mktemp("tiny")
     save_tiny_parent(folder / "parent")
-    (folder / "texts").mkdir()
-    for number, text in enumerate([*stories().train, *stories().valid]):
-        (folder / "texts" / f"{number}.txt").write_text(text, encoding="utf-8")
+    save_stories(folder / "texts")
     return folder
 
 

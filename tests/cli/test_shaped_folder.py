@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from kit import SMALL, lts
 from safetensors.torch import load_file, save_file
-from tiny_parent import save_tiny_parent, stories, tiny_parent
+from tiny_parent import save_stories, save_tiny_parent, stories, tiny_parent
 from transformers import PreTrainedTokenizerFast
 
 from lts_nb.core.workload import Workload
@@ -40,9 +40,7 @@ def place(tmp_path_factory):
     "A folder with a tiny parent, a text, a profile, and what it was shaped into; not to be changed."
     folder = tmp_path_factory.mktemp("tiny")
     save_tiny_parent(folder / "parent")
-    (folder / "texts").mkdir()
-    for number, text in enumerate([*stories().train, *stories().valid]):
-        (folder / "texts" / f"{number}.txt").write_text(text, encoding="utf-8")
+    save_stories(folder / "texts")
     profile_of(SPACE, folder / "device.json")
     code, _, wrong = shape(folder, folder / "run", "--profile", folder / "device.json")
     assert code == 0, wrong

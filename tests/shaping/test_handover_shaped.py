@@ -14,7 +14,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from kit import lts
-from tiny_parent import save_tiny_parent, stories, tiny_parent, token_windows
+from tiny_parent import save_stories, save_tiny_parent, stories, tiny_parent, token_windows
 from transformers import AutoModelForCausalLM
 
 from lts_nb.evaluation.handover import export
@@ -47,9 +47,7 @@ def place(tmp_path_factory):
     "A folder with a shaped run of a parent at the hub, and the member of it that differs most, built."
     folder = tmp_path_factory.mktemp("shaped")
     parent = save_tiny_parent(folder / "parent")
-    (folder / "texts").mkdir()
-    for number, text in enumerate([*stories().train, *stories().valid]):
-        (folder / "texts" / f"{number}.txt").write_text(text, encoding="utf-8")
+    save_stories(folder / "texts")
     asked = ["--corpus", folder / "texts", "--out", folder / "run", "--windows", 2, "--members", 3]
     with patch("huggingface_hub.snapshot_download", lambda name, **options: str(parent)):
         code, _, wrong = lts("shape", HUB_ID, *asked, "--widths", "0,96,192", "--groups", "0,2")

@@ -43,14 +43,7 @@ heal(sys.argv[1], sys.argv[2], stories(), RECIPE, teacher="parent", hidden=0.5, 
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def save_cut(folder: Path, shape: Shape, parent: Path) -> Path:  # the folder

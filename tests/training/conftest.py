@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-import transformers
 
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.corpus import split_documents, stdlib_corpus
@@ -11,13 +9,8 @@ from lts_nb.training.tokens import tokenize
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    yield
-    torch.set_num_threads(before)
+def always_one_thread(one_thread):
+    "For every module of this folder."
 
 
 @pytest.fixture(scope="session")
