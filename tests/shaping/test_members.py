@@ -1,0 +1,93 @@
+"Which windows are read, which of shapes that are alike is taken, which repair, and what pairs add: by hand."
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_parent import TINY, stories, tiny_parent
+
+from lts_nb.models.shape import Kept, Shape
+from lts_nb.shaping import repaired, shaped
+from lts_nb.shaping.evidence import Evidence
+from lts_nb.shaping.filing import open_filing
+from lts_nb.shaping.gradients import Gradients
+from lts_nb.shaping.moments import STRETCH, sample_windows
+from lts_nb.shaping.repaired import Repairs
+from lts_nb.shaping.scores import Choice
+from lts_nb.shaping.settings import ShapeSettings, texts_of
+
+WHOLE = Kept(range(2), range(192))
+
+
+class Numbers:
+    "A tokenizer of words that are numbers."
+
+    eos_token_id = None
+
+    def __call__(self, text, **_):
+        return {"input_ids": [int(word) for word in text.split()]}
+
+
+def test_windows_come_from_all_over_a_text():
+    text = [" ".join(map(str, range(3000)))]
+    found = sample_windows(text, Numbers(), 3, 20)
+    starts = found[:, 0].tolist()
+    assert torch.equal(found, sample_windows(text, Numbers(), 3, 20))  # the same ones every time
+    assert len(set(starts)) == 20 and all(start % 3 == 0 for start in starts)
+    assert min(starts) < 3 * 20 < 3 * 20 * STRETCH / 2 < max(starts) < 3 * 20 * STRETCH
+
+
+def test_no_two_purposes_share_a_window():
+    settings = ShapeSettings(n_calibration=6, n_scored=3, n_sequences=16, n_judged=4).of(tiny_parent())
+    texts = texts_of(stories(), tiny_parent(), settings)
+    assert (texts.calibration.shape, texts.scored.shape, texts.judged.shape) == ((6, 64), (3, 64), (4, 64))
+    assert texts.sequences.shape == (16, 16)
+    rows = [tuple(row[:16].tolist()) for part in (texts.calibration, texts.scored, texts.judged) for row in part]
+    rows += [tuple(row.tolist()) for row in texts.sequences[::4]]
+    assert len(set(rows)) == len(rows) == 6 + 3 + 4 + 4
+
+
+@pytest.mark.parametrize("losses", [(2.0, 1.0), (1.0, 2.0)])
+def test_the_repair_that_loses_less_is_taken(monkeypatch, losses):
+    monkeypatch.setattr(Repairs, "model", lambda self, shape, fitted: losses[fitted])
+    monkeypatch.setattr(repaired, "window_losses", lambda model, windows: np.array([model]))
+    repairs = Repairs(tiny_parent(), torch.zeros((2, 8), dtype=torch.long))
+    assert repairs.best_model(None, None) == (1.0, losses[1] == 1.0)
+
+
+def frontier_of(*shapes):
+    "A frontier with these shapes, as large as their number."
+    F = np.array([[0.1, 10.0 * i] for i in range(len(shapes))])
+    return SimpleNamespace(F=F, objectives=("loss_rise", "decoder_params"), shape=lambda i: shapes[i], within=within)
+
+
+def within(name, limit):
+    assert name == "decoder_params"
+    return int(limit // 10)
+
+
+def test_the_truly_best_of_shapes_that_are_alike_is_taken(monkeypatch, tmp_path):
+    "Each is built once, and what was filed is not built again."
+    wide, other, narrow = (Shape((Kept(range(2), range(n)), WHOLE, WHOLE, WHOLE)) for n in (192, 96, 48))
+    loss, built = {wide: 3.0, other: 1.0, narrow: 2.0}, []
+    texts = SimpleNamespace(scored=torch.zeros((2, 8), dtype=torch.long))
+    repairs = SimpleNamespace(model=lambda shape, fitted: built.append(shape) or loss[shape])
+    shaping = SimpleNamespace(repairs=repairs, parent=tiny_parent(), texts=texts)
+    monkeypatch.setattr(shaped, "window_losses", lambda model, windows: np.full(2, model))
+    frontiers = [frontier_of(narrow, wide), frontier_of(narrow, other), frontier_of(other, narrow)]
+    for _ in range(2):
+        with open_filing(tmp_path / "candidates.jsonl", "q") as filing:
+            taken, at = shaped.best_alike(shaping, frontiers, 1, filing)
+            assert (taken, at) == (frontiers[1], 1)
+    assert built == [wide, other, narrow]
+
+
+def test_what_pairs_add():
+    "Two choices whose effects are 1 and 2 cost (1 + 2)² / 2 together and (1 + 4) / 2 apart."
+    small = [Choice(0, "attention", 1), Choice(0, "feed_forward", 96), Choice(1, "feed_forward", 96)]
+    evidence = Evidence([], np.zeros((1, 0)), Gradients(small, 1, np.array([[1.0, 2.0, 5.0]])))
+    taken = Shape((Kept([0], range(96)), WHOLE, WHOLE, WHOLE))
+    assert evidence.of_pairs(taken) == pytest.approx(9 / 2 - 5 / 2)
+    assert evidence.of_pairs(Shape((Kept([0], range(192)), WHOLE, WHOLE, WHOLE))) == pytest.approx(0)
+    assert evidence.of_pairs(Shape.whole(TINY)) == 0
