@@ -10,7 +10,7 @@ from tiny_parent import stories, tiny_parent, token_windows
 from lts_nb.core.errors import InputError
 from lts_nb.shaping import blocks
 from lts_nb.shaping.blocks import Replacement, ends_of
-from lts_nb.shaping.filing import read_filed
+from lts_nb.shaping.filing import open_filing, read_filed
 from lts_nb.shaping.gradients import Gradients, score_gradients
 from lts_nb.shaping.scores import Choice, complete, score_windows
 
@@ -93,6 +93,13 @@ def test_the_time_that_is_given_ends_scores_after_a_window(asked, tmp_path):
     filed = {(window, layer): nats for window, layer, nats in rows}
     assert some.tolist() == [sum((filed[i, layer] for layer in range(4)), []) for i in complete(filed, 4)]
     assert len(score_windows(parent, sequences[:40], whole, shrunk, path)) == 40  # and all of them later
+
+
+def test_a_line_is_there_the_moment_it_is_filed(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    with open_filing(path, "q") as filing:
+        filing.add(3, 1, figures=[0.5])
+        assert read_filed(path, "q") == {(3, 1): [0.5]}  # whoever is killed now has it
 
 
 @pytest.mark.parametrize("line", ["{}", "[1.0]", "[[1], 2]", "nothing", "[0, null]"])
