@@ -48,7 +48,7 @@ class Evidence:
         at = [self.small.choices.index(choice) for choice in taken]
         return self.small.together(taken) - float(self.small.nats.mean(0)[at].sum()) if taken else 0.0
 
-
+# %% ../../nbs/shaping/13_evidence.ipynb #90a31ca5
 @dataclass(eq=False)
 class Shaping:
     "A parent on its way: what is known of its ends."

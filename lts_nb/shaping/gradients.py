@@ -118,7 +118,7 @@ def differentiable(
         for weight, had in before:
             weight.requires_grad_(had)
 
-
+# %% ../../nbs/shaping/07_gradients.ipynb #976f870e
 def score_gradients(
     parent: Parent,
     sequences: torch.Tensor,  # tokens `(n, T)`

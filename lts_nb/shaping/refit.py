@@ -126,7 +126,7 @@ def whole_matrix(end: End) -> torch.Tensor:
     "The matrix of an end, its bias as the last column if it has one."
     return end.matrix if end.bias is None else torch.cat([end.matrix, end.bias[:, None]], 1)
 
-
+# %% ../../nbs/shaping/10_refit.ipynb #ea30611f
 def refit_half(
     stream: Stream,  # of the cut model
     number: int,  # of its layer
@@ -164,7 +164,7 @@ def ends_in(ends: dict, number: int) -> tuple:
     "The ends of one layer, in order."
     return tuple(end for (layer, _), end in ends.items() if layer == number)
 
-
+# %% ../../nbs/shaping/10_refit.ipynb #ab54d58f
 def refit(
     parent: Parent,
     shape: Shape,

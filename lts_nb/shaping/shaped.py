@@ -48,7 +48,7 @@ def spread_members(
     goals = np.linspace(SMALLEST_SHARE, 1, n + 1)[:-1]
     return sorted({int(inside[np.abs(share[inside] - goal).argmin()]) for goal in goals}) if len(inside) else []
 
-
+# %% ../../nbs/shaping/14_shaped.ipynb #76520757
 def alike(
     shaping: Shaping,
     evidence: Evidence,
@@ -78,7 +78,7 @@ def best_alike(
         best.setdefault(float(np.mean(filing.found[key])), (frontier, at))
     return best[min(best)]
 
-
+# %% ../../nbs/shaping/14_shaped.ipynb #b0df5231
 def judge_member(
     shaping: Shaping,
     shape: Shape,
@@ -128,7 +128,7 @@ def shape_parent(
     write_folder(folder, parent, settings, table, dict(place=place, corpus=corpus.name, loss=float(parents.mean())))
     return table
 
-
+# %% ../../nbs/shaping/14_shaped.ipynb #a0c63fe0
 def judge_members(
     shaping: Shaping,
     evidence: Evidence,
@@ -174,7 +174,7 @@ def row_of(shaping: Shaping, evidence: Evidence, taken: tuple, found: dict, pare
         architecture=architecture.to_json(),
     )
 
-
+# %% ../../nbs/shaping/14_shaped.ipynb #7bfb97aa
 def with_correction(table: pd.DataFrame) -> pd.DataFrame:
     "The table with `predicted_rise`, corrected by all members; as scores say it where there are too few."
     sums = table.with_pairs.to_numpy()
