@@ -12,24 +12,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import replace_file, replace_text
 from lts_nb.models.parent import Parent
+from lts_nb.models.shape import Shape
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.shaping.blocks import ends_of, layer_inputs
 from lts_nb.shaping.moments import Moments, measure_moments, sample_windows, windows_of
 from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.real_parent import find_real_parent
 from lts_nb.shaping.reduction import removal_order
+from lts_nb.shaping.refit import refit
 from lts_nb.shaping.settings import ShapeSettings, texts_of
 from lts_nb.training.corpus import Corpus, get_corpus
 
 HERE = Path(__file__).parent
 WINDOW = 512  # tokens
-N_JUDGED = dict(wikitext=32, first=8, stdlib=8)  # windows; "first" are those of the first try, one after the other
-SETTINGS = ShapeSettings(window=WINDOW, n_calibration=64, n_judged=N_JUDGED["wikitext"])
+N_JUDGED = dict(wikitext=32, first=8, stdlib=16)  # windows; "first" are those of the first try, one after the other
+SETTINGS = ShapeSettings(window=WINDOW, n_judged=N_JUDGED["wikitext"], n_alike=2)
+PIECE = 20_000  # characters of one text that follow each other in the mixture
 N_DROPS = 4  # of the scored windows: on them layers are dropped by loss
 GOALS = (0.95, 0.9, 0.8, 0.7, 0.6)  # of the parent's decoder parameters
 
@@ -52,10 +55,28 @@ def open_parent(place: str | None) -> Parent:
     return read_parent(place)
 
 
-def wikitext(data: Path) -> Corpus:
+def wikitext(data: Path) -> tuple[str, str]:
     "WikiText-2: its validation text to read, its test text to judge with."
-    valid, test = ((data / f"wikitext-2-{part}.txt").read_text(encoding="utf-8") for part in ("valid", "test"))
-    return Corpus("WikiText-2", (valid,), (test,), hashlib.sha256((valid + test).encode()).hexdigest())
+    return tuple((data / f"wikitext-2-{part}.txt").read_text(encoding="utf-8") for part in ("valid", "test"))
+
+
+def pieces(texts) -> list[str]:
+    "One text after the other, cut into pieces."
+    whole = "\n".join(texts)
+    return [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
+
+
+def alternating(*texts: list[str]) -> tuple:
+    "Pieces of each text in turn, as long as all have some."
+    return tuple(piece for turn in zip(*map(pieces, texts)) for piece in turn)
+
+
+def mixture(data: Path) -> Corpus:
+    "English and Python in equal parts: what is read, and what is held out."
+    (valid, test), code = wikitext(data), get_corpus("stdlib")
+    read, judged = alternating([valid], code.train), alternating([test], code.valid)
+    known = hashlib.sha256("".join(read + judged).encode()).hexdigest()
+    return Corpus("WikiText-2 and Python's standard library", read, judged, known)
 
 
 def digest(*parts: torch.Tensor) -> str:  # 16 hexadecimal digits
@@ -76,11 +97,11 @@ class Texts:
 
     @classmethod
     def read(cls, data: Path, parent: Parent) -> "Texts":
-        "WikiText-2 and Python's standard library."
-        read = texts_of(wikitext(data), parent, SETTINGS.of(parent))
+        "Both are read, and each judges for itself."
+        read, test = texts_of(mixture(data), parent, SETTINGS.of(parent)), wikitext(data)[1:]
         judged = dict(
-            wikitext=read.judged,
-            first=windows_of(wikitext(data).valid, parent.tokenizer, WINDOW, N_JUDGED["first"]),
+            wikitext=sample_windows(test, parent.tokenizer, WINDOW, N_JUDGED["wikitext"]),
+            first=windows_of(test, parent.tokenizer, WINDOW, N_JUDGED["first"]),
             stdlib=sample_windows(get_corpus("stdlib").valid, parent.tokenizer, WINDOW, N_JUDGED["stdlib"]),
         )
         return cls(judged, read.calibration, read.scored)
@@ -208,3 +229,24 @@ class StoredMoments:
         "Units of one end, the first to go first."
         with safe_open(self.path, "pt") as file:
             return file.get_tensor(f"{place[0]}.{place[1]}.order").tolist()
+
+
+def keeping_fits(cache: Path) -> Callable:  # takes what `refit` takes
+    "`refit`, but what was fitted once is read from a file: it takes minutes."
+
+    def fitted(parent: Parent, shape: Shape, windows: torch.Tensor, outputs: dict | None = None) -> tuple[dict, dict]:
+        known = hashlib.sha256(shape.to_json().encode()).hexdigest()[:16]
+        path = cache / "fits" / f"{known}-{digest(windows)}.safetensors"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            matrices, biases = refit(parent, shape, windows, outputs)
+            named = {f"matrix.{i}.{half}": matrix.contiguous() for (i, half), matrix in matrices.items()}
+            named |= {f"bias.{i}.{half}": bias for (i, half), bias in biases.items()}
+            replace_file(path, lambda path: save_file(named, path))
+        found = dict(matrix={}, bias={})
+        for name, tensor in load_file(path).items():
+            kind, layer, half = name.split(".")
+            found[kind][int(layer), half] = tensor
+        return found["matrix"], found["bias"]
+
+    return fitted

@@ -20,14 +20,14 @@ import pandas as pd
 import torch
 from allocations import RULES, Allocation, allocations, losses_of, shape_of, share_of
 from bits import FORMATS, rounded
-from common import GOALS, Bench, arguments
+from common import GOALS, Bench, arguments, keeping_fits
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import read_json, read_text
 from lts_nb.models.cut import HALVES, cut
 from lts_nb.models.shape import Shape
+from lts_nb.shaping import repaired
 from lts_nb.shaping.reduction import reduced
-from lts_nb.shaping.refit import refit
 from lts_nb.shaping.repaired import Repairs
 from lts_nb.space.counts import count
 
@@ -72,7 +72,7 @@ def model_of(bench: Bench, allocation: Allocation, repair: str) -> tuple:  # mod
     shape = shape_of(bench, allocation.layers, allocation.order if repair == "plain" else "surgeon")
     outputs = None if repair == "plain" else outputs_of(bench, shape)
     if repair == "fitted":
-        outputs, _ = refit(bench.parent, shape, bench.texts.calibration, outputs)
+        outputs, _ = keeping_fits(bench.cache)(bench.parent, shape, bench.texts.calibration, outputs)
     return cut(bench.parent, shape, outputs), {}
 
 
@@ -123,6 +123,7 @@ def members_in(folder: Path):  # yields (`Shape`, what to file)
 
 def judge_members(bench: Bench, folder: Path, formats: list[str]):
     "Members of a shaped folder, as they are and at fewer bits."
+    repaired.refit = keeping_fits(bench.cache)  # where `shape.py` left them
     repairs = functools.cache(lambda: repairs_of(bench, folder))
     for shape, about in members_in(folder):
         model = functools.cache(lambda shape=shape, about=about: repairs().model(shape, about["repair"] == "fitted"))

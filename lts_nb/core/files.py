@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['BYTE_ORDER_MARK', 'REASONS', 'NO_ROOM', 'LOCK', 'write_json', 'check_version', 'read_json', 'from_fields',
-           'as_os_error', 'named_errors', 'replace_file', 'replace_text', 'new_folder', 'only_one', 'read_text']
+           'as_os_error', 'named_errors', 'replace_file', 'replace_text', 'replace_array', 'new_folder', 'only_one',
+           'read_text']
 
 # %% ../../nbs/core/01_files.ipynb #729648aa
 import codecs
 import contextlib
 import errno
+import io
 import json
 import os
 import sqlite3
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from .errors import InputError, shorten
@@ -143,6 +146,16 @@ def replace_text(
 ):
     "Write a UTF-8 text file completely or not at all. Raises `OSError`."
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def replace_array(
+    path: Path,  # the file to write or to replace, `.npy`
+    array: np.ndarray,  # of numbers
+):
+    "Write an array completely or not at all. Raises `OSError`."
+    content = io.BytesIO()  # where there is no room, NumPy's own file says how many bytes, but not why
+    np.save(content, array, allow_pickle=False)
+    replace_file(path, lambda temporary: temporary.write_bytes(content.getvalue()))
 
 # %% ../../nbs/core/01_files.ipynb #536a7ca8
 @contextlib.contextmanager

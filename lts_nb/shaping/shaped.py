@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ..core.errors import InputError
-from ..core.files import read_json, read_text, replace_text, write_json
+from ..core.files import read_json, read_text, replace_array, replace_text, write_json
 from ..core.metrics import latencies
 from ..core.workload import Workload
 from ..models.parent import Parent, digest_of_weights
@@ -118,7 +118,7 @@ def shape_parent(
     corpus = get_corpus(corpus)
     shaping = Shaping(parent, texts_of(corpus, parent, settings), settings, say)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "calibration.npy", shaping.texts.calibration.numpy())
+    replace_array(folder / "calibration.npy", shaping.texts.calibration.numpy())
     say("scoring blocks")
     evidence = shaping.evidence(folder, done)
     asked = ("loss_rise", "latency_s" if profile else "decoder_params"), profile, workload

@@ -15,9 +15,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
-from ..core.files import LOCK, only_one, replace_file, replace_text
+from ..core.files import LOCK, only_one, replace_array, replace_text
 from ..profiler.store import Store
 from ..show.picture import save_picture, write_title
 from ..space.architecture import Architecture
@@ -110,7 +108,7 @@ TRAINED_TEXT = "trained_text.npy"
 def _file_record(folder: Path, training: dict, text: Corpus):
     "Write a sketch of the text and the record, remove the checkpoints, and draw the curve: the training is done."
     if isinstance(text.train, tuple):  # a stream is not read once more
-        replace_file(folder / TRAINED_TEXT, lambda part: np.save(part, sketch_of(text.train), allow_pickle=False))
+        replace_array(folder / TRAINED_TEXT, sketch_of(text.train))
     replace_text(folder / "training.json", json.dumps(training))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     save_picture(folder / "curve.png", lambda: plot_curve(training))

@@ -112,3 +112,18 @@ def test_a_folder_belongs_to_one_process_at_a_time(place, capsys):
         asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
         assert main(asked) == 2
     assert "out=" in capsys.readouterr().err and not (out / "scores.jsonl").exists()
+
+
+@pytest.mark.parametrize("limit", [1_000, 20_000])  # bytes a file: for the calibration text, and for scores
+def test_a_full_disk(place, tmp_path, capsys, limit):
+    resource = pytest.importorskip("resource")
+    out, (soft, hard) = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)
+    asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out), "--windows", "2"]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        assert main(asked) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"error: out='{out}': File too large") and "so far are kept" in said
+    assert not list(out.glob("*.part*")) and not (out / "shaped.json").exists()
