@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from .errors import InputError, shorten
@@ -150,9 +149,11 @@ def replace_text(
 
 def replace_array(
     path: Path,  # the file to write or to replace, `.npy`
-    array: np.ndarray,  # of numbers
+    array,  # of numbers
 ):
     "Write an array completely or not at all. Raises `OSError`."
+    import numpy as np
+
     content = io.BytesIO()  # where there is no room, NumPy's own file says how many bytes, but not why
     np.save(content, array, allow_pickle=False)
     replace_file(path, lambda temporary: temporary.write_bytes(content.getvalue()))
