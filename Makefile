@@ -1,6 +1,9 @@
 # Everything is installed into .venv, once; again only when one of NEEDS changed.
 PYTHON ?= python3
 ARGS   ?=
+# PyTorch's default build for Linux has CUDA in it, which takes gigabytes; this index has one without
+CPU    := https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 NEEDS  := settings.ini setup.py pyproject.toml constraints.txt
 PIP    := .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
@@ -30,7 +33,10 @@ clean: ## remove the environment and every build product, but no results
 
 .venv/run: $(NEEDS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lts_nb needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	@test '$(TORCH_INDEX)' -o "$$(uname)" != Linux || command -v nvidia-smi > /dev/null || \
+		echo 'no NVIDIA card is seen; before .venv is made, TORCH_INDEX=$(CPU) saves gigabytes'
 	$(PYTHON) -m venv .venv
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch)
 	$(PIP) --editable .
 	@touch $@
 

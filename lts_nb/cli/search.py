@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Out', 'Method', 'Objectives', 'Profile', 'Proxy', 'Budget', 'Evaluations', 'MeasureSeconds', 'Ties', 'Seed', 'Logits',
-           'Resume', 'NO_ROOM', 'LIMITS', 'search_command', 'report', 'middle_latency']
+           'Resume', 'NO_ROOM', 'LIMITS', 'EXAMPLES', 'search_command', 'report', 'middle_latency']
 
 # %% ../../nbs/cli/02_search.ipynb #e260e1ff
 import math
@@ -23,6 +23,7 @@ from lts_nb.cli.options import (
     app,
     as_records,
     echo,
+    examples,
     given,
     items_in,
     keeps_results,
@@ -53,7 +54,8 @@ Objectives = Annotated[
 Profile = Annotated[
     Path | None,
     typer.Option(
-        help="exact: a file that `lts profile` wrote, on this or another machine; measured first if not given"
+        help="exact: a file that `lts profile` wrote, on this or another machine, or the name of a ready-made one "
+        "(`lts profile --list`); measured first if not given"
     ),
 ]
 Proxy = Annotated[
@@ -90,7 +92,16 @@ NO_ROOM = "everything measured so far is kept, continue with --resume when there
 LIMITS = {"latency_s": False, "peak_bytes": False, "decoder_params": True}
 
 
-@app.command("search")
+EXAMPLES = examples(
+    "lts search --out runs/gpt2",
+    "lts search --space llama --prompt-len 64 --new-tokens 32 --out runs/llama",
+    "lts search --profile amd-epyc-lfm2 --out runs/lfm2   # of another machine",
+    "lts search --method lts --evaluations 200 --out runs/lts",
+    "lts search --out runs/gpt2 --resume",
+)
+
+
+@app.command("search", epilog=EXAMPLES)
 @takes_limits(LIMITS, sided=True)
 def search_command(
     space: Space = None,

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Source', 'Ids', 'Corpus', 'Tokenizer', 'EndOfText', 'VocabSize', 'Tokens', 'Batch', 'SeqLen', 'LearningRate',
-           'TrainingDType', 'Parts', 'Out', 'RecipeName', 'chosen_architectures', 'TrainingSetup', 'is_first',
-           'train_one', 'report', 'outcome', 'train_elsewhere', 'train_at_once', 'train_command', 'train_chosen']
+           'TrainingDType', 'Parts', 'Out', 'RecipeName', 'EXAMPLES', 'chosen_architectures', 'TrainingSetup',
+           'is_first', 'train_one', 'report', 'outcome', 'train_elsewhere', 'train_at_once', 'train_command',
+           'train_chosen']
 
 # %% ../../nbs/cli/09_train.ipynb #6a6d5744
 import json
@@ -25,6 +26,7 @@ from lts_nb.cli.options import (
     TextColumn,
     app,
     echo,
+    examples,
     keep_to_usable_cores,
     keeps_results,
     note,
@@ -33,6 +35,7 @@ from lts_nb.cli.options import (
 )
 from .pick import note_idle_limits
 from ..core.errors import InputError
+from ..core.ready_made import own_run
 from ..core.screen import pasteable
 
 # %% ../../nbs/cli/09_train.ipynb #dba42720
@@ -220,7 +223,14 @@ RecipeName = Annotated[
 ]
 
 # %% ../../nbs/cli/09_train.ipynb #411bad0c
-@app.command("train")
+EXAMPLES = examples(
+    "lts train runs/gpt2 2b9f66f4 --corpus my_texts --out model",
+    "lts train runs/gpt2 --max-latency-s 0.05 --tokens 20e6 --out model",
+    "lts train runs/shaped 4d0c11e2 --teacher parent",
+)
+
+
+@app.command("train", epilog=EXAMPLES)
 @takes_limits({"latency_s": False, "peak_bytes": False, "decoder_params": True})
 def train_command(
     run: Source,
@@ -248,9 +258,9 @@ def train_command(
     *,
     limits: dict,
 ):
-    """Train what a search found, or heal what lts shape cut, into ordinary Hugging Face folders.
+    """Train what a search found, or heal what lts shape cut.
 
-    Without ids or a budget: the knee of the frontier.
+    Models are ordinary Hugging Face folders. Without ids or a budget: the knee of the frontier.
     A model that has weights keeps its tokenizer; it learns from --teacher, or from the text."""
     changes = dict(batch_size=batch_size, seq_len=seq_len, lr=lr, dtype=dtype)
     lesson = dict(teacher=teacher, hidden=hidden, cross_entropy=cross_entropy)
@@ -282,7 +292,7 @@ def train_chosen(chosen: list, setup: TrainingSetup, how: tuple, executor: str |
     recipes = [recipe_for(architecture, name, tokens, **changes) for architecture in chosen]
     stopped = "stopped; call the same command again to continue from the last checkpoint"
     with keeps_results(setup.place, stopped, "what was trained so far is kept, call again when there is room"):
-        with Store(setup.run / "store.sqlite") if is_first() else nullcontext() as store:
+        with Store(own_run(setup.run) / "store.sqlite") if is_first() else nullcontext() as store:
             if executor:
                 return train_at_once(chosen, recipes, setup, store, executor)
             return [train_one(architecture, recipe, setup, store) for architecture, recipe in zip(chosen, recipes)]

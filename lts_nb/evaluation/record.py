@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from ..core.errors import InputError
 from ..core.files import read_json, read_text, replace_text, write_json
+from ..core.screen import table_text
 from .perplexity import PER_BYTE, STATISTICS
 
 # %% ../../nbs/evaluation/07_record.ipynb #rc000005
@@ -75,7 +76,7 @@ def report(
     if perplexity:
         parts.append(perplexity_report(perplexity))
     if accuracy is not None:
-        parts.append(accuracy_table(accuracy).to_string())
+        parts.append(table_text(accuracy_table(accuracy), index=True))
         if (most := accuracy.cut.max()) > 0:
             parts.append(f"cut to fit the model: the beginnings of up to {most:.0%} of a task's questions")
     return "\n\n".join(parts)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from ..core.errors import InputError, check_integer
+from ..core.screen import progress_bar
 from .pareto import is_nondominated
 from ..space.population import Population
 from ..space.space import SearchSpace
@@ -219,7 +219,7 @@ def evolve(
     breeder = Breeder(space, np.random.default_rng(seed), accept or accept_all, p_mutation, p_crossover, patience)
     left = min(max_evaluations or 10**9, planned_evaluations(population, iterations))
     history = None
-    with tqdm(total=left, disable=not progress, unit="arch") as bar:
+    with progress_bar("architecture", left, shown=progress) as bar:
         for generation in range(iterations):
             if history is None or not history.on_frontier().any():
                 new = breeder.strangers(min(population, left))
@@ -248,7 +248,7 @@ def random_search(
     "Evaluate random members of a space, none twice. Raises `InputError` if no member is accepted."
     breeder = Breeder(space, np.random.default_rng(seed), accept or accept_all, 0.0, 0.0)
     history, done = None, 0
-    with tqdm(total=evaluations, disable=not progress, unit="arch") as bar:
+    with progress_bar("architecture", evaluations, shown=progress) as bar:
         while done < evaluations:
             new = breeder.strangers(min(batch, evaluations - done))
             if not len(new):

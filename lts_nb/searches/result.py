@@ -15,7 +15,8 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.files import replace_file
 from ..core.metrics import latencies
-from ..core.screen import pasteable
+from ..core.ready_made import run_place
+from ..core.screen import pasteable, table_text
 from ..frontier.members import ExactFrontier
 from .quality import Quality, quality_of
 from .report import headline, table
@@ -217,13 +218,16 @@ class SearchResult:
         save_result(self, Path(folder))
 
     @classmethod
-    def load(cls, folder: str | Path) -> "SearchResult":
+    def load(
+        cls,
+        folder: str | Path,  # that a search wrote; "sample" for the one that comes along
+    ) -> "SearchResult":
         "Open a run folder. Raises `InputError` if it is none, unfinished or damaged."
-        return cls(**load_parts(Path(folder)))
+        return cls(**load_parts(run_place(folder)))
 
     def __repr__(self):
         rows, epsilon = table(self)
-        return headline(self, len(rows), epsilon) + "\n" + rows.to_string(index=False)
+        return headline(self, len(rows), epsilon) + "\n" + table_text(rows)
 
     def _repr_html_(self):
         rows, epsilon = table(self)

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
+from ..core.screen import progress_bar, say_above_bars
 from ..core.workload import Workload
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.targets.boards import Boards
@@ -67,7 +66,7 @@ def search_with(
         check_latency(session)
     store = folder / "store.sqlite" if folder else ":memory:"
     session = open_session(settings, target, store, (begun or {}).get("machine"))
-    with session.store, closing(session.target), tqdm(disable=not progress, unit="visit", leave=False) as bar:
+    with session.store, closing(session.target), progress_bar("visit", shown=progress) as bar:
         settings = session.settings
         task = SearchTask(session, begin_record(settings, session.environment, begun), profile, folder, bar, say)
         if not begun:
@@ -94,7 +93,7 @@ def search(
     proxy=None,  # what stands for quality: a proxy of the state, a `LossLaw` or the path of its file
     resume: bool = False,  # continue the run in `out` with its settings, if there is one
     progress: bool = True,  # show a bar
-    say: Callable = print,  # gets a sentence now and then
+    say: Callable = say_above_bars,  # gets a sentence now and then
     executor=None,  # where several equal machines measure, one worker each: as of `get_executor`; here by default
 ) -> SearchResult:
     """Find the frontier of a space on a target, and measure it.

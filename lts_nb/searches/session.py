@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.metrics import get_metric, latencies
+from ..core.screen import say_above_bars
 from ..core.workload import Workload
 from ..profiler.machine import differences
 from ..profiler.measurement import Measurement
@@ -277,8 +278,8 @@ class SearchTask:
     record: dict  # the content of `run.json`
     profile: DeviceProfile | None = None  # that the caller gave
     folder: Path | None = None  # of the run; None keeps everything in memory
-    bar: object = None  # a tqdm bar
-    say: Callable = print  # gets a sentence now and then
+    bar: object = None  # of `progress_bar`
+    say: Callable = say_above_bars  # gets a sentence now and then
 
     @property
     def settings(self) -> SearchSettings:
@@ -291,10 +292,11 @@ class SearchTask:
         if self.folder:
             write_run(self.folder, self.record)
 
-    def start_bar(self, total: int, what: str):
-        "Begin a new phase on the progress bar."
+    def start_bar(self, total: int, what: str, unit: str = "visit"):
+        "Begin a new phase on the progress bar, which counts something else from now on. A total of 0 is not known."
+        self.bar.unit = f" {unit}"
+        self.bar.set_description(what, refresh=False)
         self.bar.reset(total)
-        self.bar.set_description(what)
 
 
 def begin_record(

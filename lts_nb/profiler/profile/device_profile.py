@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import read_text, replace_text
+from ...core.files import replace_text
+from ...core.ready_made import profile_text
 from ...core.workload import Workload
 from ...frontier.cost_table import AdditiveCost
 from .correction import fit_correction
@@ -221,9 +222,12 @@ class DeviceProfile:
         replace_text(Path(path), self.to_json())
 
     @classmethod
-    def load(cls, path: str | Path) -> "DeviceProfile":
+    def load(
+        cls,
+        path: str | Path,  # of a file, or the name of one that comes along, as `lts profile --list` prints them
+    ) -> "DeviceProfile":
         "Read a profile. Raises `InputError` in one line for whatever is not a complete and plausible profile."
-        text = read_text("profile", path)
+        text = profile_text(path)
         try:
             return cls.from_json(text)
         except InputError as e:

@@ -122,6 +122,7 @@ def confirm_here(task: SearchTask, profile: DeviceProfile) -> Confirmed:
 
 def measure_memory(task: SearchTask, contest: Contest, numbers: list):
     "Measure the memory of those that are shown; it takes longer than a visit, so nobody else's is."
+    task.start_bar(len(numbers), "measuring memory", "architecture")
     for number in numbers:
         measurement, _ = task.session.measure(contest.architectures[number], "memory", VISIT, memory=True)
         if measurement:
