@@ -17,11 +17,14 @@ def line_of(
     finding,  # a `Finding`
     most: int,  # characters in a line
 ) -> str:
-    "A finding as it is printed."
+    "A finding as it is printed; its remedy stays in one piece, so that it can be pasted."
     begin = f"{finding.state:8}{finding.topic:12}"
-    return textwrap.fill(
-        str(finding), most, initial_indent=begin, subsequent_indent=" " * len(begin), break_on_hyphens=False
-    )
+    if len(begin) + len(str(finding)) <= most:
+        return f"{begin}{finding}"
+    below = " " * len(begin)
+    how = dict(initial_indent=begin, subsequent_indent=below, break_on_hyphens=False)
+    text = textwrap.fill(f"{finding.text}:" if finding.remedy else finding.text, most, **how)
+    return f"{text}\n{below}{finding.remedy}" if finding.remedy else text
 
 
 EXAMPLES = examples(

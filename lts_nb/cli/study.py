@@ -92,7 +92,8 @@ def agreement_lines(table) -> str:
     if not len(table):
         return "too few for a rank correlation"
     shown = readable(table.assign(corpus=table.corpus.str[:8]), SHOWN)
-    return table_text(shown[["corpus", "backbone", "tokens", "score", "n", *SHOWN]], keys=4)
+    keys = ["corpus"] * (shown.corpus.nunique() > 1) + ["backbone", "tokens", "score"]
+    return table_text(shown[[*keys, "n", *SHOWN]], keys=len(keys))
 
 
 def budget_lines(table) -> list[str]:
