@@ -32,6 +32,7 @@ def open_file(opened, path, width: int = 1400, scheme: str = "light"):
     "A page that shows a frontier; `page.left` has every request, `page.wrong` every error."
     context = opened.new_context(viewport=dict(width=width, height=900), color_scheme=scheme, accept_downloads=True)
     page = context.new_page()
+    page.set_default_timeout(120_000)  # the machine may be busy
     page.left, page.wrong = [], []
     page.on("request", lambda request: page.left.append(request.url))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))

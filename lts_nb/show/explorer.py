@@ -40,6 +40,8 @@ def stored_page(
       const frame = stored.querySelector("iframe"), late = Date.now() - began > 1000 * {WAIT_S};
       stored.hidden = Boolean(there) || !late;
       if (!stored.hidden && !frame.srcdoc) frame.srcdoc = frame.dataset.page;
+      const outputs = stored.closest(".jp-OutputArea")?.querySelectorAll(".jupyter-widgets") ?? [];
+      for (const lost of outputs) lost.hidden = !stored.hidden && lost.textContent.includes("model not found");
     }}
     if (there || Date.now() - began > 120000) clearInterval(watch);
   }}, 500);
