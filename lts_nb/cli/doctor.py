@@ -38,7 +38,8 @@ def doctor(json_: Json = False):
     """What this machine has, and what will be slow or missing on it.
 
     A line each: ok; note, where something will be slow or scatter; missing, where something does not work yet."""
-    from lts_nb.profiler.checkup import facts, findings
+    from lts_nb.profiler.checkup import findings
+    from lts_nb.profiler.inspection import facts
 
     known = facts()
     if json_:

@@ -10,6 +10,7 @@ __all__ = ['find_architecture', 'predicted_interval', 'unmeasured_row', 'measure
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
@@ -46,8 +47,8 @@ def find_architecture(
 
 def predicted_interval(
     frontier: pd.DataFrame,  # members with what was predicted of them
-    latency_s: float,  # predicted of another
-) -> dict:  # column -> bound; empty where the frontier has none
+    latency_s: float | np.ndarray,  # predicted of another, or of others, `(n,)`
+) -> dict:  # column -> bound, as many; empty where the frontier has none
     "The 90 % interval of a predicted latency: relatively as wide as that of the member of the nearest prediction."
     ends = ["predicted_low_s", "predicted_high_s"]
     if not set(ends) <= set(frontier):
@@ -55,8 +56,9 @@ def predicted_interval(
     known = frontier.dropna(subset=[*ends, "predicted_latency_s"])
     if not len(known):
         return {}
-    nearest = known.iloc[(known.predicted_latency_s / latency_s - 1).abs().argmin()]
-    return {end: latency_s * nearest[end] / nearest.predicted_latency_s for end in ends}
+    promised, latency_s = known.predicted_latency_s.to_numpy(), np.asarray(latency_s, float)
+    nearest = np.abs(promised / latency_s[..., None] - 1).argmin(-1)
+    return {end: latency_s * known[end].to_numpy()[nearest] / promised[nearest] for end in ends}
 
 
 def unmeasured_row(
@@ -139,6 +141,7 @@ class SearchResult:
     candidates: pd.DataFrame  # everything measured, in order; `role` is "candidate", "baseline", or "lts" for its picks
     run: dict  # the content of `run.json`
     full_frontier: ExactFrontier | None = None  # after an exact search: every member, from which `pick` chooses
+    folder: Path | None = None  # where it was saved or loaded
 
     @property
     def baseline(self) -> pd.DataFrame:
@@ -208,10 +211,10 @@ class SearchResult:
         )
 
     def explore(self):  # an `Explorer`
-        "Sliders for a budget, and the member that it buys."
-        from lts_nb.show.explorer import Explorer
+        "The frontier as a widget: budgets, and the members that they buy."
+        from lts_nb.searches.explored import explorer_of
 
-        return Explorer(self.frontier, self.others[0], self.baseline, self.quality.column)
+        return explorer_of(self)
 
     def save(self, folder: str | Path):
         "Write tables, picture, full frontier and `run.json` into a folder. Raises `OSError` if it cannot be written."
@@ -223,7 +226,7 @@ class SearchResult:
         folder: str | Path,  # that a search wrote; "sample" for the one that comes along
     ) -> "SearchResult":
         "Open a run folder. Raises `InputError` if it is none, unfinished or damaged."
-        return cls(**load_parts(run_place(folder)))
+        return cls(**load_parts(run_place(folder)), folder=Path(folder))
 
     def __repr__(self):
         rows, epsilon = table(self)
@@ -236,6 +239,8 @@ class SearchResult:
 # %% ../../nbs/searches/06_result.ipynb #9389de71
 def save_result(result: SearchResult, folder: Path):
     "Write a result into a folder, each file completely or not at all, the picture last. Raises `OSError`."
+    from lts_nb.searches.explored import view_of
+    from lts_nb.show.page import save_page
     from lts_nb.show.picture import save_picture
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,6 +250,8 @@ def save_result(result: SearchResult, folder: Path):
         save_full_frontier(folder / "exact.npz", result.full_frontier)
     write_run(folder, result.run)
     save_picture(folder / "frontier.png", result.plot, dpi=130)
+    save_page(folder, lambda: view_of(result, str(folder)))
+    result.folder = folder
 
 
 def load_parts(folder: Path) -> dict:

@@ -8,17 +8,9 @@ from kit import lts
 from repository import ROOT, settings
 
 from lts_nb.core.screen import width_of
-from lts_nb.profiler import checkup
-from lts_nb.profiler.checkup import (
-    CPU_BUILD,
-    PACKAGES,
-    PURPOSES,
-    describe_folder,
-    facts,
-    findings,
-    runnable_targets,
-    torch_build,
-)
+from lts_nb.profiler import inspection
+from lts_nb.profiler.checkup import CPU_BUILD, findings, runnable_targets
+from lts_nb.profiler.inspection import PACKAGES, PURPOSES, describe_folder, facts, torch_build
 from lts_nb.profiler.targets.registry import TARGETS
 
 ROOM = dict(path="folder", free_bytes=50e9, writable=True)
@@ -111,12 +103,12 @@ def test_a_folder_that_is_closed(tmp_path, monkeypatch):
     def refuse(dir):
         raise PermissionError
 
-    monkeypatch.setattr(checkup.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(inspection.tempfile, "TemporaryFile", refuse)
     assert not describe_folder(tmp_path / "a" / "b")["writable"] and not list(tmp_path.iterdir())
 
 
 def test_this_machine(monkeypatch):
-    monkeypatch.setattr(checkup, "BUSY_S", 0.01)
+    monkeypatch.setattr(inspection, "BUSY_S", 0.01)
     code, out, err = lts("doctor")
     assert (code, err) == (0, "") and {line[:8].strip() for line in out.splitlines()} <= {"ok", "note", "missing", ""}
     paths = [folder["path"] for folder in facts()["folders"].values()]
