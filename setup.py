@@ -30,7 +30,7 @@ setup(
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=find_packages(include=["lts_nb*"]),
+    packages=[*find_packages(include=["lts_nb*"]), "lts_nb.show.static"],  # a folder of files that could be a package
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),

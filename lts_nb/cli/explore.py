@@ -34,7 +34,7 @@ def page_view(run: Path):  # a `View`
 
 # %% ../../nbs/cli/05_explore.ipynb #d071c7ac
 EXAMPLES = examples(
-    "lts explore sample                        # a copy of the run that comes along",
+    "lts explore sample                        # a copy of the run of lts_nb",
     "lts explore runs/gpt2",
     "lts explore runs/gpt2 --no-open",
 )
