@@ -16,9 +16,11 @@ from kit import SMALL, lts
 
 import lts_nb
 from lts_nb.cli.options import app, note
-from lts_nb.core.ready_made import own_run, profile_names, run_place
+from lts_nb.cli.study import agreement_lines
+from lts_nb.core.ready_made import own_run, profile_names, ready_made, run_place
 from lts_nb.core.screen import progress_bar, table_text, width_of
 from lts_nb.core.workload import Workload
+from lts_nb.evaluation.record import report
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.searches.search import search
@@ -90,6 +92,21 @@ def test_a_frontier_fits(run):
     assert sum(line.lstrip()[:8].isalnum() and len(line.split()[0]) == 8 for line in lines) <= 20  # no row twice
 
 
+def test_tables_of_studies_and_tasks_fit():
+    "The first columns, which say what a row is about, stand before each part."
+    scores = dict(rho=[0.5, 0.25], rho_low=0.1, rho_high=0.9, tau=0.4, tau_low=0.1, tau_high=0.8)
+    scores |= dict(cr50=0.5, cr50_low=0.1, cr50_high=0.9, backbone="transformer-xl", tokens=4_000_000, n=24)
+    lines = agreement_lines(pd.DataFrame(scores | dict(corpus="0123456789", score=["decoder_params", "depth"])))
+    assert width_of(lines.splitlines()) <= 80 and lines.count("0.500 [0.100, 0.900]") == 3
+    rows = [
+        dict(task=task, metric=metric, shots=shots) for task in ("a", "b") for metric in "xyz" for shots in (0, 5, 25)
+    ]
+    table = report(accuracy=pd.DataFrame(rows).assign(value=0.5, stderr=0.01, cut=0.0))
+    parts = [part.splitlines()[-3:] for part in table.split("\n\n")]
+    assert width_of(table.splitlines()) <= 80 and table.count("0.500 ± 0.010") == 18
+    assert [[line.split()[0] for line in part] for part in parts] == [["a", "b", "mean"]] * len(parts)
+
+
 # A sample, and profiles
 
 
@@ -108,6 +125,15 @@ def test_the_sample_is_shown_picked_and_built(elsewhere):
     assert code == 0 and (elsewhere / "model" / "config.json").exists(), err
     assert "id: is missing; a run folder holds many" in lts("build", "sample")[2]
     assert [path.name for path in elsewhere.iterdir()] == ["model"]  # nothing is written where the sample lies
+
+
+def test_the_sample_is_explored_as_a_copy(elsewhere):
+    "And is a run like any other from then on."
+    code, out, err = lts("explore", "sample", "--json")
+    assert (code, json.loads(out)) == (0, dict(page=str(Path("sample", "frontier.html")))), err
+    assert (elsewhere / "sample" / "frontier.html").exists() and not (
+        ready_made() / "sample" / "frontier.html"
+    ).exists()
 
 
 def test_a_folder_named_sample_comes_first(elsewhere):
@@ -202,7 +228,7 @@ import sys
 from lts_nb.cli.main import main
 for words in {calls}:
     assert main(words) == 0
-heavy = ("torch", "transformers", "matplotlib", "scipy", "moocore", "ipywidgets", "huggingface_hub", "requests")
+heavy = ("torch", "transformers", "matplotlib", "scipy", "moocore", "ipywidgets", "anywidget", "IPython", "requests")
 print("LOADED", *[name for name in heavy if name in sys.modules])
 """
 CALLS = [["show", "sample"], ["pick", "sample", "--max-latency-s", "0.05"], ["profile", "--list"], ["doctor"]]
