@@ -131,9 +131,7 @@ def test_the_sample_is_explored_as_a_copy(elsewhere):
     "And is a run like any other from then on."
     code, out, err = lts("explore", "sample", "--json")
     assert (code, json.loads(out)) == (0, dict(page=str(Path("sample", "frontier.html")))), err
-    assert (elsewhere / "sample" / "frontier.html").exists() and not (
-        ready_made() / "sample" / "frontier.html"
-    ).exists()
+    assert [(place / "sample" / "frontier.html").exists() for place in (elsewhere, ready_made())] == [True, False]
 
 
 def test_a_folder_named_sample_comes_first(elsewhere):
