@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SUBSTITUTES', 'PLAIN', 'plain', 'substitute', 'prepare_streams', 'columns_of', 'title_lines', 'set_side_by_side',
-           'width_of', 'table_text', 'progress_bar', 'say_above_bars', 'pasteable']
+           'without_blank_rows', 'width_of', 'table_text', 'progress_bar', 'say_above_bars', 'pasteable']
 
 # %% ../../nbs/core/04_screen.ipynb #ee0d01d9
 import codecs
@@ -94,6 +94,12 @@ def set_side_by_side(
     return [gap.join(cell.rjust(width) for cell, width in zip(row, widths)) for row in zip(*cells)]
 
 
+def without_blank_rows(columns: list[tuple[str, list[str]]], keys: int) -> list[tuple[str, list[str]]]:
+    "Columns without the rows that say nothing but what they are about, in the first `keys` columns."
+    said = [any(row) for row in zip(*(values for _, values in columns[keys:]))]
+    return [(title, [value for value, kept in zip(values, said) if kept]) for title, values in columns]
+
+
 def width_of(lines: list[str]) -> int:
     "Characters of the widest line."
     return max(map(len, lines), default=0)
@@ -118,6 +124,7 @@ def table_text(
         if len(parts[-1]) > keys and width_of(set_side_by_side([*parts[-1], column])) > most:
             parts.append(first)
         parts[-1] = [*parts[-1], column]
+    parts[1:] = [without_blank_rows(part, keys) for part in parts[1:]]
     return "\n\n".join("\n".join(set_side_by_side(part)) for part in parts)
 
 # %% ../../nbs/core/04_screen.ipynb #d58db49a

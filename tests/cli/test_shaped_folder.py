@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny_parent import save_stories, save_tiny_parent, stories, tiny_parent
 from transformers import PreTrainedTokenizerFast
 
+from lts_nb.core.screen import width_of
 from lts_nb.core.workload import Workload
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
@@ -76,7 +77,8 @@ def one_line(*said, of):
 # --- show
 
 
-def test_show(run):
+def test_show(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # a window in which each row is a line
     (run / "frontier.png").unlink()
     code, said, wrong = lts("show", run)
     shaped, (head, names, first, *rows) = ShapedFolder.load(run), said.splitlines()
@@ -88,6 +90,8 @@ def test_show(run):
     for name in ("params [M]", "of the parent [%]", "rise [nats]", "±", "perplexity", "predicted [ms]", "times faster"):
         assert name in names
     assert len(lts("show", run, "--at-most", 2)[1].splitlines()) == 5
+    monkeypatch.delenv("COLUMNS")
+    assert width_of(lts("show", run)[1].splitlines()[1:]) <= 80
 
 
 def test_show_as_json(place):

@@ -59,7 +59,8 @@ def searched_by_law(tmp_path):
     return run, law, json.loads(out)["frontier"]
 
 
-def test_a_loss_law_as_quality(searched_by_law, tmp_path):
+def test_a_loss_law_as_quality(searched_by_law, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # a window in which each title is a line
     run, law, found = searched_by_law
     columns = {name: np.array([row[name] for row in found]) for name in ("n_layer", "d_model", "decoder_params")}
     np.testing.assert_allclose([row["predicted_loss"] for row in found], law.predict(**columns), atol=1e-8)
