@@ -79,6 +79,43 @@ def test_the_choice_is_that_of_pick(opened, files, run):
     page.context.close()
 
 
+def excesses(view, limits: dict) -> np.ndarray:  # `(n, len(limits))`
+    "By how much each member breaks each limit, relatively."
+    signs = {name: -1 if view.metrics[name].more_is_better else 1 for name in limits}
+    return np.stack([signs[name] * (view.columns[name] / limit - 1) for name, limit in limits.items()], 1)
+
+
+def test_trade_offs_and_what_binds(opened, files):
+    result, path = files["gpt2_cpu"]
+    page, view = browser_kit.open_file(opened, path), view_of(result)
+    worth, missed, met = view.worth, 0, 0
+    for loose in budgets(result, 30):
+        limits = {name: value * (1.3 if view.metrics[name].more_is_better else 0.7) for name, value in loose.items()}
+        over = excesses(view, limits)
+        page.evaluate("limits => explorer.setLimits(limits)", limits)
+        if (over.max(1) <= 0).any():
+            met += 1
+            chosen = page.evaluate("explorer.state.chosen")
+            ours = worth[chosen] if chosen < len(worth) else next(m.worth for m in view.marks if m.row == chosen)
+            better = np.flatnonzero((worth < ours) & (over.max(1) > 0))
+            next_one = page.evaluate(
+                "nextBetter(explorer.view, explorer.state.limits, explorer.state.over, explorer.state.chosen)"
+            )
+            assert (next_one is None) == (not len(better))
+            if next_one:
+                assert over.max(1)[next_one["row"]] == pytest.approx(over.max(1)[better].min())
+            continue
+        missed += 1
+        found = {one["name"]: one["over"] for one in page.evaluate("tradeOffs(explorer.view, explorer.state.limits)")}
+        for i, name in enumerate(limits):
+            keeps_others = (np.delete(over, i, 1) <= 0).all(1)
+            assert (name in found) == bool(keeps_others.any())
+            if name in found:
+                assert found[name] == pytest.approx(over[keeps_others, i].min())
+    assert missed > 3 and met > 3
+    page.context.close()
+
+
 def test_a_slider_by_keys(page):
     page.get_by_role("slider", name="latency ≤ [ms]").focus()
     before = chosen(page)
