@@ -88,6 +88,11 @@ class View:
         found = np.flatnonzero((self.ids == np.frombuffer(bytes.fromhex(digits), np.uint8)).all(1))
         return int(found[0]) if len(found) else None
 
+    @cached_property
+    def packed(self) -> tuple[dict, bytes]:
+        "What `pack` gives, made once."
+        return pack(self)
+
     def __post_init__(self):
         n = len(self.worth)
         for name, values in self.columns.items():

@@ -88,10 +88,10 @@ function tradeOffs(view, limits) {
 
 // The better member that breaks a budget least, and which limits hold it back.
 function nextBetter(view, limits, over, chosen) {
-  const bounds = boundsOf(view, limits), worth = view.worth;
+  const bounds = boundsOf(view, limits), worth = view.worth, ours = view.worthOf(chosen);
   let row = -1, least = Infinity;
   for (let i = 0; i < view.n && bounds.length; i++) {
-    if (worth[i] < worth[chosen] && over[i] > 0 && over[i] < least) { least = over[i]; row = i; }
+    if (worth[i] < ours && over[i] > 0 && over[i] < least) { least = over[i]; row = i; }
   }
   if (row < 0) return null;
   const broken = bounds.filter(({ name, sign, bound }) => sign * view.columns[name][row] > bound);

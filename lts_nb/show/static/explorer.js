@@ -191,8 +191,8 @@ class FrontierExplorer {
   why(row) {
     const { view, state } = this, lines = [], limited = Object.keys(state.limits).length > 0;
     if (!limited) lines.push("No limit is set: a balanced choice, the knee of the frontier.");
-    else if (state.byHand) lines.push(state.fits[row] ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.");
-    const next = limited && row < view.n ? nextBetter(view, state.limits, state.over, row) : null;
+    else if (state.byHand) lines.push(this.keeps(row) ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.");
+    const next = limited ? nextBetter(view, state.limits, state.over, row) : null;
     const found = lines.map((line) => element("p", {}, line));
     if (next) {
       const limits = next.binding.map((name) => {
@@ -205,6 +205,11 @@ class FrontierExplorer {
     }
     if (view.parts.length && row < view.n) found.push(this.parts(row));
     return found;
+  }
+
+  keeps(row) {
+    const bounds = boundsOf(this.view, this.state.limits);
+    return excessOf(bounds, (name) => knownOf(this.view, row, name).value) <= 0;
   }
 
   parts(row) {
