@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.metrics import get_metric, latencies
+from ...core.metrics import deciding_latency, get_metric, latencies
 from ...frontier.members import ExactFrontier
 from ...frontier.near_ties import near_ties
 from ...frontier.shown import RESOLUTION
@@ -35,7 +35,7 @@ from ..rivals import compare, compared_costs, evolution_picks
 from ..run_folder import note_failures
 from ..session import SearchTask, Session
 from ..settings import SearchSettings, check_objectives_include
-from ..tables import as_frame
+from ..tables import as_frame, with_counted
 from ..ties import homogeneous_members
 from ...space.architecture import Architecture
 from ...space.population import Population
@@ -148,15 +148,16 @@ def rows_of(contest: Contest, won: list) -> list[Row]:
 
 
 def predicted_columns(profile: DeviceProfile, settings: SearchSettings, architectures: list) -> dict:
-    "What a profile predicts: latencies, the 90 % interval of the first, peak memory."
+    "What a profile predicts: latencies, the 90 % interval of the one that decides, peak memory."
     space, workload = settings.space, settings.workload
     population = Population.of(architectures, space.max_layer)
     costs = profile.costs(("latency_s", "prefill_s", "decode_s"), space, workload)
     columns = {f"predicted_{name}": cost.predict(population) for name, cost in costs.items()}
-    low, high = profile.interval(workload) or (math.nan, math.nan)
+    decides = deciding_latency(settings.objectives)
+    low, high = profile.interval(workload, decides) or (math.nan, math.nan)
     return columns | dict(
-        predicted_low_s=columns["predicted_latency_s"] * low,
-        predicted_high_s=columns["predicted_latency_s"] * high,
+        predicted_low_s=columns[f"predicted_{decides}"] * low,
+        predicted_high_s=columns[f"predicted_{decides}"] * high,
         predicted_peak_bytes=counted_values("peak_bytes", population, workload, profile.memory),
     )
 
@@ -198,7 +199,7 @@ def measured_table(state: Confirmed, won: list) -> pd.DataFrame:
     )
     counted = [i not in contest.memory for i in numbers]
     frame.loc[counted, "peak_bytes"] = frame.predicted_peak_bytes[counted]
-    return frame
+    return with_counted(frame, contest.settings.objectives, contest.settings.workload, contest.settings.memory)
 
 
 def predicted_rows(session: Session, profile: DeviceProfile, found: ExactFrontier) -> list:
@@ -219,7 +220,8 @@ def predicted_table(session: Session, profile: DeviceProfile, found: ExactFronti
     "What a profile of another machine proposes, with predictions in place of measurements."
     rows, settings = predicted_rows(session, profile, found), session.settings
     frame = promised_table(profile, settings, [row[:2] for row in rows], [a for *_, a in rows], [None] * len(rows))
-    return frame.assign(**{name: frame[f"predicted_{name}"] for name in (*latencies(), "peak_bytes")})
+    frame = frame.assign(**{name: frame[f"predicted_{name}"] for name in (*latencies(), "peak_bytes")})
+    return with_counted(frame, settings.objectives, settings.workload, settings.memory)
 
 
 def profile_resolution(profile: DeviceProfile) -> float:
@@ -267,7 +269,7 @@ def not_beaten(frontier: pd.DataFrame, settings: SearchSettings) -> pd.DataFrame
     from lts_nb.frontier.pareto import is_nondominated
 
     names = [name for name in settings.objectives if name != settings.quality.objective]
-    costs = [frontier[name] * get_metric(name).sign for name in names if name in frontier]
+    costs = [frontier[name] * get_metric(name).sign for name in names]
     F = np.stack([settings.quality.read(frontier), *costs], 1).astype(float)
     return frontier[is_nondominated(F)]
 
