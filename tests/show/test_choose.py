@@ -113,13 +113,13 @@ def test_phases_are_predicted_too():
             ("flops", "weight_bytes", "total_params"),
             "3.2 G FLOPs a request, 5.0 MB of weights, 1.5 M parameters in all",
         ),
-        ("quality energy_j", "0.021 J a request, predicted (not measured yet)"),
+        (("quality", "energy_j"), "0.021 J a request, predicted (not measured yet)"),
     ],
 )
 def test_in_words_of_what_was_searched_for(costs, words):
     row = dict(latency_clock=None, latency_s=0.05, decode_s=0.0123, prefill_s=0.2, predicted_low_s=0.0119)
     row |= dict(predicted_high_s=0.0127, kv_cache_bytes=3.14e6, flops=3.2e9, weight_bytes=5e6, energy_j=0.021)
-    said = in_words(pd.Series(WRITER | row | dict(total_params=1.5e6)), tuple(costs.split()))
+    said = in_words(pd.Series(WRITER | row | dict(total_params=1.5e6)), costs)
     assert said.endswith(f"1.2 M decoder parameters, {words}")
 
 
