@@ -14,8 +14,8 @@ from repository import LIB, settings
 SCRIPTS = Path(sysconfig.get_path("scripts"))  # the commands of this very Python
 # what only these ask for may be imported inside functions
 EXTRAS = ("eval", "parquet", "onnx", "gguf", "llama", "dask", "nvml", "benchmarks")
-IMPORTED_AS = {"pyyaml": "yaml", "llama_cpp_python": "llama_cpp", "nvidia_ml_py": "pynvml"}
-NOTEBOOK_ONLY = {"nbdev", "fastcore", "execnb", "IPython"}  # settings.ini promises none of them to users
+IMPORTED_AS = {"ipython": "IPython", "pyyaml": "yaml", "llama_cpp_python": "llama_cpp", "nvidia_ml_py": "pynvml"}
+NOTEBOOK_ONLY = {"nbdev", "fastcore", "execnb"}  # settings.ini promises none of them to users
 
 
 def imports(node: ast.AST, package: str, top: bool = True) -> Iterator[tuple[str, bool, int]]:

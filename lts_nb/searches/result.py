@@ -240,10 +240,10 @@ class SearchResult:
         )
 
     def explore(self):  # an `Explorer`
-        "Sliders for a budget, and the member that it buys."
-        from lts_nb.show.explorer import Explorer
+        "The frontier as a widget: budgets, and the members that they buy."
+        from lts_nb.searches.explored import explorer_of
 
-        return Explorer(self.frontier, self.others[0], self.baseline, self.quality.column)
+        return explorer_of(self)
 
     def save(self, folder: str | Path):
         "Write tables, picture, full frontier and `run.json` into a folder. Raises `OSError` if it cannot be written."

@@ -1,74 +1,104 @@
-"""The explorer's sliders, moved to their ends."""
+"""The explorer's Python half: what it packs, and what notebooks store of it."""
 
+import gzip
+import html
+import json
+import re
+
+import numpy as np
 import pytest
-import show_frames as frames
 
-from lts_nb.core.metrics import get_metric
-from lts_nb.show import explorer as module
-from lts_nb.show.explorer import Explorer
-from lts_nb.space.architecture import Architecture
+from lts_nb.core.errors import InputError
+from lts_nb.searches.explored import explorer_of, view_of
+from lts_nb.searches.result import SearchResult
+from lts_nb.show.explorer import Explorer, stored_page
+from lts_nb.show.page import page_text
+from lts_nb.show.view import ID_BYTES, pack
 
-
-@pytest.fixture
-def explorer() -> Explorer:
-    everything = frames.candidates()
-    return Explorer(frames.frontier_within(everything), everything)
+RUN = "benchmarks/lfm2_cpu"
 
 
-def tight_end(slider, name):
-    return slider.max if get_metric(name).more_is_better else slider.min
+@pytest.fixture(scope="module")
+def result() -> SearchResult:
+    return SearchResult.load(RUN)
 
 
-def loose_end(slider, name):
-    return slider.min if get_metric(name).more_is_better else slider.max
+@pytest.fixture(scope="module")
+def view(result):
+    return view_of(result, "runs/lfm2")
 
 
-def test_a_page_without_a_kernel_has_a_picture(explorer):
-    bundle, drawn = explorer._repr_mimebundle_(), explorer.pictures[0].value
-    assert bytes(drawn).startswith(b"\x89PNG") and bundle["image/png"]
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+def unpacked(view) -> tuple[dict, dict]:
+    head, data = pack(view)
+    block, kinds = gzip.decompress(data), dict(f8="<f8", f4="<f4", i4="<i4", u1="u1")
+    read = lambda a: np.frombuffer(block, kinds[a["kind"]], a["length"], a["offset"])  # noqa: E731
+    return head, {entry["name"]: read(entry) for entry in head["arrays"]}
 
 
-def test_the_same_budget_gives_the_same_picture(explorer):
-    before = explorer.pictures[0].value
-    opened_at = explorer.sliders["latency_s"].value
-    explorer.sliders["latency_s"].value = opened_at / 2
-    assert explorer.pictures[0].value != before
-    explorer.sliders["latency_s"].value = opened_at
-    assert explorer.pictures[0].value == before
-
-
-@pytest.mark.parametrize("name", ("latency_s", "peak_bytes", "decoder_params"))
-def test_the_tight_end_of_each_slider_has_a_member(explorer, name):
-    for other, slider in explorer.sliders.items():
-        slider.value = tight_end(slider, name) if other == name else loose_end(slider, other)
-    assert explorer.chosen is not None
-
-
-def test_a_budget_that_nobody_meets(explorer):
-    for name, slider in explorer.sliders.items():
-        slider.value = tight_end(slider, name)
-    assert explorer.chosen is None and explorer.pictures[1].value == b""
-    assert "no member of the frontier meets it" in explorer.text.value
-
-
-def test_a_loss_in_place_of_parameters(monkeypatch):
-    monkeypatch.setattr(module, "as_png", lambda figure: figure.axes[0].get_ylabel().encode())
-    frame = frames.by_loss()
-    layers = [Architecture("gpt2", 64, (2,) * n, (128,) * n) for n in frame.n_layer]
-    frame = frame.assign(
-        architecture=[a.to_json() for a in layers],
-        d_model=64,
-        n_head=[a.n_head for a in layers],
-        d_inner=[a.d_inner for a in layers],
+def test_all_members_travel(result, view):
+    head, arrays = unpacked(view)
+    found = result.full_frontier
+    assert head["n"] == len(found.F) and head["rows"] == len(view.population)
+    for name, sign in (("decoder_params", -1), ("latency_s", 1), ("peak_bytes", 1)):
+        assert np.array_equal(arrays[f"column {name}"], sign * found.F[:, found.objectives.index(name)])
+    ids = arrays["ids"].tobytes()
+    assert all(
+        ids[5 * i : 5 * i + 5].hex() == view.population[i].id[: 2 * ID_BYTES] for i in (0, 7, len(view.population) - 1)
     )
-    explorer = Explorer(frame, frame.iloc[:0], quality="predicted_loss")
-    assert list(explorer.sliders) == ["latency_s", "peak_bytes", "predicted_loss"]
-    assert explorer.chosen["id"] == "c"
-    assert explorer.pictures[0].value == b"predicted loss [nats], less is better"
-    loss = explorer.sliders["predicted_loss"]
-    assert (loss.min, loss.max, loss.value, loss.step) == (2.45, 3.0, 3.0, 0.001)
-    loss.value = 2.45
-    assert explorer.chosen is None
-    explorer.sliders["latency_s"].value = explorer.sliders["latency_s"].max
-    assert explorer.chosen["id"] == "d"
+
+
+def test_marks_stand_where_their_architectures_do(result, view):
+    by_id = {mark.role + view.population[mark.row].id: mark for mark in view.marks}
+    for _, row in result.frontier.iterrows():
+        mark = by_id[f"frontier{row['id']}"]
+        assert mark.values["latency_s"] == row.latency_s and mark.promised["latency_s"] == row.predicted_latency_s
+        assert mark.measured
+    assert {mark.role for mark in view.marks} >= {"frontier", "baseline"}
+
+
+def test_intervals_are_those_of_pick(result, view):
+    low, high = view.intervals["latency_s"]
+    picked = result.row(latency_s=0.03)
+    number = next(i for i, a in enumerate(result.full_frontier.population) if a.id == picked["id"])
+    if "latency_clock" not in picked:
+        assert (low[number], high[number]) == pytest.approx((picked.predicted_low_s, picked.predicted_high_s))
+    assert (low < high).all()
+
+
+def test_what_a_notebook_stores_is_hidden_until_the_widget_is_missing(view):
+    text = stored_page(view, "0123")
+    page = html.unescape(re.search(r'data-page="([^"]*)"', text)[1])
+    assert page == page_text(view) and 'data-key="0123" hidden' in text
+
+
+def test_a_widget_and_its_stored_page_have_one_key(result, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    explorer = explorer_of(result)
+    explorer._ipython_display_()
+    widget, stored = shown
+    assert "application/vnd.jupyter.widget-view+json" in widget and widget["image/png"]
+    assert f'data-key="{explorer.key}"' in stored["text/html"]
+
+
+def test_measuring_gives_another_view(view):
+    asked = []
+    explorer = Explorer(view, measure=lambda id: asked.append(id) or view)
+    assert explorer.head["can_measure"]
+    explorer._asked(explorer, dict(measure="abc"), [])
+    assert asked == ["abc"]
+    assert not Explorer(view).head["can_measure"]
+
+
+@pytest.mark.parametrize("limits", [dict(latency_s=-1.0), dict(latency_s="1"), dict(width=3.0)])
+def test_a_limit_that_is_none(view, limits):
+    with pytest.raises(InputError, match="limits: .*must be a number above 0 for one of latency_s"):
+        Explorer(view).limits = limits
+
+
+def test_no_text_of_a_run_ends_the_script(result):
+    name = "</script><script>alert(1)</script>"
+    text = page_text(view_of(result, name))
+    assert text.count("</script>") == 1 and "<script>alert" not in text
+    head = re.search(r'openPage\(document.getElementById\("explorer"\), (\{.*\}), "', text)[1]
+    assert name in json.loads(head)["title"]
