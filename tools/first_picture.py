@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from lts_nb.profiler.store import Store
+from lts_nb.searches import report
+from lts_nb.searches.result import SearchResult
+from lts_nb.show.choose import gain_in_words
 from lts_nb.show.gains import Family, Gain, draw_families, draw_gains
 from lts_nb.show.plots import BLUE, DARK_GREY, ORANGE
 from lts_nb.study.equal_loss import gain
@@ -105,6 +108,27 @@ def of_gpt2() -> list[Gain]:
 def stored_gains() -> list[Gain]:
     "All that is in the picture, in its order."
     return [*Trained().gains("gpt2"), *of_workloads(), *of_engines(), *of_gpt2()]
+
+
+def sentences() -> list[str]:
+    "The same in words, for the README."
+    trained, lines = Trained(), []
+    metrics = dict(zip(COSTS, ("prefill_s", "decode_s", "peak_bytes"), strict=True))
+    lines.append(f"{len(trained.runs)} small GPT-2s, trained; at the same loss, what this search chose is")
+    for base in ("gpt2", "baseline"):
+        lines.append(f"  against {NAMES[base]}")
+        for g in trained.gains(base):
+            lines.append(f"    {g.what:17} {gain_in_words(g.ratio, metrics[g.what], (g.low, g.high))}")
+    *workloads, engine, gpt2 = [*of_workloads(), *of_engines(), *of_gpt2()]
+    lines.append("with as many decoder parameters, in the median, least and most")
+    for g in (*workloads, engine):
+        lines.append(f"    {g.what:29} {gain_in_words(g.ratio, 'latency_s', (g.low, g.high))}")
+    lines.append("the paper's GPT-2 space in full size, as many decoder parameters as LTS's scaled baseline")
+    lines.append(f"    {'reading a prompt':17} {gain_in_words(gpt2.ratio, 'latency_s', (gpt2.low, gpt2.high))}")
+    saved = report.gains(SearchResult.load(ROOT / "benchmarks/gpt2_cpu")).memory_saving
+    leanest = gain_in_words(saved.median(), "peak_bytes", (saved.min(), saved.max()))
+    lines.append(f"    {'memory, as fast':17} {leanest}")
+    return lines
 
 
 def draw():  # matplotlib's `Figure`
