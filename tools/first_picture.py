@@ -1,5 +1,6 @@
 """The first picture of the README, from what benchmarks stored: `python tools/first_picture.py`."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Trained:
         losses = [self.runs.loss[self.runs.id == id].tolist() for id in ids]
         return losses, [np.atleast_1d(self.costs[cost][id]) for id in ids]
 
+    @functools.cache  # noqa: B019 - there is one such object
     def gains(self, base: str, method: str = "exact") -> list[Gain]:
         "How much cheaper a method's models are than the base's at equal loss: seeds, rounds and models redrawn, 95 %."
         found = []
@@ -60,6 +62,12 @@ class Trained:
         mean = [float(np.mean(losses[i])) for i in order]
         error = [float(np.std(losses[i], ddof=1) / len(losses[i]) ** 0.5) for i in order]
         return Family(name, ms, mean, error, colour, marker)
+
+
+@functools.cache
+def small_models() -> Trained:
+    "Read once."
+    return Trained()
 
 
 def middle(what: str, ratios, under: str) -> Gain:
@@ -107,12 +115,12 @@ def of_gpt2() -> list[Gain]:
 
 def stored_gains() -> list[Gain]:
     "All that is in the picture, in its order."
-    return [*Trained().gains("gpt2"), *of_workloads(), *of_engines(), *of_gpt2()]
+    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_gpt2()]
 
 
 def sentences() -> list[str]:
     "The same in words, for the README."
-    trained, lines = Trained(), []
+    trained, lines = small_models(), []
     metrics = dict(zip(COSTS, ("prefill_s", "decode_s", "peak_bytes"), strict=True))
     lines.append(f"{len(trained.runs)} small GPT-2s, trained; at the same loss, what this search chose is")
     for base in ("gpt2", "baseline"):
@@ -133,7 +141,7 @@ def sentences() -> list[str]:
 
 def draw():  # matplotlib's `Figure`
     "Trained families on the left, gains on the right."
-    trained = Trained()
+    trained = small_models()
     fig = plt.figure(figsize=(11.5, 5.2), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.15))
     curves = (

@@ -100,7 +100,8 @@ def pick(
     """The best architecture within a budget.
 
     Without a budget: a balanced choice, the knee of the frontier.
-    A member is picked by what was predicted of all; one that was not measured says so.
+    A member is picked by what was predicted of all; one that was not measured says so, and --measure measures it:
+    beside members that the search measured, on the machine of the run, in about half a minute.
     What was no objective of the search cannot be limited.
     Of a parent that was shaped: the shape of the least verified rise, or the cheapest if only the rise is limited."""
     from lts_nb.shaping.shaped_folder import is_shaped

@@ -56,7 +56,8 @@ def test_a_result_in_memory_gets_the_row(searched):
 def test_it_is_filed_and_outlives_a_search_that_goes_on(searched):
     pick, folder = unmeasured(searched)[1], searched.folder
     before = len(SearchResult.load(folder).candidates)
-    row = measure_member(folder, pick.id, FakeTarget(slower_after=0))
+    row = measure_member(folder, pick.id, FakeTarget(slower_after=0))  # half as slow again, which is taken out
+    assert row.latency_s == pytest.approx(FakeTarget().seconds(pick), rel=1e-9)
     with Store(folder / "store.sqlite") as store:
         filed = [m for m in store.measurements() if m["occasion"].startswith(f"pick {pick.id[:8]}")]
     assert len(filed) == visits_of(searched) and len(SearchResult.load(folder).candidates) == before + 1
