@@ -160,6 +160,8 @@ def report(result, out: Path, json_: bool):
     echo(result)
     picture = f", and the picture {out / 'frontier.png'}," if (out / "frontier.png").exists() else ""
     echo(f"\nall of it{picture} is in {out}")
+    if (out / "frontier.html").exists():
+        echo(f"look around: {pasteable('explore', out)}, or open {out / 'frontier.html'}")
     echo(f"next: {pasteable('pick', out, *middle_limit(result))}")
 
 

@@ -265,6 +265,8 @@ class SearchResult:
 # %% ../../nbs/searches/06_result.ipynb #9389de71
 def save_result(result: SearchResult, folder: Path):
     "Write a result into a folder, each file completely or not at all, the picture last. Raises `OSError`."
+    from lts_nb.searches.explored import view_of
+    from lts_nb.show.page import save_page
     from lts_nb.show.picture import save_picture
 
     result.folder = folder
@@ -275,6 +277,8 @@ def save_result(result: SearchResult, folder: Path):
         save_full_frontier(folder / "exact.npz", result.full_frontier)
     write_run(folder, result.run)
     save_picture(folder / "frontier.png", result.plot, dpi=130)
+    save_page(folder, lambda: view_of(result, str(folder)))
+    result.folder = folder
 
 
 def load_parts(folder: Path) -> dict:

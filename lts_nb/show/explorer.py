@@ -79,7 +79,7 @@ class Explorer(anywidget.AnyWidget):
         head["can_measure"] = self.measure is not None
         with self.hold_sync():
             self.head, self.data = head, data
-        if not self.chosen:
+        if view.number_of(self.chosen) is None:
             self.chosen = view.population[view.knee].id[: 2 * ID_BYTES]
 
     @traitlets.validate("limits")
@@ -93,10 +93,10 @@ class Explorer(anywidget.AnyWidget):
     @property
     def architecture(self) -> Architecture:
         "The chosen architecture. Raises `InputError` if nobody keeps the budget."
-        for number in range(len(self.view.population)):
-            if self.chosen and (found := self.view.population[number]).id.startswith(self.chosen):
-                return found
-        raise InputError(f"chosen={self.chosen!r}: is no member of this frontier")
+        number = self.view.number_of(self.chosen)
+        if number is None:
+            raise InputError(f"chosen={self.chosen!r}: is no member of this frontier")
+        return self.view.population[number]
 
     def _asked(self, _, content: dict, buffers):
         if self.measure is not None and "measure" in content:

@@ -11,7 +11,7 @@ from lts_nb.space.space import SearchSpace
 
 pytestmark = pytest.mark.usefixtures("quickly")
 SMALL = dict(n_layer=[1, 2], d_model=[32, 64], d_inner=[64, 128], n_head=[2], vocab_size=[300], max_len=32)
-SAMPLED = ["candidates.csv", "frontier.csv", "frontier.png", "run.json", "store.sqlite"]
+SAMPLED = ["candidates.csv", "frontier.csv", "frontier.html", "frontier.png", "run.json", "store.sqlite"]
 DEPTH, WIDTH = (axis.ravel() for axis in np.meshgrid([1, 2, 3, 4], [32, 64, 96]))
 PARAMS = 12 * DEPTH * WIDTH**2
 

@@ -74,36 +74,47 @@ def run_cell(page, number: int):
     page.keyboard.press("Control+Enter")
 
 
-def test_run_saved_killed_and_opened_again(tmp_path):
-    path, home = tmp_path / "notebooks" / "a.ipynb", tmp_path / "home"
+def write_notebook(path: Path):
+    "A notebook that explores a stored run, and says what Python knows of it."
     path.parent.mkdir()
-    home.mkdir()
-    sources = [
-        EXPLORE.format(run=str(Path("benchmarks/lfm2_cpu").resolve())),
-        "print(explorer.limits, explorer.chosen)",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip()) for source in sources])
+    run = str(Path("benchmarks/lfm2_cpu").resolve())
+    sources = [EXPLORE.format(run=run).strip(), "print(explorer.limits, explorer.chosen)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     notebook.metadata["kernelspec"] = dict(name="python3", display_name="python3", language="python")
     nbformat.write(notebook, path)
-    with browser_kit.browser() as opened, jupyter(path.parent, home) as address:
-        page = opened.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(f"{address}/lab/tree/a.ipynb")
-        page.locator(".jp-Notebook").wait_for()
-        run_cell(page, 0)
-        page.locator(".lts-explorer canvas").first.wait_for()
-        assert page.get_by_label("latency ≤ [ms], as a number").input_value() == "50"
-        page.get_by_role("slider", name="latency ≤ [ms]").press("PageDown")
-        chosen = page.get_by_role("status").locator("b").inner_text()
-        wait_for(lambda: run_cell(page, 1) or chosen in page.locator(".jp-OutputArea").last.inner_text())
-        said = page.locator(".jp-OutputArea").last.inner_text()
-        assert "'latency_s': 0.05}" not in said and "'latency_s': 0.0" in said
-        assert page.locator(".lts-stored").is_hidden()
+
+
+def check_both_ways(page):
+    "Python's limit moves the slider, the slider's limit and what it buys are known to Python."
+    run_cell(page, 0)
+    page.locator(".lts-explorer canvas").first.wait_for()
+    assert page.get_by_label("latency ≤ [ms], as a number").input_value() == "50"
+    page.get_by_role("slider", name="latency ≤ [ms]").press("PageDown")
+    chosen = page.get_by_role("status").locator("b").inner_text()
+    output = page.locator(".jp-OutputArea").last
+    wait_for(lambda: run_cell(page, 1) or chosen in output.inner_text())
+    assert "'latency_s': 0.05}" not in output.inner_text() and "'latency_s': 0.0" in output.inner_text()
+    assert page.locator(".lts-stored").is_hidden()
+
+
+def opened_notebook(context, address: str):
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{address}/lab/tree/a.ipynb")
+    page.locator(".jp-Notebook").wait_for()
+    return page
+
+
+def test_run_saved_killed_and_opened_again(tmp_path):
+    path, home = tmp_path / "notebooks" / "a.ipynb", tmp_path / "home"
+    write_notebook(path)
+    home.mkdir()
+    with browser_kit.browser() as browser, jupyter(path.parent, home) as address:
+        page = opened_notebook(browser.new_context(), address)
+        check_both_ways(page)
         page.keyboard.press("Control+s")
         wait_for(lambda: len(json.loads(path.read_text(encoding="utf-8"))["cells"][1]["outputs"]) == 1)
         kill_kernels(address)
-        again = opened.new_context().new_page()
-        again.set_default_timeout(PATIENCE_MS)
-        again.goto(f"{address}/lab/tree/a.ipynb")
+        again = opened_notebook(browser.new_context(), address)
         again.frame_locator(".lts-stored iframe").locator("canvas").first.wait_for()
         assert again.get_by_text("model not found").is_hidden()
