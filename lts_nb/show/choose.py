@@ -247,7 +247,8 @@ def in_words(
     "One sentence about an architecture, in the units of the screen."
     heads = [n for n in row.n_head if n]
     convolutions = len(row.n_head) - len(heads)
-    shape = f"{row.n_layer} layers of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
+    layers = "1 layer" if row.n_layer == 1 else f"{row.n_layer} layers"
+    shape = f"{layers} of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
     mixers = f"heads {describe_range(heads)}"
     mixers += f", {convolutions} of the layers {without_heads(row)}" if convolutions else ""
     loss = f", predicted loss {row.predicted_loss:.3f} nats" if "predicted_loss" in row else ""
