@@ -219,7 +219,7 @@ def set_view(ax: Axes, picture: Picture, cost: str):
     left_out = int((~in_view(picture, picture.frontier[picture.quality].to_numpy(float))).sum())
     if left_out:
         what = "smaller" if get_metric(picture.quality).more_is_better else "worse"
-        note = f"{left_out} {what} members are not shown"
+        note = f"{left_out} {what} not shown"
         style = dict(fontsize=7.5, color=DARK_GREY, bbox=dict(fc="white", ec="none", alpha=0.8, pad=1))
         ax.text(0.02, 0.02, note, transform=ax.transAxes, **style)
     ax.set_xlabel(better_axis(get_metric(cost)))
