@@ -73,14 +73,14 @@ def predictions_figure(rows: list[dict]):  # None if none of our shapes was judg
     if found.empty:
         return None
     fig, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
-    limits = np.array([found.rise.min() / 1.6, found.rise.max() * 1.6])
+    limits = np.array([found.judged.min() / 1.6, found.judged.max() * 1.6])
     ax.fill_between(limits, 0.8 * limits, 1.2 * limits, color="0.9", label="within 20 %")
     ax.plot(limits, limits, c="0.6", lw=1)
-    for name, colour, label in (("sum_of_scores", "tab:orange", "sum of scores"), ("predicted_rise", "k", "corrected")):
-        rank = spearmanr(found[name], found.rise).statistic
-        error = 2 * found.error
-        ax.errorbar(found[name], found.rise, error, c=colour, ls="", marker="o", ms=4, label=f"{label}, ρ = {rank:.3f}")
-    ax.set(xscale="log", yscale="log", xlabel="predicted rise [nats]", ylabel="true rise [nats], ± 2 standard errors")
+    predicted = (("sum_of_scores", "tab:orange", "sum of scores"), ("others", "k", "corrected by the others"))
+    for name, colour, label in predicted:
+        rank = spearmanr(found[name], found.judged).statistic
+        ax.plot(found[name], found.judged, c=colour, ls="", marker="o", ms=4, label=f"{label}, ρ = {rank:.3f}")
+    ax.set(xscale="log", yscale="log", xlabel="predicted rise [nats]", ylabel="true rise [nats]")
     write_plainly(ax.xaxis)
     write_plainly(ax.yaxis)
     ax.grid(alpha=0.25)

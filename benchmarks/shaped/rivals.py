@@ -118,7 +118,8 @@ def members_in(folder: Path):  # yields (`Shape`, what to file)
         shape = Shape.from_json(member["shape"])
         about = dict(rule="exact", id=row.id, share=float(row.share), layers=layers_in(shape))
         about |= dict(repair="fitted" if member["fitted"] else "repaired")
-        yield shape, about | {name: float(row[name]) for name in ("sum_of_scores", "predicted_rise") if name in row}
+        promised = {name: float(row[name]) for name in ("sum_of_scores", "with_pairs", "predicted_rise")}
+        yield shape, about | promised | dict(judged=float(row.rise))
 
 
 def judge_members(bench: Bench, folder: Path, formats: list[str]):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lts_nb.shaping.verification import rise_of
+from lts_nb.shaping.verification import from_the_others, rise_of
 
 HERE = Path(__file__).parent
 OWN = "exact"  # the rule whose shapes are ours
@@ -20,7 +20,7 @@ WORDS = dict(
     random="random",
 )
 FIRST_TRY = {0.95: 0.115, 0.9: 0.152, 0.8: 0.415, 0.7: 0.731}  # nats, on the windows called "first"
-PROMISED = ("sum_of_scores", "predicted_rise")  # of our shapes
+PROMISED = ("sum_of_scores", "with_pairs", "predicted_rise", "judged")  # of our shapes, and what was found in their run
 COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "share", "decoder_bytes", *PROMISED]
 FOUND = ["rise", "error", "windows"]
 SURE = 2.0  # standard errors beyond which a difference is no chance
@@ -132,9 +132,13 @@ def against_first_try(rows: list[dict]) -> pd.DataFrame:
 
 
 def predictions(table: pd.DataFrame) -> pd.DataFrame:
-    "What the sums of scores, corrected, promised for our shapes, and what was found."
-    own = of_rule(table, OWN)
-    return own[["id", "share", *PROMISED, "rise", "error"]].assign(off=own.predicted_rise / own.rise - 1)
+    "What sums of scores promised of our shapes, each corrected by the others, and what the windows of the run say."
+    own = of_rule(table, OWN).dropna(subset="with_pairs")
+    if len(own) < 4:
+        return own.assign(others=[], off=[])
+    predicted = from_the_others(own.with_pairs.to_numpy(), own.judged.to_numpy())
+    found = own[["id", "share", "sum_of_scores", "with_pairs"]].assign(others=predicted, judged=own.judged)
+    return found.assign(off=found.others / found.judged - 1)
 
 
 def in_bytes(table: pd.DataFrame) -> pd.DataFrame:

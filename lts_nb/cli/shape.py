@@ -109,13 +109,17 @@ COLUMNS = {
 
 def report(table, out: Path, json_: bool):
     "Say what the members cost and what to do with one."
+    from lts_nb.shaping.explored import view_of_shaped
     from lts_nb.shaping.shaped_folder import ShapedFolder
     from lts_nb.shaping.shaped_report import save_shaped_picture
+    from lts_nb.show.page import save_page
 
-    save_shaped_picture(ShapedFolder.load(out))
+    shaped = ShapedFolder.load(out)
+    save_shaped_picture(shaped)
+    save_page(out, lambda: view_of_shaped(shaped))
     if json_:
         return print_json(dict(out=str(out), members=as_records(table.drop(columns="architecture"))))
     shown = table.assign(id=table.id.str[:8], share=100 * table.share)[list(COLUMNS)].rename(columns=COLUMNS)
     echo(shown.round(3).to_string(index=False))
     best = table.id[len(table) // 2][:8]
-    echo(f"\nnext: {pasteable('build', out, best, '--out', 'model')}, or {pasteable('show', out)}")
+    echo(f"\nnext: {pasteable('build', out, best, '--out', 'model')}, or {pasteable('explore', out)}")

@@ -16,7 +16,7 @@ import traitlets
 
 from ..core.errors import InputError
 from .page import module_text, page_text, style_text
-from .view import ID_BYTES, View, pack
+from .view import ID_BYTES, View
 from ..space.architecture import Architecture
 
 # %% ../../nbs/show/07_explorer.ipynb #a345b41f
@@ -74,11 +74,10 @@ class Explorer(anywidget.AnyWidget):
     def show(self, view: View):
         "Show another view, for instance after something was measured."
         self.view = view
-        head, data = pack(view)
+        head, data = view.packed
         self.key = hashlib.sha256(data + view.title.encode()).hexdigest()[:16]
-        head["can_measure"] = self.measure is not None
         with self.hold_sync():
-            self.head, self.data = head, data
+            self.head, self.data = head | dict(can_measure=self.measure is not None), data
         if view.number_of(self.chosen) is None:
             self.chosen = view.population[view.knee].id[: 2 * ID_BYTES]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..core.errors import remark
 from ..core.files import replace_text
-from .view import View, pack
+from .view import View
 
 # %% ../../nbs/show/06_page.ipynb #6590c272
 SCRIPTS = ("words", "choice", "decode", "axes", "scatter", "parallel", "layers", "table", "explorer", "homes")
@@ -46,7 +46,7 @@ def page_text(
     view: View,
 ) -> str:
     "A page that shows a view."
-    head, data = pack(view)
+    head, data = view.packed
     values = json.dumps(head, ensure_ascii=False).replace("<", "\\u003c")
     script = module_text().replace("export default { render };\nexport { openPage };", "")
     return f"""<!doctype html>

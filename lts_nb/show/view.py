@@ -67,6 +67,8 @@ class View:
     command: str = ""  # that builds the member called MEMBER
     python: str = ""  # an expression that gives the run
     can_measure: bool = False
+    parts: dict = field(default_factory=dict)  # part -> `(n,)`: what a member consists of; parameters by default
+    parts_name: str = "Parameters"
     live: float | None = None  # seconds after which a page should look again
 
     @cached_property
@@ -85,6 +87,11 @@ class View:
             return None
         found = np.flatnonzero((self.ids == np.frombuffer(bytes.fromhex(digits), np.uint8)).all(1))
         return int(found[0]) if len(found) else None
+
+    @cached_property
+    def packed(self) -> tuple[dict, bytes]:
+        "What `pack` gives, made once."
+        return pack(self)
 
     def __post_init__(self):
         n = len(self.worth)
@@ -132,7 +139,7 @@ def arrays_of(
     found["worth"] = np.asarray(view.worth, "<f8")
     for name, (low, high) in view.intervals.items():
         found |= {f"low {name}": np.asarray(low, "<f4"), f"high {name}": np.asarray(high, "<f4")}
-    parts = parts_of(view.population[np.arange(n)])
+    parts = view.parts or parts_of(view.population[np.arange(n)])
     found |= {f"part {name}": np.asarray(values, "<f4") for name, values in parts.items()}
     return found | dict(matrix=view.population.matrix.astype("<i4"), ids=view.ids.ravel())
 
@@ -181,7 +188,7 @@ def head_of(
         shown=list(dict.fromkeys([view.quality, *view.columns])),
         marks=[mark_head(mark) for mark in view.marks],
         parts=parts,
-        parts_of="Parameters",
+        parts_of=view.parts_name,
         arrays=arrays,
     )
 

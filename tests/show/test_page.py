@@ -79,6 +79,47 @@ def test_the_choice_is_that_of_pick(opened, files, run):
     page.context.close()
 
 
+def excesses(view, limits: dict) -> np.ndarray:  # `(n, len(limits))`
+    "By how much each member breaks each limit, relatively."
+    signs = {name: -1 if view.metrics[name].more_is_better else 1 for name in limits}
+    return np.stack([signs[name] * (view.columns[name] / limit - 1) for name, limit in limits.items()], 1)
+
+
+def check_what_binds(page, view, over: np.ndarray):
+    "The next better member breaks the budget least of all better ones."
+    chosen, n = page.evaluate("explorer.state.chosen"), len(view.worth)
+    ours = view.worth[chosen] if chosen < n else next(mark.worth for mark in view.marks if mark.row == chosen)
+    better = np.flatnonzero((view.worth < ours) & (over.max(1) > 0))
+    call = "s => nextBetter(explorer.view, explorer.state.limits, explorer.state.over, explorer.state.chosen)"
+    found = page.evaluate(call)
+    assert (found is None) == (not len(better))
+    if found:
+        assert over.max(1)[found["row"]] == pytest.approx(over.max(1)[better].min())
+
+
+def check_trade_offs(page, limits: dict, over: np.ndarray):
+    "For each limit that can be given up alone: what is nearest to it of those that keep the others."
+    found = {one["name"]: one["over"] for one in page.evaluate("tradeOffs(explorer.view, explorer.state.limits)")}
+    for i, name in enumerate(limits):
+        keeps_others = (np.delete(over, i, 1) <= 0).all(1)
+        assert (name in found) == bool(keeps_others.any())
+        if name in found:
+            assert found[name] == pytest.approx(over[keeps_others, i].min())
+
+
+def test_trade_offs_and_what_binds_by_brute_force(opened, files):
+    result, path = files["gpt2_cpu"]
+    page, view, met = browser_kit.open_file(opened, path), view_of(result), []
+    for loose in budgets(result, 30):
+        limits = {name: value * (1.3 if view.metrics[name].more_is_better else 0.7) for name, value in loose.items()}
+        over = excesses(view, limits)
+        page.evaluate("limits => explorer.setLimits(limits)", limits)
+        met.append(bool((over.max(1) <= 0).any()))
+        check_what_binds(page, view, over) if met[-1] else check_trade_offs(page, limits, over)
+    assert 3 < sum(met) < 27
+    page.context.close()
+
+
 def test_a_slider_by_keys(page):
     page.get_by_role("slider", name="latency ≤ [ms]").focus()
     before = chosen(page)

@@ -23,6 +23,14 @@ function colourOf(root, name) {
   return getComputedStyle(root).getPropertyValue(`--lts-${name}`).trim();
 }
 
+// A colour of the style sheet, #rgb, #rgba or longer, as one pixel of a picture.
+function pixelOf(colour) {
+  const short = colour.length < 7, digits = [...colour.slice(1)];
+  const parts = short ? digits.map((digit) => digit + digit) : digits.reduce((found, digit, i) => (i % 2 ? found : [...found, digit + digits[i + 1]]), []);
+  const [red, green, blue, alpha = 255] = parts.map((part) => parseInt(part, 16));
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}
+
 // An axis from the least to the largest value with some room, in the units of the screen.
 function axisOf(metric, arrays, [from, to]) {
   let low = Infinity, high = -Infinity;

@@ -26,22 +26,34 @@ function aimsOf(view, bounds) {
   return thrifty ? [view.costs[0], view.quality] : [view.quality, view.first];
 }
 
+// The same for all members at once, which has to be quick: it is done at every move of a slider.
+function excessOfAll(view, bounds) {
+  const worst = new Float64Array(view.n).fill(-Infinity);
+  for (const { name, sign, bound } of bounds) {
+    const values = view.columns[name], size = Math.abs(bound);
+    for (let i = 0; i < view.n; i++) {
+      const over = (sign * values[i] - bound) / size;
+      if (!(over <= worst[i])) worst[i] = over;
+    }
+  }
+  return worst;
+}
+
 // Of the members within a budget the best; of equals the one with less of the first metric, then the first.
 function chooseMember(view, limits) {
-  const bounds = boundsOf(view, limits);
-  if (!bounds.length) return { row: view.knee, fits: true };
+  const bounds = boundsOf(view, limits), over = excessOfAll(view, bounds);
+  if (!bounds.length) return { row: view.knee, fits: true, over };
   const { columns, n } = view, [aim, other] = aimsOf(view, bounds);
   const sign = view.metrics[aim].more ? -1 : 1;
   const worth = columns[aim], second = columns[other];
-  let row = -1, nearest = 0, least = Infinity;
+  let row = -1, nearest = 0;
   for (let i = 0; i < n; i++) {
-    const over = excessOf(bounds, (name) => columns[name][i]);
-    if (over < least) { least = over; nearest = i; }
-    if (!(over <= 0)) continue;
+    if (over[i] < over[nearest]) nearest = i;
+    if (!(over[i] <= 0)) continue;
     if (row < 0 || sign * worth[i] < sign * worth[row] || (worth[i] === worth[row] && second[i] < second[row])) row = i;
   }
-  if (row < 0) return { row: nearest, fits: false, excess: least };
-  return { row: measuredAsGood(view, bounds, row) ?? row, fits: true };
+  if (row < 0) return { row: nearest, fits: false, over };
+  return { row: measuredAsGood(view, bounds, row) ?? row, fits: true, over };
 }
 
 // A measured member within the budget takes the place of one that cannot be told from it.
@@ -75,13 +87,11 @@ function tradeOffs(view, limits) {
 }
 
 // The better member that breaks a budget least, and which limits hold it back.
-function nextBetter(view, limits, chosen) {
-  const bounds = boundsOf(view, limits), worth = view.worth;
+function nextBetter(view, limits, over, chosen) {
+  const bounds = boundsOf(view, limits), worth = view.worth, ours = view.worthOf(chosen);
   let row = -1, least = Infinity;
   for (let i = 0; i < view.n && bounds.length; i++) {
-    if (!(worth[i] < worth[chosen])) continue;
-    const over = excessOf(bounds, (name) => view.columns[name][i]);
-    if (over > 0 && over < least) { least = over; row = i; }
+    if (worth[i] < ours && over[i] > 0 && over[i] < least) { least = over[i]; row = i; }
   }
   if (row < 0) return null;
   const broken = bounds.filter(({ name, sign, bound }) => sign * view.columns[name][row] > bound);

@@ -20,6 +20,8 @@ async function decodeView(head, bytes) {
     return low && row < low.length && low[row] > 0 ? [low[row], high[row]] : null;
   };
   view.partsOf = (row) => head.parts.map((name) => [name, arrays[`part ${name}`][row]]);
+  // a member that was measured may not be among those that a run keeps
+  view.worthOf = (row) => (row < view.n ? view.worth[row] : view.markOf.get(row)?.worth);
   view.walk = stairsOf(view);
   view.placeOf = placesOn(view.walk, view);
   return view;
@@ -37,9 +39,11 @@ function stairsOf(view) {
 // For every member the step of the stairs that is nearest to it in quality.
 function placesOn(stairs, view) {
   const places = new Int32Array(view.rows).fill(-1), worth = stairs.map((row) => -view.worth[row]);
-  for (let row = 0; row < view.n; row++) {
+  for (let row = 0; row < view.rows; row++) {
+    const ours = view.worthOf(row);
+    if (ours == null) continue;
     let low = 0, high = worth.length - 1;
-    while (low < high) { const middle = (low + high) >> 1; worth[middle] < -view.worth[row] ? (low = middle + 1) : (high = middle); }
+    while (low < high) { const middle = (low + high) >> 1; worth[middle] < -ours ? (low = middle + 1) : (high = middle); }
     places[row] = low;
   }
   return places;

@@ -119,8 +119,9 @@ class FrontierExplorer {
 
   // Choose anew after a budget moved, mark what it allows, and draw.
   choose() {
-    const { view, state } = this, found = chooseMember(view, state.limits), bounds = boundsOf(view, state.limits);
-    for (let i = 0; i < view.n; i++) state.fits[i] = excessOf(bounds, (name) => view.columns[name][i]) <= 0 ? 1 : 0;
+    const { view, state } = this, found = chooseMember(view, state.limits);
+    state.over = found.over;
+    for (let i = 0; i < view.n; i++) state.fits[i] = found.over[i] <= 0 ? 1 : 0;
     state.met = found.fits;
     state.nearest = found.row;
     this.take(found.fits ? found.row : -1, false);
@@ -190,8 +191,8 @@ class FrontierExplorer {
   why(row) {
     const { view, state } = this, lines = [], limited = Object.keys(state.limits).length > 0;
     if (!limited) lines.push("No limit is set: a balanced choice, the knee of the frontier.");
-    else if (state.byHand) lines.push(state.fits[row] ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.");
-    const next = limited && row < view.n ? nextBetter(view, state.limits, row) : null;
+    else if (state.byHand) lines.push(this.keeps(row) ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.");
+    const next = limited ? nextBetter(view, state.limits, state.over, row) : null;
     const found = lines.map((line) => element("p", {}, line));
     if (next) {
       const limits = next.binding.map((name) => {
@@ -206,9 +207,14 @@ class FrontierExplorer {
     return found;
   }
 
+  keeps(row) {
+    const bounds = boundsOf(this.view, this.state.limits);
+    return excessOf(bounds, (name) => knownOf(this.view, row, name).value) <= 0;
+  }
+
   parts(row) {
     const { view } = this, parts = view.partsOf(row), total = parts.reduce((sum, [, value]) => sum + value, 0);
-    const bars = parts.map(([name, value], k) => element("span", { class: `lts-part lts-part-${k}`, title: name, style: `flex: ${Math.max(value, 0)}` }));
+    const bars = parts.map(([name, value], k) => element("span", { class: `lts-part lts-part-${k}`, title: name, style: `width: ${(100 * Math.max(value, 0)) / total}%` }));
     const text = parts.map(([name, value]) => `${name} ${Math.round((100 * value) / total)} %`).join(", ");
     return element("div", { class: "lts-parts", role: "img", "aria-label": `${view.parts_of}: ${text}` }, element("small", {}, `${view.parts_of}: ${text}`), element("div", {}, ...bars));
   }

@@ -1,5 +1,7 @@
 // Parallel coordinates: one axis a metric, a line a member; dragging on an axis moves the limit of that metric.
 
+const MOST_LINES = 1000;
+
 class Parallel {
   constructor(root, view, state, act) {
     Object.assign(this, { root, view, state, act });
@@ -9,8 +11,8 @@ class Parallel {
       onpointerup: () => { this.held = null; }, ondblclick: (event) => this.loosen(event),
     });
     this.node = element("div", { class: "lts-parallel" }, this.canvas);
-    // lines of the same ends look alike: a few thousand of them say all
-    this.rows = view.n <= 3000 ? view.walk : view.walk.filter((_, i) => i % Math.ceil(view.n / 3000) === 0);
+    // lines of the same ends look alike: a thousand of them say all
+    this.rows = view.walk.filter((_, i) => i % Math.ceil(view.walk.length / MOST_LINES) === 0);
   }
 
   place() {

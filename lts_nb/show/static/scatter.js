@@ -42,18 +42,32 @@ class Scatter {
   draw() {
     const { view, state, width, height } = this, context = sizedCanvas(this.canvas, width, height);
     this.drawAxes(context);
-    const fits = state.fits, size = view.n > 2000 ? 2 : view.n > 200 ? 3 : 5, half = size / 2;
-    for (const [inside, colour] of [[0, "faint"], [1, "member"]]) {
-      context.fillStyle = colourOf(this.root, colour);
-      for (let i = 0; i < view.n; i++) {
-        if (fits[i] === inside) context.fillRect(this.px[i] - half, this.py[i] - half, size, size);
-      }
-    }
+    this.drawMembers(context);
     this.drawLimits(context);
     this.drawMarks(context);
     for (const [row, colour, radius] of [...state.pinned.map((row) => [row, "pinned", 6]), [state.chosen, "chosen", 8]]) {
       if (row != null && row >= 0) this.ring(context, row, colour, radius);
     }
+  }
+
+  // Tens of thousands of small squares, written pixel by pixel into a picture of their own: what fits lies above.
+  drawMembers(context) {
+    const { view, width, height, px, py } = this, { fits } = this.state, ratio = window.devicePixelRatio || 1;
+    const across = Math.round(width * ratio), down = Math.round(height * ratio);
+    const size = Math.round((view.n > 2000 ? 2 : view.n > 200 ? 3 : 5) * ratio), half = size >> 1;
+    const picture = new ImageData(across, down), pixels = new Uint32Array(picture.data.buffer);
+    for (const [inside, colour] of [[0, "faint"], [1, "member"]]) {
+      const value = pixelOf(colourOf(this.root, colour));
+      for (let i = 0; i < view.n; i++) {
+        if (fits[i] !== inside) continue;
+        const start = Math.round(py[i] * ratio - half) * across + Math.round(px[i] * ratio - half);
+        for (let line = 0; line < size; line++) pixels.fill(value, start + line * across, start + line * across + size);
+      }
+    }
+    this.layer ??= document.createElement("canvas");
+    if (this.layer.width !== across || this.layer.height !== down) Object.assign(this.layer, { width: across, height: down });
+    this.layer.getContext("2d").putImageData(picture, 0, 0);
+    context.drawImage(this.layer, 0, 0, width, height);
   }
 
   drawAxes(context) {

@@ -6,7 +6,7 @@ function memberTable(explorer, shown) {
     ["feed-forward", (row) => Math.max(...architectureOf(view, row).inner)], ...view.shown.map((name) => [name, (row) => knownOf(view, row, name).value])];
   const [sorted, turned] = state.sort ?? [];
   const valueOf = columns.find(([name]) => name === sorted)?.[1];
-  rows.sort((a, b) => view.worth[b] - view.worth[a]);
+  rows.sort((a, b) => view.worthOf(b) - view.worthOf(a));
   if (valueOf) rows.sort((a, b) => (valueOf(a) < valueOf(b) ? -1 : valueOf(a) > valueOf(b) ? 1 : 0) * (turned ? -1 : 1));
   const heads = columns.map(([name]) => {
     const words = view.metrics[name]?.axis ?? name, by = name === sorted ? (turned ? "descending" : "ascending") : "none";
@@ -26,7 +26,7 @@ function neighboursOf(view, row) {
   const at = row < 0 ? -1 : view.placeOf[row], found = [];
   if (at < 0) return found;
   for (const step of [-1, 1]) {
-    let last = view.worth[row], some = [];
+    let last = view.worthOf(row), some = [];
     for (let place = at + step; place >= 0 && place < view.walk.length && some.length < NEIGHBOURS; place += step) {
       const worth = view.worth[view.walk[place]];
       if (Math.abs(worth - last) >= APART * Math.abs(last)) { some.push(view.walk[place]); last = worth; }
