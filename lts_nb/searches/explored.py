@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.metrics import METRICS, get_metric, latencies
+from ..core.metrics import METRICS, deciding_latency, get_metric, latencies
 from ..core.screen import pasteable
 from ..core.workload import Workload
 from ..profiler.profile.by_part import seconds_by_part
@@ -137,7 +137,7 @@ def time_by_part(
     if result.full_frontier is None or not path or not path.exists():
         return {}
     profile, workload = DeviceProfile.load(path), Workload.of(result.run["workload"])
-    name = next((name for name in latencies() if name in result.costs), "latency_s")
+    name = deciding_latency(result.costs)
     parts = seconds_by_part(profile, name, members, workload)
     return dict(parts=parts, parts_name=f"{get_metric(name).label.capitalize()}, predicted")
 
