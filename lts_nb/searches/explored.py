@@ -177,7 +177,12 @@ def explorer_of(
     "A search as a widget."
     from lts_nb.show.explorer import Explorer
 
-    return Explorer(view_of(result), picture=lambda: picture_of(result))
+    def measure(id: str) -> View:
+        result.measure(id)
+        return view_of(result)
+
+    measured = bool(result.run.get("measured")) and result.full_frontier is not None
+    return Explorer(view_of(result), lambda: picture_of(result), measure if measured else None)
 
 # %% ../../nbs/searches/16_explored.ipynb #72bcb778
 LOOK_AGAIN_S = 10.0
