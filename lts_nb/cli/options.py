@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['app', 'Version', 'Json', 'Run', 'Space', 'BatchSize', 'PromptLen', 'NewTokens', 'TextColumn', 'SIZE', 'print_version',
            'without_command', 'examples', 'note_space', 'given', 'limit_flag', 'limit_help', 'written_limit',
-           'limit_parameters', 'takes_limits', 'echo', 'note', 'print_table', 'print_json', 'as_records', 'items_in',
-           'numbers_in', 'keep_to_usable_cores', 'lies_in', 'caches', 'failure_in_words', 'keeps_results']
+           'limit_words', 'limit_parameters', 'takes_limits', 'echo', 'note', 'print_table', 'print_json', 'as_records',
+           'member_records', 'items_in', 'numbers_in', 'keep_to_usable_cores', 'lies_in', 'caches', 'failure_in_words',
+           'keeps_results']
 
 # %% ../../nbs/cli/00_options.ipynb #89bebfa0
 import contextlib
@@ -134,6 +135,14 @@ def written_limit(
     flag = limit_flag(metric, at_least)
     return f"--{flag.replace('_', '-')} {value / (1e6 if flag.endswith(SIZE) else 1.0):.6g}"
 
+
+def limit_words(
+    limits: dict,  # metric -> limit, in SI units
+) -> list[str]:
+    "Limits, each where it binds, as words of a command."
+    sides = {name: get_metric(name).more_is_better for name in limits}
+    return [word for name, v in limits.items() for word in written_limit(get_metric(name), sides[name], v).split()]
+
 # %% ../../nbs/cli/00_options.ipynb #1fcfc705
 def limit_parameters(
     limits: dict[str, bool],  # metric -> is it a minimum?
@@ -209,6 +218,13 @@ def print_json(value):
 def as_records(frame) -> list[dict]:
     "Rows of a table as plain values, NaN as null."
     return json.loads(frame.to_json(orient="records"))
+
+
+def member_records(frame) -> list[dict]:
+    "Members of a frontier as plain values; each says whether it was measured."
+    from lts_nb.show.choose import measured_rows
+
+    return as_records(frame.assign(measured=measured_rows(frame)))
 
 # %% ../../nbs/cli/00_options.ipynb #99152bce
 def items_in(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Out', 'Method', 'Objectives', 'Profile', 'Proxy', 'Budget', 'Evaluations', 'MeasureSeconds', 'Ties', 'Seed', 'Logits',
-           'Resume', 'NO_ROOM', 'LIMITS', 'EXAMPLES', 'search_command', 'report', 'middle_latency']
+           'Resume', 'NO_ROOM', 'LIMITS', 'EXAMPLES', 'search_command', 'report', 'middle_limit']
 
 # %% ../../nbs/cli/02_search.ipynb #e260e1ff
 import math
@@ -21,17 +21,18 @@ from lts_nb.cli.options import (
     PromptLen,
     Space,
     app,
-    as_records,
     echo,
     examples,
     given,
     items_in,
     keeps_results,
+    limit_words,
+    member_records,
     note,
     print_json,
     takes_limits,
 )
-from ..core.metrics import METRICS
+from ..core.metrics import METRICS, get_metric
 from ..core.metrics import objectives as objective_names
 from ..core.screen import pasteable
 
@@ -89,7 +90,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="continue the search in -
 # %% ../../nbs/cli/02_search.ipynb #3ecfc368
 NO_ROOM = "everything measured so far is kept, continue with --resume when there is room"
 
-LIMITS = {"latency_s": False, "peak_bytes": False, "decoder_params": True}
+LIMITS = {name: METRICS[name].more_is_better for name in objective_names()}
+"What a search can be limited by, each where it binds."
 
 
 EXAMPLES = examples(
@@ -165,18 +167,23 @@ def search_command(
 def report(result, out: Path, json_: bool):
     "Say what was found and where it is."
     if json_:
-        return print_json(dict(folder=str(out), run=result.run, frontier=as_records(result.frontier)))
+        return print_json(dict(folder=str(out), run=result.run, frontier=member_records(result.frontier)))
     echo(result)
     picture = f", and the picture {out / 'frontier.png'}," if (out / "frontier.png").exists() else ""
     echo(f"\nall of it{picture} is in {out}")
     if (out / "frontier.html").exists():
         echo(f"look around: {pasteable('explore', out)}, or open {out / 'frontier.html'}")
-    echo(f"next: {pasteable('pick', out, '--max-latency-s', f'{middle_latency(result.frontier):g}')}")
+    echo(f"next: {pasteable('pick', out, *middle_limit(result))}")
 
 
-def middle_latency(frontier) -> float:
-    "A latency that half of a frontier keeps, rounded up to two figures so that its own member keeps it too."
-    columns = [name for name in ("latency_s", "predicted_latency_s") if name in frontier]
-    middle = frontier[columns].max(axis=1).median()
+def middle_limit(
+    result,  # a `SearchResult`
+) -> list[str]:
+    "A limit on the first cost of a search, as words of a command: one that half of the frontier keeps, in two figures."
+    metric, frontier = get_metric(result.costs[0]), result.frontier
+    known = frontier[[name for name in (metric.name, f"predicted_{metric.name}") if name in frontier]]
+    # measured or predicted, whichever is worse, so that a member in the middle keeps it by both
+    middle = (known.min(axis=1) if metric.more_is_better else known.max(axis=1)).median()
     step = 10.0 ** (math.floor(math.log10(middle)) - 1)
-    return math.ceil(middle / step) * step
+    rounded = math.floor(middle / step) if metric.more_is_better else math.ceil(middle / step)
+    return limit_words({metric.name: rounded * step})

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Run, app, as_records, echo, examples, note, print_json, print_table
+from .options import Json, Run, app, as_records, echo, examples, member_records, note, print_json, print_table
 
 # %% ../../nbs/cli/04_show.ipynb #56799bce
 Rows = Annotated[int, typer.Option(min=1, help="rows: members of the best quality for their latency, spaced evenly")]
@@ -37,7 +37,7 @@ def show(run: Run, at_most: Rows = 20, json_: Json = False):
 
     result = SearchResult.load(run)
     if json_:
-        return print_json(dict(run=result.run, frontier=as_records(result.frontier)))
+        return print_json(dict(run=result.run, frontier=member_records(result.frontier)))
     rows, epsilon = table(result, at_most)
     echo(headline(result, len(rows), epsilon))
     print_table(rows)

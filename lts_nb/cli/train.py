@@ -33,7 +33,7 @@ from lts_nb.cli.options import (
     print_json,
     takes_limits,
 )
-from .pick import note_idle_limits
+from .pick import check_limits, note_idle_limits
 from ..core.errors import InputError
 from ..core.ready_made import own_run
 from ..core.screen import pasteable
@@ -47,6 +47,7 @@ def chosen_architectures(run: Path, ids: list[str] | None, limits: dict) -> list
     if ids and limits:
         raise InputError(f"id={ids[0]!r}: give ids, or a budget, not both")
     if not ids:
+        check_limits(result, limits)
         chosen = [result.pick(**limits)]
         note_idle_limits(result, limits)
         return chosen

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'SECONDS', 'MEGABYTES', 'MILLIONS', 'LOSS', 'Metric', 'register_metric', 'get_metric', 'decoder_of_state',
-           'total_of_state', 'weights_of_state', 'names_of', 'latencies', 'objectives', 'layer_sums', 'attach_formula']
+           'total_of_state', 'weights_of_state', 'names_of', 'latencies', 'deciding_latency', 'objectives',
+           'layer_sums', 'attach_formula']
 
 # %% ../../nbs/core/02_metrics.ipynb #b5b6b16d
 from collections.abc import Callable
@@ -45,6 +46,12 @@ class Metric:
     def axis(self) -> str:
         "Label with unit."
         return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    @property
+    def title(self) -> str:
+        "Short label with unit, of a column."
+        label = self.short or self.label
+        return f"{label} [{self.unit}]" if self.unit else label
 
     @property
     def limit_label(self) -> str:
@@ -104,16 +111,29 @@ def weights_of_state(n_layer, d_model, decoder_params, total_params):
 for metric in (
     Metric("latency_s", "latency", **SECONDS),
     Metric("prefill_s", "prefill", phrase=" to the first token", **SECONDS),
-    Metric("decode_s", "one new token", phrase=" a new token", **SECONDS),
-    Metric("peak_bytes", "peak memory", short="memory", flag="memory_bytes", **MEGABYTES),
-    Metric("kv_cache_bytes", "KV cache", **MEGABYTES),
+    Metric("decode_s", "one new token", short="new token", phrase=" a new token", **SECONDS),
+    Metric("peak_bytes", "peak memory", short="memory", flag="memory_bytes", phrase=" of memory", **MEGABYTES),
+    Metric("kv_cache_bytes", "KV cache", phrase=" of KV cache", **MEGABYTES),
     Metric("energy_j", "energy", "J", digits=3, phrase=" a request", source="measured"),
-    Metric("flops", "FLOPs", "G", 1e-9, adds_up=True),
-    Metric("weight_bytes", "weights", of_state=weights_of_state, **MEGABYTES),
+    Metric("flops", "FLOPs", "G", 1e-9, phrase=" FLOPs a request", adds_up=True),
+    Metric("weight_bytes", "weights", phrase=" of weights", of_state=weights_of_state, **MEGABYTES),
     Metric(
-        "decoder_params", "decoder parameters", short="parameters", flag="params", of_state=decoder_of_state, **MILLIONS
+        "decoder_params",
+        "decoder parameters",
+        short="parameters",
+        flag="params",
+        phrase=" decoder parameters",
+        of_state=decoder_of_state,
+        **MILLIONS,
     ),
-    Metric("total_params", "all parameters", short="all params", of_state=total_of_state, **MILLIONS),
+    Metric(
+        "total_params",
+        "all parameters",
+        short="all params",
+        phrase=" parameters in all",
+        of_state=total_of_state,
+        **MILLIONS,
+    ),
     Metric("n_layer", "layers", more_is_better=True, objective=False),
     Metric("d_model", "width", more_is_better=True, objective=False),
     Metric("predicted_loss", "predicted loss", **LOSS),
@@ -131,6 +151,13 @@ def names_of(
 def latencies() -> tuple[str, ...]:
     "Metrics in seconds, which a device profile predicts: `latency_s`, `prefill_s`, `decode_s`."
     return names_of(lambda m: m.adds_up and m.source == "measured" and m.name.endswith("_s"))
+
+
+def deciding_latency(
+    names,  # objectives of a search
+) -> str:
+    "The latency by which a search tells members apart: the first among its objectives, else the whole request's."
+    return next((name for name in names if name in latencies()), "latency_s")
 
 
 def objectives() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.metrics import METRICS, get_metric, latencies
+from ..core.metrics import METRICS, deciding_latency, get_metric, latencies
 from ..core.screen import pasteable
 from ..core.workload import Workload
 from ..profiler.profile.by_part import seconds_by_part
@@ -57,7 +57,7 @@ def mark_of(
     names: list,  # of metrics
 ) -> Mark:
     "A row of a table as a mark."
-    error = {"latency_s": row.standard_error} if pd.notna(row.get("standard_error")) else {}
+    error = {deciding_latency(result.costs): row.standard_error} if pd.notna(row.get("standard_error")) else {}
     quality = result.quality
     return Mark(
         row=number,
@@ -137,7 +137,7 @@ def time_by_part(
     if result.full_frontier is None or not path or not path.exists():
         return {}
     profile, workload = DeviceProfile.load(path), Workload.of(result.run["workload"])
-    name = next((name for name in latencies() if name in result.costs), "latency_s")
+    name = deciding_latency(result.costs)
     parts = seconds_by_part(profile, name, members, workload)
     return dict(parts=parts, parts_name=f"{get_metric(name).label.capitalize()}, predicted")
 
@@ -155,10 +155,11 @@ def intervals_of(
     columns: dict,
 ) -> dict:  # metric -> (low, high), each `(n,)`
     "The 90 % intervals of predicted latencies, where the run knows them."
-    if result.full_frontier is None or "latency_s" not in columns:
+    name = deciding_latency(result.costs)
+    if result.full_frontier is None or name not in columns:
         return {}
-    ends = predicted_interval(result.frontier, columns["latency_s"])
-    return {"latency_s": tuple(ends.values())} if ends else {}
+    ends = predicted_interval(result.frontier, columns[name], name)
+    return {name: tuple(ends.values())} if ends else {}
 
 # %% ../../nbs/searches/16_explored.ipynb #78bef6df
 def picture_of(
@@ -176,7 +177,12 @@ def explorer_of(
     "A search as a widget."
     from lts_nb.show.explorer import Explorer
 
-    return Explorer(view_of(result), picture=lambda: picture_of(result))
+    def measure(id: str) -> View:
+        result.measure(id)
+        return view_of(result)
+
+    measured = bool(result.run.get("measured")) and result.full_frontier is not None
+    return Explorer(view_of(result), lambda: picture_of(result), measure if measured else None)
 
 # %% ../../nbs/searches/16_explored.ipynb #72bcb778
 LOOK_AGAIN_S = 10.0

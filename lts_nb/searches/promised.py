@@ -10,13 +10,14 @@ import math
 
 import pandas as pd
 
+from ..core.metrics import deciding_latency
 from ..frontier.members import ExactFrontier
 from ..profiler.profile.device_profile import DeviceProfile
 from .confirm import Confirmed
 from .contest import Contest
 from .limits import counted_values
 from .settings import SearchSettings
-from .tables import as_frame
+from .tables import as_frame, with_counted
 from ..space.architecture import Architecture
 from ..space.population import Population
 
@@ -39,15 +40,16 @@ def rows_of(contest: Contest, won: list) -> list[Row]:
 
 
 def predicted_columns(profile: DeviceProfile, settings: SearchSettings, architectures: list) -> dict:
-    "What a profile predicts: latencies, the 90 % interval of the first, peak memory."
+    "What a profile predicts: latencies, the 90 % interval of the one that decides, peak memory."
     space, workload = settings.space, settings.workload
     population = Population.of(architectures, space.max_layer)
     costs = profile.costs(("latency_s", "prefill_s", "decode_s"), space, workload)
     columns = {f"predicted_{name}": cost.predict(population) for name, cost in costs.items()}
-    low, high = profile.interval(workload) or (math.nan, math.nan)
+    decides = deciding_latency(settings.objectives)
+    low, high = profile.interval(workload, decides) or (math.nan, math.nan)
     return columns | dict(
-        predicted_low_s=columns["predicted_latency_s"] * low,
-        predicted_high_s=columns["predicted_latency_s"] * high,
+        predicted_low_s=columns[f"predicted_{decides}"] * low,
+        predicted_high_s=columns[f"predicted_{decides}"] * high,
         predicted_peak_bytes=counted_values("peak_bytes", population, workload, profile.memory),
     )
 
@@ -89,7 +91,7 @@ def measured_table(state: Confirmed, won: list) -> pd.DataFrame:
     )
     counted = [i not in contest.memory for i in numbers]
     frame.loc[counted, "peak_bytes"] = frame.predicted_peak_bytes[counted]
-    return frame
+    return with_counted(frame, contest.settings.objectives, contest.settings.workload, contest.settings.memory)
 
 # %% ../../nbs/searches/17_promised.ipynb #a04e19b5
 def table_so_far(contest: Contest, profile: DeviceProfile, found: ExactFrontier) -> pd.DataFrame:
@@ -99,4 +101,5 @@ def table_so_far(contest: Contest, profile: DeviceProfile, found: ExactFrontier)
     measurements = [contest.measurements[i] for i in known] or [None]
     roles = [("candidate", "")] * len(people)
     errors = contest.decisive.standard_error[known] if known else [math.nan]
-    return promised_table(profile, contest.settings, roles, people, measurements, standard_error=errors)
+    frame = promised_table(profile, contest.settings, roles, people, measurements, standard_error=errors)
+    return with_counted(frame, contest.settings.objectives, contest.settings.workload, contest.settings.memory)

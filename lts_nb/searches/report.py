@@ -4,24 +4,29 @@
 
 # %% auto #0
 __all__ = ['WANTED', 'compared_names', 'best_known', 'compared_values', 'compared_of_all', 'choose_rows', 'shape_columns',
-           'rounded', 'latency_column', 'cost_columns', 'leanest_columns', 'table', 'how_many', 'exact_in_words',
+           'rounded', 'time_column', 'cost_columns', 'leanest_columns', 'table', 'how_many', 'exact_in_words',
            'sampled_in_words', 'resolution_in_words', 'rows_in_words', 'headline', 'pairs', 'known_members', 'gains']
 
 # %% ../../nbs/searches/05_report.ipynb #3758f3e0
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from ..core.metrics import get_metric, latencies
-from ..core.workload import Workload
+from ..core.metrics import deciding_latency, get_metric, latencies
 from ..frontier.shown import RESOLUTION, Shown, choose_shown, factor_of
-from .limits import counted_values
 from .quality import Quality
 from .run_folder import failures_in_words, tabulate
-from ..show.choose import decimals, describe_range, latency_interval, latency_value, measured_rows, without_heads
-from ..space.architecture import Architecture
-from ..space.population import Population
+from lts_nb.show.choose import (
+    decimals,
+    describe_range,
+    latency_interval,
+    latency_value,
+    measured_rows,
+    number_on_screen,
+    without_heads,
+)
 
 # %% ../../nbs/searches/05_report.ipynb #676f2283
 def compared_names(result) -> list[str]:
@@ -33,15 +38,12 @@ def compared_names(result) -> list[str]:
 
 
 def best_known(result, name: str) -> np.ndarray:
-    "A metric of the rows of a frontier: as measured where that can be compared, else as predicted, else as counted."
+    "A metric of the rows of a frontier: as measured where that can be compared, else as predicted or counted."
     frame = result.frontier
     values = pd.Series(np.nan, frame.index)
     columns = (f"predicted_{name}", name)
     for column in columns[::-1] if result.run.get("resolution") else columns:
         values = values.fillna(frame[column]) if column in frame else values
-    if values.isna().any() and get_metric(name).source == "counted":
-        members = Population.of([Architecture.from_json(text) for text in frame.architecture])
-        return counted_values(name, members, Workload.of(result.run["workload"])).astype(float)
     return values.to_numpy(float)
 
 
@@ -93,53 +95,64 @@ def rounded(values: pd.Series, at_least: int = 0, figures: int = 1) -> pd.Series
     return values.round(places) if places else values.round().astype("Int64")
 
 
-def latency_column(frontier: pd.DataFrame) -> dict:
-    "Latencies of the screen: measured, with standard errors where known; or predicted, with intervals, and called so."
-    f, measured = frontier, measured_rows(frontier)
-    if f.latency_s.isna().all():
+def time_column(
+    frontier: pd.DataFrame,
+    name: str,  # of a metric that is measured
+    decides: bool,  # is it the latency that errors and intervals are about?
+) -> dict:
+    "A column of the screen: measured, with standard errors where known; or predicted, with intervals, and called so."
+    f, metric, measured = frontier, get_metric(name), measured_rows(frontier)
+    decides = decides and name in latencies()
+    if f[name].isna().all():
         return {}
-    if measured.all() and "standard_error" not in f:
-        return {"latency [ms]": rounded(f.latency_s * 1e3, 1)}
-    values = f.apply(latency_value, axis=1)
-    if not measured.any():
-        intervals = f.apply(latency_interval, axis=1)
-        return {"predicted [ms]": values.where(intervals == "", values + " (" + intervals + ")")}
-    return {"latency [ms]": values.where(measured, values + " predicted")}
+    if measured.all() and not (decides and "standard_error" in f):
+        return {metric.title: rounded(f[name] * metric.per_unit, 1)}
+    values = (
+        f.apply(latency_value, axis=1, name=name) if decides else f[name].map(partial(number_on_screen, metric=metric))
+    )
+    if measured.any():
+        return {metric.title: values.where(measured, values + " predicted")}
+    intervals = f.apply(latency_interval, axis=1) if decides else pd.Series("", f.index)
+    of_what = "" if name == "latency_s" else f"{metric.short or metric.label}, "
+    return {f"{of_what}predicted [{metric.unit}]": values.where(intervals == "", values + " (" + intervals + ")")}
 
 
 def cost_columns(result, frontier: pd.DataFrame) -> dict:
-    "What each member is worth and costs: column of the screen -> values."
+    "What each member is worth and costs in what it was searched for: column of the screen -> values."
     f, quality = frontier, result.quality
     columns = {"params [M]": rounded(f.decoder_params / 1e6, 1)}
     if quality.column not in ("decoder_params", "n_layer", "d_model"):
         metric = get_metric(quality.column)
         columns[metric.axis] = (f[quality.column] * metric.per_unit).round(3 if quality.law else 1)
-    columns |= latency_column(f)
-    for name in compared_names(result)[1:]:
-        if name not in ("latency_s", "peak_bytes") and name in f:
-            metric = get_metric(name)
-            columns[metric.axis] = rounded(f[name] * metric.per_unit, 1)
-    return columns | {"memory [MB]": rounded(f.peak_bytes / 1e6, figures=2)}
+    for name in (name for name in result.costs if name in f and name != "decoder_params"):
+        metric = get_metric(name)
+        if metric.source == "measured":
+            columns |= time_column(f, name, name == deciding_latency(result.costs))
+        else:
+            columns[metric.title] = rounded(f[name] * metric.per_unit, figures=2)
+    return columns
 
 
 def leanest_columns(result, shown: Shown) -> dict:
-    "The leanest member beside each, where there is one: its memory, and its id."
+    "The leanest member beside each, where there is one: what it takes, and its id."
     lean, itself = result.frontier.iloc[shown.leanest], shown.leanest == shown.best
     if itself.all():
         return {}
-    memory = rounded(lean.peak_bytes / 1e6, figures=2).astype(str)
-    return {"leaner [MB]": np.where(itself, "", memory), "its id": np.where(itself, "", lean.id.str[:8])}
+    metric = get_metric(result.costs[1])
+    title = f"{'leaner' if metric.unit == 'MB' else 'less'} [{metric.unit}]"
+    takes = rounded(lean[metric.name] * metric.per_unit, figures=2).astype(str)
+    return {title: np.where(itself, "", takes), "its id": np.where(itself, "", lean.id.str[:8])}
 
 
 def table(
     result,  # a `SearchResult`
     at_most: int = 20,  # rows
 ) -> tuple[pd.DataFrame, float]:  # columns as a person names them, and ε: rows stand for all within a factor 1 + ε
-    "Members of a frontier that have the best quality for their latency, in the units of the screen."
+    "Members of a frontier that have the best quality for their latency, or first cost, in the units of the screen."
     shown, factor = choose_rows(result, at_most)
     best = result.frontier.iloc[shown.best]
     columns = shape_columns(best) | cost_columns(result, best) | leanest_columns(result, shown)
-    return pd.DataFrame(columns).iloc[np.argsort(best.latency_s.to_numpy(), kind="stable")], factor - 1
+    return pd.DataFrame(columns).iloc[np.argsort(best[result.costs[0]].to_numpy(), kind="stable")], factor - 1
 
 # %% ../../nbs/searches/05_report.ipynb #9fddf83b
 def how_many(n: int, what: str) -> str:
@@ -161,7 +174,8 @@ def exact_in_words(result) -> str:
         return f"{text}; {len(frontier)} of them listed, with predicted latency: nothing was measured"
     text += f"; {len(measured)} of them measured"
     if "predicted_low_s" in measured and (known := measured.predicted_low_s.notna()).any():
-        inside = measured.latency_s.between(measured.predicted_low_s, measured.predicted_high_s).sum()
+        seconds = measured[deciding_latency(result.costs)]
+        inside = seconds.between(measured.predicted_low_s, measured.predicted_high_s).sum()
         text += f", {inside} within the 90 % interval predicted for them" if known.all() else ""
     return text
 
@@ -200,9 +214,10 @@ def rows_in_words(result, shown: int, epsilon: float) -> str:
         return ""
     quality, cost = get_metric(result.quality.column), get_metric(compared_names(result)[1])
     within = 100 * (result.run.get("resolution") or RESOLUTION)
+    leaner = f"; a leaner member as good within {within:.2g} % stands beside" if len(result.costs) > 1 else ""
     return (
         f". The {how_many(shown, 'row')} stand for all {every:,} within a factor {1 + epsilon:.2f} in {cost.label} and "
-        f"{quality.label}; a leaner member as good within {within:.2g} % stands beside"
+        f"{quality.label}{leaner}"
     )
 
 
@@ -216,7 +231,8 @@ def headline(
     by = "" if result.quality == Quality() else f" by {result.quality}"
     text = f"{run['method']} search of {run['space']['backbone']} on {run['target']['name']}{by}: "
     text += exact_in_words(result) if "certificate" in run else sampled_in_words(result)
-    text += failures_in_words(run) + resolution_in_words(run)
+    text += failures_in_words(run)
+    text += resolution_in_words(run) if set(result.costs) & set(latencies()) else ""
     return text + rows_in_words(result, shown, epsilon)
 
 # %% ../../nbs/searches/05_report.ipynb #b3c9bd3f

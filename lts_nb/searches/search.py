@@ -6,6 +6,7 @@
 __all__ = ['given_settings', 'run_search', 'search_with', 'search']
 
 # %% ../../nbs/searches/10_search.ipynb #f346a22d
+import json
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -16,13 +17,15 @@ from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.targets.boards import Boards
 from ..profiler.targets.registry import describe_target, get_target
 from .limits import check_limits, limits_of, remarks_before, remarks_on_limits
+from .measure_pick import add_measured
 from .methods.registry import get_method, load_methods
 from .quality import quality_of
-from .result import SearchResult
+from .result import SearchResult, measured_row
 from .run_folder import hold_run_folder, open_run
 from .sampling import search_by_sampling
 from .session import SearchTask, begin_record, check_latency, open_session
 from .settings import SearchSettings, as_json_fields, settings_of
+from ..space.architecture import Architecture
 from ..space.presets import get_space
 from ..space.space import SearchSpace
 
@@ -40,6 +43,10 @@ def run_search(task: SearchTask) -> SearchResult:
     "Let the method of the settings do its work, and save the result."
     method = get_method(task.settings.method)
     result = search_by_sampling(task) if method.samples else method.function(task)
+    for fields in task.record.get("picked", ()):  # measured after the search that is continued, and in its store
+        architecture = Architecture.from_json(json.dumps(fields))
+        if measured_row(result, architecture.id) is None:
+            add_measured(task.session, result, architecture)
     measured = limits_of(task.settings.limits, True, task.settings.memory)
     for text in remarks_on_limits(measured, result.candidates, only_units=True):
         task.say(text)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.metrics import get_metric, latencies
+from ..core.metrics import deciding_latency, get_metric, latencies
 from ..core.screen import say_above_bars
 from ..core.workload import Workload
 from ..profiler.machine import differences
@@ -175,7 +175,7 @@ class Afresh:
     "Architectures measured beside each other."
 
     measurements: dict  # `Architecture` -> `Measurement`, None where none succeeded
-    errors: dict  # `Architecture` -> relative standard error of its latency
+    errors: dict  # `Architecture` -> relative standard error of the latency that decides
     visits: dict  # `Architecture` -> how many
     resolution: float  # relative difference of latencies that can be told apart
 
@@ -193,7 +193,7 @@ def measure_afresh(
     for round in range(ROUNDS):
         panel.visit(done=done, memory=set(range(len(architectures))) - set(known) if not round else ())
     estimates = estimates_of(panel, session.settings.workload)
-    found = estimates["latency_s"]
+    found = estimates[deciding_latency(session.settings.objectives)]
     columns = pool_visits(panel, estimates, known), found.standard_error.tolist(), found.visits.tolist()
     by_architecture = [dict(zip(architectures, values, strict=True)) for values in columns]
     return Afresh(*by_architecture, found.resolution)

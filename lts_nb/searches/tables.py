@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READINGS', 'STATISTICS', 'FLOATS', 'PREDICTED', 'MAY_HAVE', 'LISTS', 'INTEGERS', 'describe_architecture', 'as_frame',
-           'to_csv', 'read_table', 'from_csv']
+           'with_counted', 'to_csv', 'read_table', 'from_csv']
 
 # %% ../../nbs/searches/03_tables.ipynb #71b8b413
 import json
@@ -13,8 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import InputError
+from ..core.metrics import METRICS
+from ..core.workload import Workload
+from .limits import counted_values, is_counted
 from ..space.architecture import Architecture
 from ..space.counts import count
+from ..space.memory import MemoryForm
+from ..space.population import Population
 
 # %% ../../nbs/searches/03_tables.ipynb #f8347502
 READINGS = ("latency_s", "prefill_s", "decode_s", "peak_bytes", "kv_cache_bytes")
@@ -23,12 +28,12 @@ STATISTICS = ("spread", "rss_bytes", "latency_clock")
 "What is kept beside them: relative interquartile range, resident memory, the clock behind the times."
 FLOATS = (*READINGS, "spread", "rss_bytes", "first_latency_s")
 PREDICTED = ("latency_s", "prefill_s", "decode_s", "low_s", "high_s", "peak_bytes", "loss")
-"What may be predicted of an architecture, the 90 % interval of its latency among it."
+"What may be predicted of an architecture, the 90 % interval of the latency that decides in a search among it."
 MAY_HAVE = ("standard_error", "visits", "margin", "rivals", *(f"predicted_{name}" for name in PREDICTED))
 """Numbers that only some tables have.
 
-The latency's relative standard error, how many visits it comes from, how close other shapes come and how many of them
-tie, what is predicted.
+The relative standard error of the latency that decides in a search, how many visits it comes from, how close other
+shapes come and how many of them tie, what is predicted.
 """
 LISTS = ("n_head", "n_kv_head", "d_inner")
 INTEGERS = ("n_layer", "d_model", "decoder_params", "total_params", "vocab_size", "max_len", "generation")
@@ -63,6 +68,22 @@ def as_frame(
         rows.append(describe_architecture(a) | read | rest)
     frame = pd.DataFrame(rows).assign(**columns)
     return frame.astype({name: float for name in (*FLOATS, *MAY_HAVE) if name in frame})
+
+# %% ../../nbs/searches/03_tables.ipynb #ab109e07
+def with_counted(
+    frame: pd.DataFrame,  # with a column `architecture`
+    names,  # of metrics, such as a search's objectives
+    workload: Workload,
+    memory: int | MemoryForm | None = 4,  # how peak memory is made up; None where only measuring tells
+) -> pd.DataFrame:
+    "Fill in what is counted, where a table does not have it of a row that has a latency."
+    for name in (name for name in names if name in METRICS and is_counted(name, memory)):
+        lacks = frame.latency_s.notna() & (frame[name].isna() if name in frame else True)
+        if lacks.any():
+            members = Population.of([Architecture.from_json(text) for text in frame.architecture[lacks]])
+            counted = pd.Series(counted_values(name, members, workload, memory), frame.index[lacks], float)
+            frame = frame.assign(**{name: counted.combine_first(frame[name]) if name in frame else counted})
+    return frame
 
 # %% ../../nbs/searches/03_tables.ipynb #9835bdc1
 def to_csv(frame: pd.DataFrame, path: Path):

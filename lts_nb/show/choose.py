@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCALES', 'check_budget', 'as_costs', 'knee_of', 'meant_limit', 'idle_limit_in_words', 'choose', 'other_units',
-           'miss_in_words', 'describe_range', 'was_measured', 'measured_rows', 'known', 'decimals', 'latency_value',
-           'latency_interval', 'latency_in_words', 'times_in_words', 'without_heads', 'in_words', 'overrun_in_words',
-           'size_of_gain', 'gain_in_words']
+           'miss_in_words', 'describe_range', 'was_measured', 'measured_rows', 'known', 'decimals', 'number_on_screen',
+           'latency_value', 'latency_interval', 'cost_in_words', 'costs_in_words', 'without_heads', 'in_words',
+           'overrun_in_words', 'size_of_gain', 'gain_in_words']
 
 # %% ../../nbs/show/02_choose.ipynb #6a9e864a
 import math
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError, check_number
-from ..core.metrics import METRICS, Metric, get_metric, latencies
+from ..core.metrics import METRICS, Metric, deciding_latency, get_metric, latencies
 from ..space.families import FAMILIES
 
 # %% ../../nbs/show/02_choose.ipynb #57e280c6
@@ -173,9 +173,23 @@ def decimals(
     return max(0, figures - 1 - math.floor(math.log10(value))) if 0 < value < math.inf else 0
 
 
-def latency_value(row: pd.Series) -> str:
-    "The latency of the whole request in milliseconds, with its standard error if it was measured and that is known."
-    ms = row.latency_s * 1e3
+def number_on_screen(
+    value: float,  # in SI units
+    metric: Metric,
+) -> str:
+    "A value in the unit of the screen, without the unit: two significant figures at least, and tenths but of bytes."
+    shown = value * metric.per_unit
+    if not metric.unit:
+        return f"{shown:,.0f}"
+    return f"{shown:,.{max(0 if metric.unit == 'MB' else 1, decimals(shown))}f}"
+
+
+def latency_value(
+    row: pd.Series,
+    name: str = "latency_s",  # the latency that standard errors are about
+) -> str:
+    "A latency in milliseconds, with its standard error if it was measured and that is known."
+    ms = row[name] * 1e3
     places = max(1, decimals(ms))
     error = f" ± {ms * row.standard_error:.{places}f}" if was_measured(row) and known(row, "standard_error") else ""
     return f"{ms:.{places}f}{error}"
@@ -189,21 +203,33 @@ def latency_interval(row: pd.Series) -> str:
     return f"{low:.{decimals(low)}f}–{high:.{decimals(low)}f}"
 
 
-def latency_in_words(row: pd.Series) -> str:
-    "The latency of the whole request: as measured, with its standard error, or as predicted, with its interval."
-    if was_measured(row):
-        return f"{latency_value(row)} ms"
-    interval = latency_interval(row)
-    return f"{latency_value(row)} ms (predicted{', ' * bool(interval)}{interval}; not measured)"
+def cost_in_words(
+    row: pd.Series,
+    name: str,  # of a metric that the row has
+    decides: bool = True,  # is it the latency that errors and intervals are about?
+) -> str:
+    "A number of a row with its unit, and whether it was measured if only measuring tells."
+    metric, measured = get_metric(name), was_measured(row)
+    timed = decides and name in latencies()
+    number = latency_value(row, name) if timed else number_on_screen(row[name], metric)
+    text = f"{number} {metric.unit}{metric.phrase}" if metric.unit else f"{number} {metric.label}"
+    if measured or metric.source != "measured":
+        return text
+    interval = latency_interval(row) if timed else ""
+    predicted = ", predicted" if metric.phrase else " predicted"
+    return f"{text}{predicted} ({interval}{'; ' * bool(interval)}not measured yet)"
 
 
-def times_in_words(row: pd.Series) -> str:
-    "The times that are known of an architecture: of the whole request, or else of its phases."
-    if known(row, "latency_s"):
-        return f", {latency_in_words(row)}"
-    metrics = [get_metric(name) for name in latencies() if known(row, name)]
-    doubt = "" if was_measured(row) else " (predicted; not measured)"
-    return "".join(f", {row[m.name] * m.per_unit:.1f} {m.unit}{m.phrase}{doubt}" for m in metrics)
+def costs_in_words(
+    row: pd.Series,
+    names: tuple = (),  # metrics; the times that are known and memory by default
+) -> str:
+    "What an architecture costs, each after a comma."
+    if not names:
+        whole = [name for name in latencies() if known(row, name)]
+        names = (*(["latency_s"] if "latency_s" in whole else whole), "peak_bytes")
+    decides = deciding_latency(names)
+    return "".join(f", {cost_in_words(row, name, name == decides)}" for name in names if known(row, name))
 
 # %% ../../nbs/show/02_choose.ipynb #75ac15be
 def without_heads(
@@ -216,17 +242,18 @@ def without_heads(
 
 def in_words(
     row: pd.Series,  # one member
+    costs: tuple = (),  # metrics that it is to be judged by; the times that are known and memory by default
 ) -> str:
     "One sentence about an architecture, in the units of the screen."
     heads = [n for n in row.n_head if n]
     convolutions = len(row.n_head) - len(heads)
-    shape = f"{row.n_layer} layers of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
+    layers = "1 layer" if row.n_layer == 1 else f"{row.n_layer} layers"
+    shape = f"{layers} of width {row.d_model}, feed-forward {describe_range(row.d_inner)}"
     mixers = f"heads {describe_range(heads)}"
     mixers += f", {convolutions} of the layers {without_heads(row)}" if convolutions else ""
     loss = f", predicted loss {row.predicted_loss:.3f} nats" if "predicted_loss" in row else ""
-    millions, megabytes = row.decoder_params / 1e6, row.peak_bytes / 1e6
-    size = f"{millions:.{max(1, decimals(millions))}f} M decoder parameters{loss}"
-    return f"{shape}, {mixers}: {size}{times_in_words(row)}, {megabytes:.{decimals(megabytes, 1)}f} MB"
+    costs = tuple(name for name in costs if name not in ("decoder_params", "predicted_loss"))
+    return f"{shape}, {mixers}: {cost_in_words(row, 'decoder_params')}{loss}{costs_in_words(row, costs)}"
 
 # %% ../../nbs/show/02_choose.ipynb #45f2bfea
 def overrun_in_words(

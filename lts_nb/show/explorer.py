@@ -98,8 +98,12 @@ class Explorer(anywidget.AnyWidget):
         return self.view.population[number]
 
     def _asked(self, _, content: dict, buffers):
-        if self.measure is not None and "measure" in content:
+        if self.measure is None or "measure" not in content:
+            return
+        try:
             self.show(self.measure(content["measure"]))
+        except InputError as error:
+            self.send(dict(said=str(error)))
 
     def _ipython_display_(self):
         from IPython.display import display

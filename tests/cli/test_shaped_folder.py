@@ -135,7 +135,7 @@ def test_pick(place):
         code, said, wrong = lts("pick", place / "run", flag, limit)
         best = members[members[column] <= limit].sort_values("rise").iloc[0]
         assert code == 0 and said.startswith(best.id) and f"next: lts build {place / 'run'} {best.id[:8]}" in said
-        assert "(predicted; not measured)" in said and "% of parent, rise" in said and "perplexity" in said
+        assert "ms predicted (not measured yet)" in said and "% of parent, rise" in said and "perplexity" in said
     within = members[members.rise <= members.rise[2] + 1e-9].sort_values("latency_s")
     found = json.loads(lts("pick", place / "run", "--max-rise", members.rise[2] + 1e-9, "--json")[1])
     assert found["id"] == within.id.iloc[0] and found["measured"] is False  # the fastest that is so good

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from lts_nb.core.errors import InputError, MeasurementFailed
@@ -29,10 +30,15 @@ class Toy:
         return SimpleNamespace(latency_s=0.5, peak_bytes=7.0)
 
 
+ROWS = pd.DataFrame(dict(id=["0" * 16], latency_s=[0.1], latency_clock=[None]))  # predicted, of another
+
+
 @pytest.fixture
 def measure(monkeypatch):
     run = dict(TOLD, measured=False, machine="another")
-    monkeypatch.setattr(provenance.SearchResult, "load", lambda _: SimpleNamespace(run=run))
+    monkeypatch.setattr(
+        provenance.SearchResult, "load", lambda _: SimpleNamespace(run=run, frontier=ROWS, candidates=ROWS)
+    )
 
     def of(error=None):
         monkeypatch.setattr(provenance, "get_target", lambda **_: Toy(error))

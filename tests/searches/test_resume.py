@@ -137,7 +137,7 @@ def test_a_law_travels_in_the_folder(tmp_path, run):
         assert (out / name).read_text() == (straight / name).read_text()
     opened = SearchResult.load(out)
     assert opened.quality == quality_of(LAW) and repr(opened) == repr(whole) and opened.pick() == whole.pick()
-    assert opened.plot().axes[0].get_ylabel() == "predicted loss [nats], less is better"
+    assert opened.plot().axes[0].get_ylabel() == "← better   predicted loss [nats]"
     to_csv(opened.frontier.drop(columns="predicted_loss"), out / "frontier.csv")
     with pytest.raises(InputError, match="frontier.csv: is missing, cut short or not a table"):
         SearchResult.load(out)

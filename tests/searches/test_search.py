@@ -249,7 +249,7 @@ def test_a_measured_objective_of_a_target(tmp_path):
     assert set(frontier.id) == set(kept.id[best])
     opened = type(result).load(tmp_path / "run")
     assert "energy [J]" in table(opened)[0] and repr(opened) == repr(result)
-    assert opened.plot().axes[0].get_xlabel() == "energy [J]"
+    assert opened.plot().axes[0].get_xlabel() == "← better   energy [J]"
     assert opened.row(energy_j=0.05).energy_j <= 0.05
 
 

@@ -59,15 +59,15 @@ def test_the_nearest_is_named():
 @pytest.mark.parametrize(
     "more, words",
     [
-        (dict(latency_s=0.0123, n_head=(2, 2)), "heads 2: 1.2 M decoder parameters, 12.3 ms, 8 MB"),
+        (dict(latency_s=0.0123, n_head=(2, 2)), "heads 2: 1.2 M decoder parameters, 12.3 ms, 7.6 MB of memory"),
         (
             dict(latency_s=np.nan, decode_s=0.0123),
-            "heads 2, 1 of the layers convolutions: 1.2 M decoder parameters, 12.3 ms a new token, 8 MB",
+            "heads 2, 1 of the layers convolutions: 1.2 M decoder parameters, 12.3 ms a new token, 7.6 MB of memory",
         ),
         (
             dict(prefill_s=0.2, decode_s=0.0123, predicted_loss=2.71828, n_head=(2, 2)),
             "heads 2: 1.2 M decoder parameters, predicted loss 2.718 nats, "
-            "200.0 ms to the first token, 12.3 ms a new token, 8 MB",
+            "200.0 ms to the first token, 12.3 ms a new token, 7.6 MB of memory",
         ),
     ],
 )
@@ -81,9 +81,9 @@ def test_in_words(more, words):
     [
         (
             dict(latency_clock=None, predicted_low_s=0.047, predicted_high_s=0.053),
-            "49.8 ms (predicted, 47–53; not measured)",
+            "49.8 ms predicted (47–53; not measured yet)",
         ),
-        (dict(latency_clock=np.nan), "49.8 ms (predicted; not measured)"),
+        (dict(latency_clock=np.nan), "49.8 ms predicted (not measured yet)"),
         (
             dict(latency_clock="wall", standard_error=0.02, predicted_low_s=0.047, predicted_high_s=0.053),
             "49.8 ± 1.0 ms",
@@ -92,17 +92,40 @@ def test_in_words(more, words):
     ],
 )
 def test_a_prediction_is_no_fact(more, words):
-    assert in_words(pd.Series(WRITER | dict(latency_s=0.0498) | more)).endswith(f"parameters, {words}, 8 MB")
+    assert in_words(pd.Series(WRITER | dict(latency_s=0.0498) | more)).endswith(
+        f"parameters, {words}, 7.6 MB of memory"
+    )
 
 
 def test_phases_are_predicted_too():
     row = pd.Series(WRITER | dict(latency_clock=None, decode_s=0.0123))
-    assert "12.3 ms a new token (predicted; not measured), 8 MB" in in_words(row)
+    assert "12.3 ms a new token, predicted (not measured yet), 7.6 MB of memory" in in_words(row)
+
+
+@pytest.mark.parametrize(
+    "costs, words",
+    [
+        (
+            ("decode_s", "kv_cache_bytes"),
+            "12.3 ms a new token, predicted (12–13; not measured yet), 3.1 MB of KV cache",
+        ),
+        (
+            ("flops", "weight_bytes", "total_params"),
+            "3.2 G FLOPs a request, 5.0 MB of weights, 1.5 M parameters in all",
+        ),
+        (("quality", "energy_j"), "0.021 J a request, predicted (not measured yet)"),
+    ],
+)
+def test_in_words_of_what_was_searched_for(costs, words):
+    row = dict(latency_clock=None, latency_s=0.05, decode_s=0.0123, prefill_s=0.2, predicted_low_s=0.0119)
+    row |= dict(predicted_high_s=0.0127, kv_cache_bytes=3.14e6, flops=3.2e9, weight_bytes=5e6, energy_j=0.021)
+    said = in_words(pd.Series(WRITER | row | dict(total_params=1.5e6)), costs)
+    assert said.endswith(f"1.2 M decoder parameters, {words}")
 
 
 def test_small_numbers_are_not_zero():
     tiny = WRITER | dict(decoder_params=4_200, peak_bytes=31_000, latency_s=3.2e-5)
-    assert in_words(pd.Series(tiny)).endswith("0.0042 M decoder parameters, 0.032 ms, 0.03 MB")
+    assert in_words(pd.Series(tiny)).endswith("0.0042 M decoder parameters, 0.032 ms, 0.031 MB of memory")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,16 @@ def test_measuring_gives_another_view(view):
     assert not Explorer(view).head["can_measure"]
 
 
+def test_what_cannot_be_measured_is_said(view, monkeypatch):
+    def measure(id):
+        raise InputError("machine: another one")
+
+    explorer, sent = Explorer(view, measure=measure), []
+    monkeypatch.setattr(explorer, "send", sent.append)
+    explorer._asked(explorer, dict(measure="abc"), [])
+    assert sent == [dict(said="machine: another one")]
+
+
 @pytest.mark.parametrize("limits", [dict(latency_s=-1.0), dict(latency_s="1"), dict(width=3.0)])
 def test_a_limit_that_is_none(view, limits):
     with pytest.raises(InputError, match="limits: .*must be a number above 0 for one of latency_s"):

@@ -35,6 +35,7 @@ from ..rivals import compare, compared_costs, evolution_picks
 from ..run_folder import note_failures
 from ..session import SearchTask, Session
 from ..settings import SearchSettings, check_objectives_include
+from ..tables import with_counted
 from ..ties import homogeneous_members
 from ...space.architecture import Architecture
 from ...space.population import Population
@@ -151,7 +152,8 @@ def predicted_table(session: Session, profile: DeviceProfile, found: ExactFronti
     "What a profile of another machine proposes, with predictions in place of measurements."
     rows, settings = predicted_rows(session, profile, found), session.settings
     frame = promised_table(profile, settings, [row[:2] for row in rows], [a for *_, a in rows], [None] * len(rows))
-    return frame.assign(**{name: frame[f"predicted_{name}"] for name in (*latencies(), "peak_bytes")})
+    frame = frame.assign(**{name: frame[f"predicted_{name}"] for name in (*latencies(), "peak_bytes")})
+    return with_counted(frame, settings.objectives, settings.workload, settings.memory)
 
 
 def profile_resolution(profile: DeviceProfile) -> float:
@@ -199,7 +201,7 @@ def not_beaten(frontier: pd.DataFrame, settings: SearchSettings) -> pd.DataFrame
     from lts_nb.frontier.pareto import is_nondominated
 
     names = [name for name in settings.objectives if name != settings.quality.objective]
-    costs = [frontier[name] * get_metric(name).sign for name in names if name in frontier]
+    costs = [frontier[name] * get_metric(name).sign for name in names]
     F = np.stack([settings.quality.read(frontier), *costs], 1).astype(float)
     return frontier[is_nondominated(F)]
 

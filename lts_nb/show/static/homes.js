@@ -31,6 +31,7 @@ async function render({ model, el }) {
   heard("limits", (limits) => explorer.setLimits(limits, false));
   heard("chosen", (id) => { const row = explorer.view.rowOf.get(id.slice(0, 10)); if (row != null && row !== explorer.state.chosen) explorer.take(row); });
   model.on("change:data", async () => { explorer.show(await decodeView(model.get("head"), bytes())); explorer.setLimits(explorer.state.limits, false); });
+  model.on("msg:custom", ({ said }) => { explorer.said.textContent = said; });
   el.explorer = explorer;
   return () => explorer.sizes.disconnect();
 }
