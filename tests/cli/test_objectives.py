@@ -42,7 +42,8 @@ def searched(request, tmp_path_factory):
     register_target("meter", lambda **options: Meter())
     asked = ["--space", place / "space.json", "--target", "meter", "--prompt-len", 16, "--new-tokens", 8]
     asked += SAMPLED if "energy_j" in request.param else []
-    with quick_searches():
+    with quick_searches(), pytest.MonkeyPatch.context() as window:
+        window.setenv("COLUMNS", "300")  # in which each title is a line
         code, out, err = lts("search", *asked, "--objectives", request.param, "--out", place / "run")
     assert code == 0, err
     yield request.param, place / "run", out
