@@ -31,6 +31,7 @@ from lts_nb.cli.options import (
 )
 from ..core.errors import InputError
 from ..core.metrics import METRICS, get_metric
+from ..core.ready_made import own_run
 from ..core.screen import pasteable
 
 # %% ../../nbs/cli/05_pick.ipynb #cc4dce07
@@ -128,7 +129,7 @@ def pick_member(run: Path, limits: dict, measure: bool, json_: bool):
     from lts_nb.searches.result import SearchResult
     from lts_nb.show.choose import overrun_in_words, was_measured
 
-    result = SearchResult.load(run)
+    result = SearchResult.load(own_run(run) if measure else run)
     check_limits(result, limits)
     row = result.row(**limits)
     note_idle_limits(result, limits)
