@@ -28,7 +28,7 @@ from lts_nb.profiler.timing import VISIT  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 LLAMA = Architecture("llama", 48, (4, 2), (64, 96), vocab_size=200, max_len=32, n_kv_head=(4, 1), d_head=12)
-UNTIED = replace(LLAMA, tie_embeddings=False)
+LLAMA = replace(LLAMA, tie_embeddings=False)  # the others tie them
 EXAMPLES = dict(
     gpt2=SMALL,
     llama=LLAMA,
@@ -53,7 +53,7 @@ def test_targets_keep_the_contract(cache, name, backbone):
     [("gpt2", "all", 0), ("opt", "last", 0), ("llama", "all", 0), ("lfm2", "last", 0), ("gpt2", "last", 6)],
 )
 def test_graphs_that_were_written_compute_what_models_do(tmp_path, backbone, logits, narrow):
-    rng, like = np.random.default_rng(5), (EXAMPLES | dict(opt=replace(SMALL, backbone="opt"), llama=UNTIED))[backbone]
+    rng, like = np.random.default_rng(5), (EXAMPLES | dict(opt=replace(SMALL, backbone="opt")))[backbone]
     flags = dict(tie_embeddings=like.tie_embeddings, qkv_bias=like.qkv_bias, pre_norm=like.pre_norm)
     flags |= dict(d_head=narrow) if narrow else {}  # heads that do not fill the width
     for _ in range(5):
@@ -69,8 +69,8 @@ def test_graphs_that_were_written_compute_what_models_do(tmp_path, backbone, log
 
 
 def test_a_written_graph_is_that_of_the_exporter():
-    model = randomised(build(UNTIED))
-    written, traced = (graph(model)[0].graph for graph in (lambda m: family_graph(UNTIED, m), traced_graph))
+    model = randomised(build(LLAMA))
+    written, traced = (graph(model)[0].graph for graph in (lambda m: family_graph(LLAMA, m), traced_graph))
     kinds = [sorted(node.op_type for node in graph.node if node.op_type != "Shape") for graph in (written, traced)]
     heavy = {"MatMul", "Gemm", "Softmax", "Gather", "ReduceMean", "Sigmoid", "Transpose", "Cos"}
     assert [kind for kind in kinds[0] if kind in heavy] == [kind for kind in kinds[1] if kind in heavy]
