@@ -128,15 +128,7 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
     assert lts("profile", "--space", space_file, "--out", out)[0] == 2  # not overwritten
 
 
-def test_searched_without_torch(tmp_path, space_file):
-    "A profile is a file: where torch and transformers cannot be imported, it still gives frontier, `show` and `pick`."
-    asked = ("--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path / "device.json")
-    with quick_searches():
-        assert lts("profile", *asked)[0] == 0
-    tree = json.loads((tmp_path / "device.json").read_text())
-    tree["machine"]["cpu"] = "a faraway one"
-    (tmp_path / "device.json").write_text(json.dumps(tree))
-    code = """
+WITHOUT_TORCH = """
 import sys
 class NoTorch:
     def find_spec(self, name, *_):
@@ -150,8 +142,18 @@ for command in ("pick", "show"):
     assert main([command, run]) == 0
 """
 
+
+def test_searched_without_torch(tmp_path, space_file):
+    "A profile is a file: where torch and transformers cannot be imported, it still gives frontier, `show` and `pick`."
+    asked = ("--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path / "device.json")
+    with quick_searches():
+        assert lts("profile", *asked)[0] == 0
+    tree = json.loads((tmp_path / "device.json").read_text())
+    tree["machine"]["cpu"] = "a faraway one"
+    (tmp_path / "device.json").write_text(json.dumps(tree))
+
     asked = ("search", "--profile", tmp_path / "device.json", "--out", tmp_path / "run")
-    command = [sys.executable, "-c", code, str(tmp_path / "run"), *map(str, asked)]
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "run"), *map(str, asked)]
     found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     searched, picked, shown = found.stdout.split("---")
