@@ -5,6 +5,8 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import Executor, Future
+from pathlib import Path
 from unittest.mock import patch
 
 from lts_nb.cli.main import main
@@ -15,11 +17,18 @@ SMALL = SearchSpace.preset(
 )
 
 
-def start(*args, **options) -> subprocess.Popen:
-    "`lts` in a process of its own, on one thread, its output in pipes."
+QUICK = "import sys; from kit import main, quick_searches\nwith quick_searches(): sys.exit(main())"
+
+
+def start(*args, quick: bool = False, **options) -> subprocess.Popen:
+    "`lts` in a process of its own, on one thread, its output in pipes; if asked, with quick searches."
+    code = ["-c", QUICK] if quick else ["-m", "lts_nb.cli"]
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} | options
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"} | options.pop("env", {})
-    return subprocess.Popen([sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment, **options)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "PYTHONPATH": paths}
+    return subprocess.Popen(
+        [sys.executable, *code, *map(str, args)], env=environment | options.pop("env", {}), **options
+    )
 
 
 def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output, standard error
@@ -48,3 +57,33 @@ def quick_searches():
         for name, value in changes.items():
             stack.enter_context(patch(name, value))
         yield
+
+
+class AtOnce(Executor):
+    "Calls functions in this process, when they are submitted."
+
+    def submit(self, function, /, *arguments) -> Future:
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def trainings_in_this_process():
+    "Within it, studies train in this process: each fresh one takes five seconds to start."
+    return patch("lts_nb.profiler.executor.LocalExecutor", lambda workers: AtOnce())
+
+
+@contextlib.contextmanager
+def files_up_to(size: int):
+    "Within it, no file of this process may grow larger, as on a full disk. Where the system has such limits."
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

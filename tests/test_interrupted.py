@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from kit import lts, quick_searches, start
+from kit import files_up_to, lts, quick_searches, start
 
 ROWS = "select architecture, workload, occasion, body from measurement"
 
@@ -42,9 +42,10 @@ def stop_at(process, folder, rows: int, how) -> None:
 def test_killed_again_and_again(tmp_path, space_file):
     run, begin = tmp_path / "run", ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 14]
     known = {}
-    for rows in (1, 20, 35):  # while proposing, and while measuring the frontier afresh
+    for rows in (1, 20, 35):  # while proposing, with a process that measures, and while measuring the frontier afresh
+        asked = [] if (run / "run.json").exists() else begin
         stop_at(
-            start("search", "--out", run, *([] if (run / "run.json").exists() else begin), "--resume"),
+            start("search", "--out", run, *asked, "--resume", quick=rows > 1),
             run,
             rows,
             signal.SIGKILL if os.name == "posix" else signal.SIGTERM,
@@ -93,23 +94,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, space_file):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
 def test_full_disk(tmp_path, space_file):
-    import resource
-
-    tight = dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)))
-    code, out, err = lts(
-        "search",
-        "--out",
-        tmp_path / "run",
-        "--space",
-        space_file,
-        "--prompt-len",
-        16,
-        "--method",
-        "lts",
-        "--evaluations",
-        30,
-        **tight,
-    )
+    asked = ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 30]
+    with quick_searches(), files_up_to(50_000):
+        code, out, err = lts("search", "--out", tmp_path / "run", *asked)
     last = err.strip().splitlines()[-1]
     assert code == 2 and out == "" and "Traceback" not in err and last.startswith("error: out="), err
     before = filed(tmp_path / "run")
@@ -123,7 +110,7 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
     out, store = tmp_path / "device.json", tmp_path / "device.sqlite"
     known = {}
     for rows in (2, 30):
-        process = start("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out)
+        process = start("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out, quick=True)
         while process.poll() is None and len(rows_of(store)) < rows:
             time.sleep(0.02)
         if process.poll() is None:
@@ -142,6 +129,21 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
     assert lts("profile", "--space", space_file, "--out", out)[0] == 2  # not overwritten
 
 
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "transformers"): raise ImportError(name)
+sys.meta_path.insert(0, NoTorch())
+from lts_nb.cli.main import main
+run, *search = sys.argv[1:]
+assert main(search) == 0
+for command in ("pick", "show"):
+    print("---")
+    assert main([command, run]) == 0
+"""
+
+
 def test_searched_without_torch(tmp_path, space_file):
     "A profile is a file: where torch and transformers cannot be imported, it still gives frontier, `show` and `pick`."
     asked = ("--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", tmp_path / "device.json")
@@ -150,20 +152,12 @@ def test_searched_without_torch(tmp_path, space_file):
     tree = json.loads((tmp_path / "device.json").read_text())
     tree["machine"]["cpu"] = "a faraway one"
     (tmp_path / "device.json").write_text(json.dumps(tree))
-    code = """
-import sys
-class NoTorch:
-    def find_spec(self, name, *_):
-        if name.split(".")[0] in ("torch", "transformers"): raise ImportError(name)
-sys.meta_path.insert(0, NoTorch())
-from lts_nb.cli.main import main
-sys.exit(main())
-"""
 
-    def bare(*args):
-        return subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True)
-
-    found = bare("search", "--profile", tmp_path / "device.json", "--out", tmp_path / "run")
-    assert found.returncode == 0 and "listed, with predicted latency" in found.stdout, found.stderr
-    assert "decoder parameters" in bare("pick", tmp_path / "run").stdout
-    assert re.search(r" [\d.]+ \([\d.]+–[\d.]+\) ", bare("show", tmp_path / "run").stdout)  # predicted, with intervals
+    asked = ("search", "--profile", tmp_path / "device.json", "--out", tmp_path / "run")
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "run"), *map(str, asked)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    searched, picked, shown = found.stdout.split("---")
+    assert "listed, with predicted latency" in searched
+    assert "decoder parameters" in picked
+    assert re.search(r" [\d.]+ \([\d.]+–[\d.]+\) ", shown)  # predicted, with intervals

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from kit import lts, start
+from kit import files_up_to, lts, start, trainings_in_this_process
 
 from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
@@ -58,10 +58,11 @@ def kill_after(trainings: int, study, out):
 
 
 def test_killed_and_continued(study, tmp_path):
-    kill_after(2, study, tmp_path)
+    kill_after(1, study, tmp_path)
     known = trained(tmp_path)
-    assert 2 <= len(known) < 7
-    code, out, err = lts("study", *study, "--out", tmp_path, "--json")
+    assert 1 <= len(known) < 7
+    with trainings_in_this_process():
+        code, out, err = lts("study", *study, "--out", tmp_path, "--json")
     assert code == 0, err
     now = trained(tmp_path)
     assert len(now) == 7 and known.items() <= now.items()  # nothing trained twice, to the last digit of its seconds
@@ -74,14 +75,14 @@ def test_killed_and_continued(study, tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
 def test_full_disk(study, tmp_path):
-    import resource
-
     one = [*study, "--architectures", 1, "--repeated", 0, "--out", tmp_path, "--json"]
 
     def with_files_up_to(size):
-        return lts("study", *one, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+        with trainings_in_this_process(), files_up_to(size):
+            return lts("study", *one)
 
-    code, _, err = with_files_up_to(5_000)  # no room for the store
+    with files_up_to(5_000):  # no room for the store
+        code, _, err = lts("study", *one)
     assert code == 2 and err.count("\n") == 1 and "call again when there is room" in err
     with Store(tmp_path / "empty.sqlite") as store:
         store.execute(TRAINING_RUN_TABLE)
@@ -89,7 +90,8 @@ def test_full_disk(study, tmp_path):
     code, out, _ = with_files_up_to(size_of_store + 5_000)  # room for the store, none for a checkpoint
     (failed,) = json.loads(out)["failed"]
     assert code == 0 and failed["seed"] == 0 and failed["error"]
-    code, out, err = lts("study", *one)  # room: tried again
+    with trainings_in_this_process():
+        code, out, err = lts("study", *one)  # room: tried again
     assert code == 0 and json.loads(out)["failed"] == [] and len(trained(tmp_path)) == 1, err
 
 

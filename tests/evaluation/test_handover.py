@@ -15,7 +15,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lts_nb.core.errors import InputError
 from lts_nb.evaluation.examples import EXAMPLES, random_model, save_example
 from lts_nb.evaluation.handover import export
-from lts_nb.models.build import build
 from lts_nb.space.architecture import Architecture
 
 LLAMA = Architecture("llama", 48, (6, 6), (64, 64), 400, 64, n_kv_head=(3, 3), d_head=8)
@@ -103,12 +102,21 @@ def test_stock_models_need_no_code(tmp_path, kind):
     assert Architecture.from_json((folder / "architecture.json").read_text(encoding="utf-8")) == STOCK[kind]
 
 
-@pytest.mark.parametrize("kind", STOCK)
+def shallow(kind):
+    "An architecture with no more layers than it has kinds of them: a graph takes seconds for each."
+    architecture = STOCK[kind]
+    if architecture.layer_kind:
+        return architecture
+    n_kv_head = architecture.n_kv_head and architecture.n_kv_head[:1]
+    return replace(architecture, n_head=architecture.n_head[:1], d_inner=architecture.d_inner[:1], n_kv_head=n_kv_head)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STOCK if kind != "opt"])  # `test_straight_from_training` has it
 def test_stock_models_as_graphs(tmp_path, kind):
     "Every kind becomes an ONNX graph, which is compared with it, logit for logit."
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    folder = export(random_model(STOCK[kind]), tmp_path / "out", onnx=("float32",))
+    folder = export(random_model(shallow(kind)), tmp_path / "out", onnx=("float32",))
     assert (folder / "onnx" / "model.onnx").is_file()
 
 
@@ -121,7 +129,8 @@ def test_stock_model_of_other_people(tmp_path):
     folder = export(tmp_path / "theirs", tmp_path / "out")
     generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     assert (generation["eos_token_id"], generation["pad_token_id"]) == ([2, 3], 2)
-    assert AutoModelForCausalLM.from_pretrained(folder).generate(torch.tensor([[1, 5]])).shape[1] > 2
+    # at most: what was drawn at random may never come to an end
+    assert AutoModelForCausalLM.from_pretrained(folder).generate(torch.tensor([[1, 5]]), max_new_tokens=4).shape[1] > 2
     biased = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", attention_bias=True, **config))
     biased.save_pretrained(tmp_path / "biased")
     with pytest.raises(InputError, match="model='.*biased': attention_bias=True: must be False"):
@@ -145,7 +154,7 @@ def test_straight_from_training(tmp_path):
     "Handed over as it is and not changed by it; its graph is made from a copy in float32."
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    model = build(EXAMPLES["opt"]).bfloat16().train()
+    model = random_model(shallow("opt")).bfloat16().train()
     model.config.use_cache = False
     model.set_attn_implementation("eager")  # as training has it on a CPU
     folder = export(model, tmp_path / "out", onnx=("int8",))

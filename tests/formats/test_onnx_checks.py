@@ -9,13 +9,16 @@ pytest.importorskip("onnxscript")
 
 from lts_nb.evaluation.examples import EXAMPLES, random_model  # noqa: E402
 from lts_nb.formats.onnx_checks import TOLERANCE, differences  # noqa: E402
-from lts_nb.formats.onnx_graph import trace_graph  # noqa: E402
 from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
+from lts_nb.formats.onnx_writer import family_graph, put_weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    onnx.save(trace_graph(model_of("llama")), path := tmp_path_factory.mktemp("onnx") / "llama.onnx")
+    model, path = model_of("llama"), tmp_path_factory.mktemp("onnx") / "llama.onnx"
+    proto, weights = family_graph(EXAMPLES["llama"], model)
+    put_weights(proto, weights, model)
+    onnx.save(proto, path)
     return path
 
 

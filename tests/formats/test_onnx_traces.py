@@ -20,29 +20,41 @@ from lts_nb.core.cache import content_key, kept  # noqa: E402
 from lts_nb.core.errors import InputError  # noqa: E402
 from lts_nb.core.files import write_json  # noqa: E402
 from lts_nb.formats import onnx_graph, onnx_layers  # noqa: E402
-from lts_nb.formats.onnx_layers import Unlike, kept_trace, read_trace, small_one, trace_text  # noqa: E402
+from lts_nb.formats.onnx_layers import Pair, Unlike, kept_trace, read_trace, small_one, trace_text  # noqa: E402
 from lts_nb.profiler.targets.conformance import SMALL  # noqa: E402
 
 FLAGS = small_one(SMALL, 0)
-PAIR = """
-import sys, pooch
-pooch.os_cache = lambda name: sys.argv[1]
-from lts_nb.formats import onnx_layers
-from lts_nb.profiler.targets.conformance import SMALL
-traced, trace = [], onnx_layers.trace_graph
-onnx_layers.trace_graph = lambda *args, **options: traced.append(0) or trace(*args, **options)
-pair = onnx_layers.pair_for(onnx_layers.small_one(SMALL, 0), "last")
-print(len(traced), [len(part) for part in pair.parts])
+ONE_OF_TWO = """
+import sys, time
+from pathlib import Path
+from lts_nb.core.cache import kept
+place, own, other = Path(sys.argv[1]), *sys.argv[2:]
+(place / own).touch()
+def make():
+    "Ends when the other process has come, and a little later."
+    while not (place / other).exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    print("made", end=" ")
+    return own
+print(kept(place / "key.json", str, make))
 """
 
 
-def test_two_processes_trace_once(tmp_path):
-    command = [sys.executable, "-c", PAIR, str(tmp_path)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate()[0].split(" ", 1) for process in both]
-    assert sum(int(traced) for traced, _ in said) == 2  # the two small models, each once
-    assert said[0][1] == said[1][1]
-    texts = [path.read_text() for path in (tmp_path / "traces").glob("*.json")]
+def test_one_of_two_processes_makes(tmp_path):
+    commands = [[sys.executable, "-c", ONE_OF_TWO, tmp_path, *names] for names in ("ab", "ba")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    said = sorted(process.communicate()[0].split() for process in both)
+    assert said in ([["a"], ["made", "a"]], [["b"], ["made", "b"]])
+
+
+def test_a_trace_is_small_and_says_nothing_of_this_machine(monkeypatch):
+    def noted(path, read, make):
+        return kept(path, lambda text: texts.append(text) or read(text), make)
+
+    texts = []
+    monkeypatch.setattr(onnx_layers, "kept", noted)
+    Pair(FLAGS, "last")
     assert len(texts) == 2 and max(map(len, texts)) < 200_000
     for text in texts:
         raw = read_trace(text)[0].SerializeToString()

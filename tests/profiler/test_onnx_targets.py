@@ -28,6 +28,7 @@ from lts_nb.profiler.timing import VISIT  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 LLAMA = Architecture("llama", 48, (4, 2), (64, 96), vocab_size=200, max_len=32, n_kv_head=(4, 1), d_head=12)
+LLAMA = replace(LLAMA, tie_embeddings=False)  # the others tie them
 EXAMPLES = dict(
     gpt2=SMALL,
     llama=LLAMA,
@@ -52,7 +53,7 @@ def test_targets_keep_the_contract(cache, name, backbone):
     [("gpt2", "all", 0), ("opt", "last", 0), ("llama", "all", 0), ("lfm2", "last", 0), ("gpt2", "last", 6)],
 )
 def test_graphs_that_were_written_compute_what_models_do(tmp_path, backbone, logits, narrow):
-    rng, like = np.random.default_rng(5), EXAMPLES.get(backbone, replace(SMALL, backbone="opt"))
+    rng, like = np.random.default_rng(5), (EXAMPLES | dict(opt=replace(SMALL, backbone="opt")))[backbone]
     flags = dict(tie_embeddings=like.tie_embeddings, qkv_bias=like.qkv_bias, pre_norm=like.pre_norm)
     flags |= dict(d_head=narrow) if narrow else {}  # heads that do not fill the width
     for _ in range(5):
@@ -85,7 +86,7 @@ def test_what_cannot_be_written_is_traced(cache):
     odd, shaped = replace(SMALL, backbone="transformer-xl"), replace(SMALL, n_head=(0, 4), d_inner=(64, 0))
     with pytest.raises(Unlike, match="no attention, or no feed-forward part"):
         family_graph(shaped, build(shaped))
-    for architecture in (narrow, odd, replace(odd, cutoffs=(30, 60), div_val=2), shaped):
+    for architecture in (replace(narrow, cutoffs=(30, 60), div_val=2), odd, shaped):
         target = OnnxCPU(cache=cache)
         assert target.measure(architecture, REQUEST, VISIT, memory=False).latency_s > 0
         target.close()
@@ -94,22 +95,29 @@ def test_what_cannot_be_written_is_traced(cache):
 def wrong(graph):
     "A graph like this one, with one function changed."
 
-    def changed(*args):
-        proto, weights = graph(*args)
-        for node in proto.graph.node:
+    def call(*args):
+        (proto, weights), changed = graph(*args), onnx.ModelProto()
+        changed.CopyFrom(proto)
+        for node in changed.graph.node:
             node.op_type = dict(Sigmoid="Tanh").get(node.op_type, node.op_type)
-        return proto, weights
+        return changed, weights
 
-    return changed
+    return call
 
 
 def test_nothing_is_timed_that_computes_something_else(monkeypatch, tmp_path):
-    target, architecture = OnnxCPU(cache=str(tmp_path)), replace(LLAMA, max_len=31)
+    def traced(*args):
+        made.append(made[0] if made else traced_graph(*args))  # of one model, twice
+        return made[-1]
+
+    targets, made = [OnnxCPU(cache=str(tmp_path / name)) for name in ("one", "another")], []
     monkeypatch.setattr(onnx_writer, "family_graph", wrong(family_graph))
-    assert target.probe(architecture, REQUEST).difference < TOLERANCE  # of the graph that was traced instead
-    monkeypatch.setattr(onnx_writer, "traced_graph", wrong(traced_graph))
+    monkeypatch.setattr(onnx_writer, "traced_graph", traced)
+    assert targets[0].probe(LLAMA, REQUEST).difference < TOLERANCE  # of the graph that was traced instead
+    monkeypatch.setattr(onnx_writer, "traced_graph", wrong(traced))
     with pytest.raises(MeasurementFailed, match="the graph's logits differ from the model's by") as e:
-        target.measure(replace(LLAMA, max_len=30), REQUEST, VISIT)
+        targets[1].measure(LLAMA, REQUEST, VISIT)
+    assert len(made) == 2
     assert "\n" not in str(e.value)
 
 

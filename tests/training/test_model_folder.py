@@ -1,46 +1,23 @@
 """A trained model's folder: its own only, and complete or not there, also when the disk is full."""
 
-import subprocess
+import contextlib
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from kit import files_up_to
 from transformers import AutoModelForCausalLM
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import LOCK, only_one
 from lts_nb.space.architecture import Architecture
 from lts_nb.training.model_folder import train_model
+from lts_nb.training.progress import Progress
 from lts_nb.training.recipe import recipe_for
 
 ARCHITECTURE = Architecture("gpt2", 32, (2, 4), (64, 96), vocab_size=300, max_len=32)
 RECIPE = recipe_for(ARCHITECTURE, tokens=8_000, batch_size=8, lr=0.01, dtype="float32", valid_tokens=8_192)
-
-# at step 20 no file may be larger than a share of the weights, or of the optimizer, which is twice as large
-STARVED = """
-import json, resource, sys, torch
-from pathlib import Path
-from lts_nb.training.corpus import split_documents, stdlib_corpus
-from lts_nb.space.architecture import Architecture
-from lts_nb.training.model_folder import train_model
-from lts_nb.training.recipe import recipe_for
-from lts_nb.training.progress import Progress
-share, out = float(sys.argv[1]), Path(sys.argv[2])
-torch.set_num_threads(1)
-def starve(self, args, state, control, **_):
-    if state.global_step == 20:
-        weights = next(out.rglob("model.safetensors")).stat().st_size
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(weights * share),) * 2)
-Progress.on_step_begin = starve
-small = split_documents("part of stdlib", stdlib_corpus().train[::25], share=0.2)
-architecture = Architecture("gpt2", 32, (2, 4), (64, 96), vocab_size=300, max_len=32)
-recipe = recipe_for(architecture, tokens=8_000, batch_size=8, lr=0.01, dtype="float32", valid_tokens=8_192)
-try:
-    train_model(architecture, out, small, recipe, say=None)
-except OSError as error:
-    print("OSError", error)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +29,19 @@ def straight(small, tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the file size as Linux has them")
 @pytest.mark.parametrize("share", [0.5, 1.5])
-def test_a_full_disk(share, straight, small, tmp_path):
+def test_a_full_disk(share, straight, small, tmp_path, monkeypatch):
+    "At step 20 no file may be larger than a share of the weights, or of the optimizer, which is twice as large."
+
+    def starve(self, args, state, control, **_):
+        if state.global_step == 20:
+            weights = next(starved.rglob("model.safetensors")).stat().st_size
+            within.enter_context(files_up_to(int(weights * share)))
+
     out, training = straight
     starved = tmp_path / "starved"
-    command = [sys.executable, "-c", STARVED, str(share), str(starved)]
-    died = subprocess.run(command, capture_output=True, text=True)
-    assert (died.returncode, died.stdout[:8]) == (0, "OSError "), died.stderr[-2000:]
+    with contextlib.ExitStack() as within, monkeypatch.context() as changed, pytest.raises(OSError):
+        changed.setattr(Progress, "on_step_begin", starve)
+        train_model(ARCHITECTURE, starved, small, RECIPE, say=None)
     assert not (starved / "config.json").exists() and not (starved / "training.json").exists()
     again = train_model(ARCHITECTURE, starved, small, RECIPE, say=None)
     assert (again["loss"], again["curve"]) == (training["loss"], training["curve"])
