@@ -96,7 +96,14 @@ CHECKS = {
     "layers": check_layers,
 }
 # these begin first, so that no worker waits long for the other in the end
-SLOWEST = ["tests/models/test_whole_way_by_backbone.py", "tests/test_study.py", "tests/test_interrupted.py"]
+SLOWEST = [
+    "tests/formats/test_onnx_int8.py",
+    "tests/profiler/test_onnx_targets.py",
+    "tests/models/test_whole_way_by_backbone.py",
+    "tests/test_study.py",
+    "tests/test_interrupted.py",
+    "tests/show/test_page.py",
+]
 PYTEST = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 COMMANDS = {
     "nbdev_test": [SCRIPTS / "nbdev_test", "--n_workers", "2"],
