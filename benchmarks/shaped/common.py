@@ -30,8 +30,9 @@ from lts_nb.training.corpus import Corpus, get_corpus
 
 HERE = Path(__file__).parent
 WINDOW = 512  # tokens
-N_JUDGED = dict(wikitext=32, first=8, stdlib=16)  # windows; "first" are those of the first try, one after the other
-SETTINGS = ShapeSettings(window=WINDOW, n_judged=N_JUDGED["wikitext"], n_alike=2)
+N_JUDGED = dict(wikitext=32, first=8)  # windows; "first" are those of the first try, one after the other
+N_STDLIB = dict(mixture=16, wikitext=8)  # windows of it that judge, by what is read
+N_CALIBRATION = dict(mixture=96, wikitext=64)  # windows
 PIECE = 20_000  # characters of one text that follow each other in the mixture
 N_DROPS = 4  # of the scored windows: on them layers are dropped by loss
 GOALS = (0.95, 0.9, 0.8, 0.7, 0.6)  # of the parent's decoder parameters
@@ -42,7 +43,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parent", help="SmolLM2-135M that `make parent` fetched, by default")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with wikitext-2-*.txt")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results")
+    parser.add_argument("--read", choices=tuple(N_CALIBRATION), default="mixture", help="text that shapes and repairs")
+    parser.add_argument("--out", type=Path, help="folder of results; results, or results_mixture, by default")
     parser.add_argument("--cache", type=Path, default=HERE / "cache", help="folder for 650 MB of moments")
     return parser
 
@@ -66,14 +68,22 @@ def pieces(texts) -> list[str]:
     return [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
 
 
+def settings_of(read: str) -> ShapeSettings:
+    "How the parent is shaped, by what is read."
+    return ShapeSettings(window=WINDOW, n_calibration=N_CALIBRATION[read], n_judged=N_JUDGED["wikitext"], n_alike=2)
+
+
 def alternating(*texts: list[str]) -> tuple:
     "Pieces of each text in turn, as long as all have some."
     return tuple(piece for turn in zip(*map(pieces, texts)) for piece in turn)
 
 
-def mixture(data: Path) -> Corpus:
-    "English and Python in equal parts: what is read, and what is held out."
-    (valid, test), code = wikitext(data), get_corpus("stdlib")
+def corpus_of(read: str, data: Path) -> Corpus:
+    "WikiText-2 alone, or English and Python in equal parts: what is read, and what is held out."
+    valid, test = wikitext(data)
+    if read == "wikitext":
+        return Corpus("WikiText-2", (valid,), (test,), hashlib.sha256((valid + test).encode()).hexdigest())
+    code = get_corpus("stdlib")
     read, judged = alternating([valid], code.train), alternating([test], code.valid)
     known = hashlib.sha256("".join(read + judged).encode()).hexdigest()
     return Corpus("WikiText-2 and Python's standard library", read, judged, known)
@@ -96,15 +106,16 @@ class Texts:
     scored: torch.Tensor
 
     @classmethod
-    def read(cls, data: Path, parent: Parent) -> "Texts":
-        "Both are read, and each judges for itself."
-        read, test = texts_of(mixture(data), parent, SETTINGS.of(parent)), wikitext(data)[1:]
+    def read(cls, read: str, data: Path, parent: Parent) -> "Texts":
+        "What shapes and repairs, and English and Python, which judge each for itself."
+        code, test = get_corpus("stdlib").valid, wikitext(data)[1:]
+        found = texts_of(corpus_of(read, data), parent, settings_of(read).of(parent))
         judged = dict(
             wikitext=sample_windows(test, parent.tokenizer, WINDOW, N_JUDGED["wikitext"]),
             first=windows_of(test, parent.tokenizer, WINDOW, N_JUDGED["first"]),
-            stdlib=sample_windows(get_corpus("stdlib").valid, parent.tokenizer, WINDOW, N_JUDGED["stdlib"]),
+            stdlib=sample_windows(code, parent.tokenizer, WINDOW, N_STDLIB[read]),
         )
-        return cls(judged, read.calibration, read.scored)
+        return cls(judged, found.calibration, found.scored)
 
 
 @dataclass
@@ -121,7 +132,8 @@ class Bench:
     def open(cls, options: argparse.Namespace) -> "Bench":
         "Read all that there is. Raises `InputError` for results of another parent or other texts."
         parent = open_parent(options.parent)
-        bench = cls(parent, Texts.read(options.data, parent), options.out, options.cache)
+        out = options.out or HERE / ("results" if options.read == "wikitext" else "results_mixture")
+        bench = cls(parent, Texts.read(options.read, options.data, parent), out, options.cache)
         bench.check_question()
         return bench
 

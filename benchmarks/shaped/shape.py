@@ -1,4 +1,4 @@
-"""Shape the parent with the mixture as its corpus; call it again to continue where it stopped.
+"""Shape the parent; call it again to continue where it stopped.
 
     python benchmarks/shaped/shape.py runs/shaped --members 5    # then 10, which keeps the five
 
@@ -6,12 +6,12 @@ It is what `lts shape` does, with the settings of this benchmark. On two cores f
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from common import SETTINGS, arguments, keeping_fits, mixture, open_parent
+from common import arguments, corpus_of, keeping_fits, open_parent, settings_of
 
 from lts_nb.shaping import repaired
-from lts_nb.shaping.settings import ShapeSettings
 from lts_nb.shaping.shaped import shape_parent
 
 
@@ -22,10 +22,10 @@ def main():
     options = parser.parse_args()
     repaired.refit = keeping_fits(options.cache)  # so that nothing fits a member again
     began = time.perf_counter()
-    settings = ShapeSettings(**vars(SETTINGS) | dict(n_members=options.members))
+    settings = replace(settings_of(options.read), n_members=options.members)
     table = shape_parent(
         open_parent(options.parent),
-        mixture(options.data),
+        corpus_of(options.read, options.data),
         options.folder,
         settings,
         place=str(options.parent),

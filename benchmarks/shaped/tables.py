@@ -135,7 +135,7 @@ def predictions(table: pd.DataFrame) -> pd.DataFrame:
     "What sums of scores promised of our shapes, each corrected by the others, and what the windows of the run say."
     own = of_rule(table, OWN).dropna(subset="with_pairs")
     if len(own) < 4:
-        return own.assign(others=[], off=[])
+        return own.iloc[:0].assign(others=[], off=[])
     predicted = from_the_others(own.with_pairs.to_numpy(), own.judged.to_numpy())
     found = own[["id", "share", "sum_of_scores", "with_pairs"]].assign(others=predicted, judged=own.judged)
     return found.assign(off=found.others / found.judged - 1)
