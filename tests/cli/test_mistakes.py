@@ -46,7 +46,10 @@ OTHERS = [
     (["show", EMPTY], "is not a run folder"),
     (["show"], "Missing argument"),
     (["pick", RUN, "--max-latency-s", "1e-9"], "no member of the frontier meets it"),
-    (["pick", RUN, "--max-loss", "3"], "predicted_loss=3.0: must be a limit on one of"),
+    (
+        ["pick", RUN, "--max-loss", "3"],
+        "--max-loss: predicted loss was no objective of this search; it takes --max-latency-s",
+    ),
     (["build", RUN, "zzz"], "id='zzz'"),
     (["build", RUN, "", "--out", FILE], "several architectures"),
     (["train", EMPTY], "is not a run folder"),

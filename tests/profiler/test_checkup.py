@@ -32,7 +32,8 @@ def said(**changes) -> dict:
 
 def test_nothing_is_said_against_a_sound_machine():
     assert said() == {}
-    assert runnable_targets(SOUND) == [name for name in TARGETS if name != "torch-cuda"]
+    able = runnable_targets(SOUND)
+    assert able == ["torch-cpu", "onnx-cpu", "onnx-cpu-int8", "llama-cpp", "ssh://"] and set(able) < set(TARGETS)
 
 
 @pytest.mark.parametrize(

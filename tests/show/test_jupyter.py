@@ -102,6 +102,7 @@ def opened_notebook(context, address: str):
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/lab/tree/a.ipynb")
     page.locator(".jp-Notebook").wait_for()
+    page.get_by_text("| Idle").wait_for()  # the kernel is there; what is asked of it earlier may be lost
     return page
 
 

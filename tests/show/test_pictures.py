@@ -152,8 +152,8 @@ def test_a_search_without_a_picture(run, tmp_path, broken):
     with quick_searches():
         code, out, err = lts("search", "--out", shutil.copytree(run, tmp_path / "run"), "--resume")
     assert code == 0 and "\nnext: lts pick" in out and "frontier.png" not in out
-    moves = err.replace("\n", "\r").replace("\x1b[A", "\r")  # up one line, where other bars stand
-    assert "\rwarning: picture=" in moves  # on a line of its own, beside the bar
+    moves = "\r" + err.replace("\n", "\r").replace("\x1b[A", "\r")  # up one line, where other bars stand
+    assert "\rwarning: picture=" in moves  # on a line of its own, beside the bar, if there is one
 
 
 def train(run: Path, out: Path) -> tuple[int, str, str]:
