@@ -123,7 +123,7 @@ def pick(
         raise InputError("max_params, max_rise: limit shapes of a parent; in a search, more parameters are better")
     pick_member(run, limits, measure, json_)
 
-
+# %% ../../nbs/cli/05_pick.ipynb #6f1263ec
 def pick_member(run: Path, limits: dict, measure: bool, json_: bool):
     "Say which member of a search a budget buys. Raises `InputError`."
     from lts_nb.searches.result import SearchResult
@@ -144,7 +144,7 @@ def pick_member(run: Path, limits: dict, measure: bool, json_: bool):
         echo(f"to measure it: {pasteable('pick', run, *limit_words(limits), '--measure')}")
     echo(f"next: {pasteable('build', run, row['id'][:8], '--out', 'model')}")
 
-
+# %% ../../nbs/cli/05_pick.ipynb #042958c8
 def measure_row(
     result,  # a `SearchResult`
     row,  # of its pick

@@ -93,7 +93,7 @@ NO_ROOM = "everything measured so far is kept, continue with --resume when there
 LIMITS = {name: METRICS[name].more_is_better for name in objective_names()}
 "What a search can be limited by, each where it binds."
 
-
+# %% ../../nbs/cli/02_search.ipynb #7fcccbbe
 EXAMPLES = examples(
     "lts search --out runs/gpt2",
     "lts search --space llama --prompt-len 64 --new-tokens 32 --out runs/llama",

@@ -239,7 +239,7 @@ def submit_to(executor: Executor, function: Callable, arguments: tuple) -> Futur
     except (RuntimeError, OSError, CancelledError) as e:  # shut down, or its connection closed
         raise lost(executor, str(e) or type(e).__name__) from None
 
-
+# %% ../../nbs/profiler/09_executor.ipynb #3dcae4da
 def wait_for_some(executor: Executor, running) -> set[Future]:
     "Wait until calls have ended. Raises `InputError` if there is nobody left to work on them."
     looks = 0
@@ -268,7 +268,7 @@ def calls_at_once(executor: Executor, n: int) -> int:
     "How many of `n` calls are submitted before one has ended: at least one, all where nobody knows better."
     return max(1, getattr(executor, "workers", getattr(executor, "_max_workers", n)))
 
-
+# %% ../../nbs/profiler/09_executor.ipynb #bdfd65cb
 def call_each(
     executor: Executor,
     function: Callable,

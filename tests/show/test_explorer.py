@@ -4,6 +4,7 @@ import gzip
 import html
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lts_nb.core.errors import InputError
 from lts_nb.searches.explored import explorer_of, view_of
 from lts_nb.searches.result import SearchResult
 from lts_nb.show.explorer import Explorer, stored_page
-from lts_nb.show.page import page_text
+from lts_nb.show.page import SCRIPTS, page_text
 from lts_nb.show.view import ID_BYTES, pack
 
 RUN = "benchmarks/lfm2_cpu"
@@ -79,6 +80,13 @@ def test_a_widget_and_its_stored_page_have_one_key(result, monkeypatch):
     widget, stored = shown
     assert "application/vnd.jupyter.widget-view+json" in widget and widget["image/png"]
     assert f'data-key="{explorer.key}"' in stored["text/html"]
+
+
+def test_sources_of_the_page_read_like_the_rest():
+    sources = [*Path("lts_nb/show/static").glob("*.js"), Path("lts_nb/show/static/explorer.css")]
+    assert {path.stem for path in sources if path.suffix == ".js"} == set(SCRIPTS)
+    for path in sources:
+        assert all(len(line) <= 120 for line in path.read_text(encoding="utf-8").splitlines()), path
 
 
 def test_measuring_gives_another_view(view):

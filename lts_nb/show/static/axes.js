@@ -25,36 +25,53 @@ function colourOf(root, name) {
 
 // A colour of the style sheet, #rgb, #rgba or longer, as one pixel of a picture.
 function pixelOf(colour) {
-  const short = colour.length < 7, digits = [...colour.slice(1)];
-  const parts = short ? digits.map((digit) => digit + digit) : digits.reduce((found, digit, i) => (i % 2 ? found : [...found, digit + digits[i + 1]]), []);
+  const short = colour.length < 7,
+    digits = [...colour.slice(1)];
+  const parts = short
+    ? digits.map((digit) => digit + digit)
+    : digits.reduce((found, digit, i) => (i % 2 ? found : [...found, digit + digits[i + 1]]), []);
   const [red, green, blue, alpha = 255] = parts.map((part) => parseInt(part, 16));
   return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 // An axis from the least to the largest value with some room, in the units of the screen.
 function axisOf(metric, arrays, [from, to]) {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (const values of arrays) {
     for (const value of values) {
-      if (value > 0) { if (value < low) low = value; if (value > high) high = value; }
+      if (value > 0) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
     }
   }
   if (!(low < Infinity)) [low, high] = [1, 10];
   const room = Math.max(Math.log(high / low) * 0.04, 0.02);
-  const start = Math.log(low * metric.per_unit) - room, end = Math.log(high * metric.per_unit) + room;
+  const start = Math.log(low * metric.per_unit) - room,
+    end = Math.log(high * metric.per_unit) + room;
   const scale = (to - from) / (end - start);
   return {
-    metric, from, to,
+    metric,
+    from,
+    to,
     at: (value) => from + (Math.log(value * metric.per_unit) - start) * scale,
     value: (at) => Math.exp(start + (at - from) / scale) / metric.per_unit,
     ticks: ticksOf(Math.exp(start), Math.exp(end)),
-    low, high,
+    low,
+    high,
   };
 }
 
 // Round numbers of the screen's unit, from four to nine of them where there is room.
 function ticksOf(low, high) {
-  for (const steps of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9]]) {
+  for (const steps of [
+    [1],
+    [1, 3],
+    [1, 2, 5],
+    [1, 1.5, 2, 3, 5, 7],
+    [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9],
+  ]) {
     const found = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
       for (const step of steps) {

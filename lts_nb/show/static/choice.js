@@ -30,7 +30,8 @@ function aimsOf(view, bounds) {
 function excessOfAll(view, bounds) {
   const worst = new Float64Array(view.n).fill(-Infinity);
   for (const { name, sign, bound } of bounds) {
-    const values = view.columns[name], size = Math.abs(bound);
+    const values = view.columns[name],
+      size = Math.abs(bound);
     for (let i = 0; i < view.n; i++) {
       const over = (sign * values[i] - bound) / size;
       if (!(over <= worst[i])) worst[i] = over;
@@ -41,12 +42,16 @@ function excessOfAll(view, bounds) {
 
 // Of the members within a budget the best; of equals the one with less of the first metric, then the first.
 function chooseMember(view, limits) {
-  const bounds = boundsOf(view, limits), over = excessOfAll(view, bounds);
+  const bounds = boundsOf(view, limits),
+    over = excessOfAll(view, bounds);
   if (!bounds.length) return { row: view.knee, fits: true, over };
-  const { columns, n } = view, [aim, other] = aimsOf(view, bounds);
+  const { columns, n } = view,
+    [aim, other] = aimsOf(view, bounds);
   const sign = view.metrics[aim].more ? -1 : 1;
-  const worth = columns[aim], second = columns[other];
-  let row = -1, nearest = 0;
+  const worth = columns[aim],
+    second = columns[other];
+  let row = -1,
+    nearest = 0;
   for (let i = 0; i < n; i++) {
     if (over[i] < over[nearest]) nearest = i;
     if (!(over[i] <= 0)) continue;
@@ -64,7 +69,8 @@ function measuredAsGood(view, bounds, row) {
   for (const mark of view.marks) {
     if (mark.role !== "frontier" || !mark.measured) continue;
     if (!(excessOf(bounds, (name) => mark.values[name] ?? NaN) <= 0)) continue;
-    const value = sign * mark.values[view.quality], other = best && sign * best.values[view.quality];
+    const value = sign * mark.values[view.quality],
+      other = best && sign * best.values[view.quality];
     if (!best || value < other || (value === other && mark.values[view.first] < best.values[view.first])) best = mark;
   }
   const theirs = view.worth[row];
@@ -73,7 +79,8 @@ function measuredAsGood(view, bounds, row) {
 
 // For each limit the member that keeps all others and comes nearest to this one.
 function tradeOffs(view, limits) {
-  const bounds = boundsOf(view, limits), found = bounds.map(() => ({ row: -1, over: Infinity }));
+  const bounds = boundsOf(view, limits),
+    found = bounds.map(() => ({ row: -1, over: Infinity }));
   for (let i = 0; i < view.n; i++) {
     const over = bounds.map(({ name, sign, bound }) => (sign * view.columns[name][i] - bound) / Math.abs(bound));
     const broken = over.filter((value) => value > 0).length;
@@ -88,10 +95,16 @@ function tradeOffs(view, limits) {
 
 // The better member that breaks a budget least, and which limits hold it back.
 function nextBetter(view, limits, over, chosen) {
-  const bounds = boundsOf(view, limits), worth = view.worth, ours = view.worthOf(chosen);
-  let row = -1, least = Infinity;
+  const bounds = boundsOf(view, limits),
+    worth = view.worth,
+    ours = view.worthOf(chosen);
+  let row = -1,
+    least = Infinity;
   for (let i = 0; i < view.n && bounds.length; i++) {
-    if (worth[i] < ours && over[i] > 0 && over[i] < least) { least = over[i]; row = i; }
+    if (worth[i] < ours && over[i] > 0 && over[i] < least) {
+      least = over[i];
+      row = i;
+    }
   }
   if (row < 0) return null;
   const broken = bounds.filter(({ name, sign, bound }) => sign * view.columns[name][row] > bound);

@@ -8,15 +8,18 @@ async function unzip(bytes) {
 }
 
 async function decodeView(head, bytes) {
-  const buffer = await unzip(bytes), arrays = {};
+  const buffer = await unzip(bytes),
+    arrays = {};
   for (const { name, kind, offset, length } of head.arrays) arrays[name] = new KINDS[kind](buffer, offset, length);
   const view = { ...head, matrix: arrays.matrix, ids: arrays.ids, worth: arrays.worth, columns: {} };
-  for (const name of Object.keys(head.metrics)) if (arrays[`column ${name}`]) view.columns[name] = arrays[`column ${name}`];
+  for (const name of Object.keys(head.metrics))
+    if (arrays[`column ${name}`]) view.columns[name] = arrays[`column ${name}`];
   view.markOf = new Map(head.marks.filter((mark) => mark.role === "frontier").map((mark) => [mark.row, mark]));
   view.rowOf = new Map();
   for (let row = 0; row < head.rows; row++) view.rowOf.set(idOf(view, row), row);
   view.intervalOf = (row, name) => {
-    const low = arrays[`low ${name}`], high = arrays[`high ${name}`];
+    const low = arrays[`low ${name}`],
+      high = arrays[`high ${name}`];
     return low && row < low.length && low[row] > 0 ? [low[row], high[row]] : null;
   };
   view.partsOf = (row) => head.parts.map((name) => [name, arrays[`part ${name}`][row]]);
@@ -29,21 +32,34 @@ async function decodeView(head, bytes) {
 
 // Members that none beats in quality and in the first cost, from the least quality to the best: where arrows walk.
 function stairsOf(view) {
-  const cost = view.columns[view.costs[0]], sign = view.metrics[view.costs[0]].more ? -1 : 1, stairs = [];
-  const order = Array.from({ length: view.n }, (_, i) => i).sort((a, b) => view.worth[a] - view.worth[b] || sign * (cost[a] - cost[b]));
+  const cost = view.columns[view.costs[0]],
+    sign = view.metrics[view.costs[0]].more ? -1 : 1,
+    stairs = [];
+  const order = Array.from({ length: view.n }, (_, i) => i).sort(
+    (a, b) => view.worth[a] - view.worth[b] || sign * (cost[a] - cost[b]),
+  );
   let least = Infinity;
-  for (const row of order) if (sign * cost[row] < least) { least = sign * cost[row]; stairs.push(row); }
+  for (const row of order)
+    if (sign * cost[row] < least) {
+      least = sign * cost[row];
+      stairs.push(row);
+    }
   return stairs.reverse();
 }
 
 // For every member the step of the stairs that is nearest to it in quality.
 function placesOn(stairs, view) {
-  const places = new Int32Array(view.rows).fill(-1), worth = stairs.map((row) => -view.worth[row]);
+  const places = new Int32Array(view.rows).fill(-1),
+    worth = stairs.map((row) => -view.worth[row]);
   for (let row = 0; row < view.rows; row++) {
     const ours = view.worthOf(row);
     if (ours == null) continue;
-    let low = 0, high = worth.length - 1;
-    while (low < high) { const middle = (low + high) >> 1; worth[middle] < -ours ? (low = middle + 1) : (high = middle); }
+    let low = 0,
+      high = worth.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      worth[middle] < -ours ? (low = middle + 1) : (high = middle);
+    }
     places[row] = low;
   }
   return places;

@@ -1,7 +1,7 @@
 // One explorer for every home: sliders, pictures, the chosen member and its reasons; all else tells it what to show.
 
-const NEIGHBOURS = 4;  // on each side
-const APART = 0.02;  // in quality, from one neighbour to the next
+const NEIGHBOURS = 4; // on each side
+const APART = 0.02; // in quality, from one neighbour to the next
 
 class FrontierExplorer {
   constructor(root, view, home) {
@@ -9,8 +9,11 @@ class FrontierExplorer {
     root.classList.add("lts-explorer");
     this.state = { limits: {}, pinned: [], chosen: -1, fits: null, x: null, y: null, sort: null };
     this.act = {
-      hover: (row) => this.scatter.showCard(row), take: (row) => this.take(row), pin: (row) => this.pin(row),
-      walk: (step) => this.walk(step), limit: (name, value) => this.limit(name, value),
+      hover: (row) => this.scatter.showCard(row),
+      take: (row) => this.take(row),
+      pin: (row) => this.pin(row),
+      walk: (step) => this.walk(step),
+      limit: (name, value) => this.limit(name, value),
     };
     this.show(view);
     this.sizes = new ResizeObserver(() => this.resize());
@@ -19,7 +22,8 @@ class FrontierExplorer {
 
   // A view, perhaps a newer one than before: what was set stays where it still means something.
   show(view) {
-    const before = this.view, kept = (row) => (before ? view.rowOf.get(idOf(before, row)) : undefined);
+    const before = this.view,
+      kept = (row) => (before ? view.rowOf.get(idOf(before, row)) : undefined);
     const { state } = this;
     state.pinned = state.pinned.map(kept).filter((row) => row != null);
     state.x = view.columns[state.x] ? state.x : view.costs[0];
@@ -41,55 +45,102 @@ class FrontierExplorer {
     this.architectures = element("div", { class: "lts-architectures" });
     this.table = element("div", { class: "lts-table" });
     const axes = element("div", { class: "lts-axes" }, this.axisChoice("y", "up"), this.axisChoice("x", "across"));
-    const budget = element("section", { class: "lts-budget", "aria-label": "Budget" }, element("h3", {}, "Budget"),
+    const budget = element(
+      "section",
+      { class: "lts-budget", "aria-label": "Budget" },
+      element("h3", {}, "Budget"),
       ...[...this.sliders.values()].map((one) => one.node),
-      element("button", { type: "button", onclick: () => this.setLimits({}) }, "No limits"), this.legend());
-    const chosen = element("section", { class: "lts-chosen", "aria-label": "Chosen" },
-      element("h3", {}, "Chosen"), this.said, this.buttons, this.reasons, this.architectures);
+      element("button", { type: "button", onclick: () => this.setLimits({}) }, "No limits"),
+      this.legend(),
+    );
+    const chosen = element(
+      "section",
+      { class: "lts-chosen", "aria-label": "Chosen" },
+      element("h3", {}, "Chosen"),
+      this.said,
+      this.buttons,
+      this.reasons,
+      this.architectures,
+    );
     root.replaceChildren(
       element("header", {}, element("h2", {}, view.title), element("p", {}, view.summary)),
-      element("div", { class: "lts-main" }, budget, element("section", { "aria-label": "Pictures" }, axes, this.scatter.node, this.parallel.node), chosen),
-      this.table);
+      element(
+        "div",
+        { class: "lts-main" },
+        budget,
+        element("section", { "aria-label": "Pictures" }, axes, this.scatter.node, this.parallel.node),
+        chosen,
+      ),
+      this.table,
+    );
     this.scatter.place();
     this.parallel.place();
     this.drawn = root.clientWidth;
   }
 
   legend() {
-    const { view } = this, has = (role) => view.marks.some((mark) => mark.role === role);
+    const { view } = this,
+      has = (role) => view.marks.some((mark) => mark.role === role);
     const line = (colour, text) => element("li", {}, element("i", { class: `lts-key lts-key-${colour}` }), text);
     const measured = view.marks.filter((mark) => mark.role === "frontier" && mark.measured).length;
-    return element("ul", { class: "lts-legend" },
+    return element(
+      "ul",
+      { class: "lts-legend" },
       line("member", `${view.n.toLocaleString("en")} members${view.predicted ? ", predicted" : ""}`),
       measured ? line("measured", `${measured} measured, a line from what was predicted`) : null,
       has("baseline") ? line("baseline", view.baseline_name) : null,
       has("lts") ? line("rival", "LTS's evolution, measured") : null,
-      line("chosen", "chosen"), line("pinned", "pinned: shift-click, or P"));
+      line("chosen", "chosen"),
+      line("pinned", "pinned: shift-click, or P"),
+    );
   }
 
   slider(name) {
-    const metric = this.view.metrics[name], values = this.view.columns[name];
-    let low = Infinity, high = -Infinity;
-    for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
-    const loose = metric.more ? low : high, steps = 1000, logs = low > 0;
+    const metric = this.view.metrics[name],
+      values = this.view.columns[name];
+    let low = Infinity,
+      high = -Infinity;
+    for (const value of values) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    const loose = metric.more ? low : high,
+      steps = 1000,
+      logs = low > 0;
     const valueAt = (place) => (logs ? low * (high / low) ** (place / steps) : low + ((high - low) * place) / steps);
-    const placeOf = (value) => (high === low ? 0 : steps * (logs ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low)));
+    const placeOf = (value) =>
+      high === low ? 0 : steps * (logs ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
     const set = (place) => {
       const end = metric.more ? place <= 0 : place >= steps;
       this.limit(name, end ? null : valueAt(place));
     };
-    const range = element("input", { type: "range", min: 0, max: steps, step: 1, value: metric.more ? 0 : steps,
-      "aria-label": `${metric.limit_label}`, oninput: () => set(Number(range.value)) });
-    const number = element("input", { type: "text", inputMode: "decimal", "aria-label": `${metric.limit_label}, as a number`,
-      onchange: () => this.limit(name, this.numberOf(number.value, metric)) });
+    const range = element("input", {
+      type: "range",
+      min: 0,
+      max: steps,
+      step: 1,
+      value: metric.more ? 0 : steps,
+      "aria-label": `${metric.limit_label}`,
+      oninput: () => set(Number(range.value)),
+    });
+    const number = element("input", {
+      type: "text",
+      inputMode: "decimal",
+      "aria-label": `${metric.limit_label}, as a number`,
+      onchange: () => this.limit(name, this.numberOf(number.value, metric)),
+    });
     const show = (value) => {
-      range.value = value == null ? (metric.more ? 0 : steps) : Math.round(placeOf(Math.min(high, Math.max(low, value))));
+      range.value =
+        value == null ? (metric.more ? 0 : steps) : Math.round(placeOf(Math.min(high, Math.max(low, value))));
       range.setAttribute("aria-valuetext", value == null ? "no limit" : withUnit(metric, value));
       if (document.activeElement !== number) number.value = plain((value ?? loose) * metric.per_unit, 4);
       number.classList.toggle("lts-loose", value == null);
     };
     show(null);
-    return { node: element("label", { class: "lts-limit" }, element("span", {}, metric.limit_label), number, range), show };
+    return {
+      node: element("label", { class: "lts-limit" }, element("span", {}, metric.limit_label), number, range),
+      show,
+    };
   }
 
   numberOf(text, metric) {
@@ -98,9 +149,21 @@ class FrontierExplorer {
   }
 
   axisChoice(which, words) {
-    const names = Object.keys(this.view.columns), { metrics } = this.view;
-    const choice = element("select", { "aria-label": `Axis ${words}`, onchange: () => { this.state[which] = choice.value; this.resize(true); } },
-      ...names.map((name) => element("option", { value: name, selected: name === this.state[which] }, metrics[name].axis)));
+    const names = Object.keys(this.view.columns),
+      { metrics } = this.view;
+    const choice = element(
+      "select",
+      {
+        "aria-label": `Axis ${words}`,
+        onchange: () => {
+          this.state[which] = choice.value;
+          this.resize(true);
+        },
+      },
+      ...names.map((name) =>
+        element("option", { value: name, selected: name === this.state[which] }, metrics[name].axis),
+      ),
+    );
     return element("label", {}, `${words} `, choice);
   }
 
@@ -111,7 +174,9 @@ class FrontierExplorer {
   }
 
   setLimits(limits, told = true) {
-    this.state.limits = Object.fromEntries(Object.entries(limits).filter(([name, value]) => value != null && this.sliders.has(name)));
+    this.state.limits = Object.fromEntries(
+      Object.entries(limits).filter(([name, value]) => value != null && this.sliders.has(name)),
+    );
     for (const [name, one] of this.sliders) one.show(this.state.limits[name]);
     this.choose();
     if (told) this.home.tell({ limits: this.state.limits });
@@ -119,7 +184,8 @@ class FrontierExplorer {
 
   // Choose anew after a budget moved, mark what it allows, and draw.
   choose() {
-    const { view, state } = this, found = chooseMember(view, state.limits);
+    const { view, state } = this,
+      found = chooseMember(view, state.limits);
     state.over = found.over;
     for (let i = 0; i < view.n; i++) state.fits[i] = found.over[i] <= 0 ? 1 : 0;
     state.met = found.fits;
@@ -137,12 +203,15 @@ class FrontierExplorer {
   pin(row) {
     if (row == null || row < 0) return;
     const { state } = this;
-    state.pinned = state.pinned.includes(row) ? state.pinned.filter((one) => one !== row) : [...state.pinned, row].slice(-4);
+    state.pinned = state.pinned.includes(row)
+      ? state.pinned.filter((one) => one !== row)
+      : [...state.pinned, row].slice(-4);
     this.draw();
   }
 
   walk(step) {
-    const { view, state } = this, at = state.chosen < 0 ? 0 : view.placeOf[state.chosen];
+    const { view, state } = this,
+      at = state.chosen < 0 ? 0 : view.placeOf[state.chosen];
     const mark = at < 0 ? 0 : at;
     this.take(view.walk[Math.min(view.n - 1, Math.max(0, mark + step))]);
   }
@@ -163,7 +232,8 @@ class FrontierExplorer {
   }
 
   say() {
-    const { view, state } = this, row = state.chosen;
+    const { view, state } = this,
+      row = state.chosen;
     if (row < 0) {
       this.said.textContent = "No member keeps this budget. What comes nearest, one limit at a time:";
       this.reasons.replaceChildren(element("ul", {}, ...this.tradeOffs()));
@@ -176,32 +246,51 @@ class FrontierExplorer {
   tradeOffs() {
     const { view, state } = this;
     return tradeOffs(view, state.limits).map(({ name, row, over }) => {
-      const metric = view.metrics[name], needs = withUnit(metric, view.columns[name][row]);
-      const words = `${metric.label} ${needs} in place of ${withUnit(metric, state.limits[name])} (${plain(100 * over, 2)} % off) `;
+      const metric = view.metrics[name],
+        needs = withUnit(metric, view.columns[name][row]);
+      const limit = withUnit(metric, state.limits[name]);
+      const words = `${metric.label} ${needs} in place of ${limit} (${plain(100 * over, 2)} % off) `;
       return element("li", {}, words, this.link(row));
     });
   }
 
   link(row, words = null) {
-    return element("button", { type: "button", class: "lts-link", onclick: (event) => (event.shiftKey ? this.pin(row) : this.take(row)) },
-      words ?? idOf(this.view, row).slice(0, 8));
+    return element(
+      "button",
+      { type: "button", class: "lts-link", onclick: (event) => (event.shiftKey ? this.pin(row) : this.take(row)) },
+      words ?? idOf(this.view, row).slice(0, 8),
+    );
   }
 
   // The limit that binds, the next larger member and what it would cost, and what the chosen one consists of.
   why(row) {
-    const { view, state } = this, lines = [], limited = Object.keys(state.limits).length > 0;
+    const { view, state } = this,
+      lines = [],
+      limited = Object.keys(state.limits).length > 0;
     if (!limited) lines.push("No limit is set: a balanced choice, the knee of the frontier.");
-    else if (state.byHand) lines.push(this.keeps(row) ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.");
+    else if (state.byHand)
+      lines.push(
+        this.keeps(row) ? "Taken by hand; it keeps the budget." : "Taken by hand; it does not keep the budget.",
+      );
     const next = limited ? nextBetter(view, state.limits, state.over, row) : null;
     const found = lines.map((line) => element("p", {}, line));
     if (next) {
       const limits = next.binding.map((name) => {
         const metric = view.metrics[name];
         const off = 100 * Math.abs(view.columns[name][next.row] / state.limits[name] - 1);
-        return `${plain(off, 2)} % ${metric.more ? "less" : "more"} than the limit on ${metric.short} (${withUnit(metric, view.columns[name][next.row], 4)})`;
+        const needs = withUnit(metric, view.columns[name][next.row], 4);
+        return `${plain(off, 2)} % ${metric.more ? "less" : "more"} than the limit on ${metric.short} (${needs})`;
       });
-      const better = `${view.metrics[view.quality].label} ${withUnit(view.metrics[view.quality], view.columns[view.quality][next.row])}`;
-      found.push(element("p", {}, `What binds: the next better one, ${better}, needs ${limits.join(" and ")}: `, this.link(next.row)));
+      const quality = view.metrics[view.quality];
+      const better = `${quality.label} ${withUnit(quality, view.columns[view.quality][next.row])}`;
+      found.push(
+        element(
+          "p",
+          {},
+          `What binds: the next better one, ${better}, needs ${limits.join(" and ")}: `,
+          this.link(next.row),
+        ),
+      );
     }
     if (view.parts.length && row < view.n) found.push(this.parts(row));
     return found;
@@ -213,29 +302,79 @@ class FrontierExplorer {
   }
 
   parts(row) {
-    const { view } = this, parts = view.partsOf(row), total = parts.reduce((sum, [, value]) => sum + value, 0);
-    const bars = parts.map(([name, value], k) => element("span", { class: `lts-part lts-part-${k}`, title: name, style: `width: ${(100 * Math.max(value, 0)) / total}%` }));
+    const { view } = this,
+      parts = view.partsOf(row),
+      total = parts.reduce((sum, [, value]) => sum + value, 0);
+    const bars = parts.map(([name, value], k) =>
+      element("span", {
+        class: `lts-part lts-part-${k}`,
+        title: name,
+        style: `width: ${(100 * Math.max(value, 0)) / total}%`,
+      }),
+    );
     const text = parts.map(([name, value]) => `${name} ${Math.round((100 * value) / total)} %`).join(", ");
-    return element("div", { class: "lts-parts", role: "img", "aria-label": `${view.parts_of}: ${text}` }, element("small", {}, `${view.parts_of}: ${text}`), element("div", {}, ...bars));
+    return element(
+      "div",
+      { class: "lts-parts", role: "img", "aria-label": `${view.parts_of}: ${text}` },
+      element("small", {}, `${view.parts_of}: ${text}`),
+      element("div", {}, ...bars),
+    );
   }
 
   tell() {
-    const { view, state } = this, row = state.chosen, pinned = state.pinned.filter((one) => one !== row);
-    const copy = (words, text) => element("button", { type: "button", onclick: (event) => copied(event.target, text, this.root) }, words);
-    this.buttons.replaceChildren(...(row < 0 ? [] : [
-      copy("Copy command", view.command.replace("MEMBER", idOf(view, row).slice(0, 8))),
-      copy("Python", `${view.python}.architecture("${idOf(view, row).slice(0, 8)}")`),
-      copy("JSON", JSON.stringify(asRecord(view, row), null, 1)),
-      element("button", { type: "button", "aria-pressed": state.pinned.includes(row) ? "true" : "false", onclick: () => this.pin(row) }, state.pinned.includes(row) ? "Unpin" : "Pin"),
-      view.can_measure && this.home.measure && !view.markOf.get(row)?.measured
-        ? element("button", { type: "button", onclick: (event) => { event.target.disabled = true; this.home.measure(idOf(view, row)); } }, "Measure") : null,
-      element("button", { type: "button", onclick: () => download("frontier.csv", asCsv(view)) }, "CSV")].filter(Boolean)));
-    const shown = row < 0 ? pinned : [row, ...pinned], scale = shown.length ? widestOf(view, shown) : null;
-    this.architectures.replaceChildren(...shown.map((one, k) => element("figure", {},
-      element("figcaption", {}, `${k && row >= 0 ? "B" : "A"}: ${idOf(view, one).slice(0, 8)}`),
-      drawLayers(view, one, shown.length > 1 ? shown[k ? 0 : 1] : null, scale))));
+    const { view, state } = this,
+      row = state.chosen,
+      pinned = state.pinned.filter((one) => one !== row);
+    const copy = (words, text) =>
+      element("button", { type: "button", onclick: (event) => copied(event.target, text, this.root) }, words);
+    this.buttons.replaceChildren(
+      ...(row < 0
+        ? []
+        : [
+            copy("Copy command", view.command.replace("MEMBER", idOf(view, row).slice(0, 8))),
+            copy("Python", `${view.python}.architecture("${idOf(view, row).slice(0, 8)}")`),
+            copy("JSON", JSON.stringify(asRecord(view, row), null, 1)),
+            element(
+              "button",
+              {
+                type: "button",
+                "aria-pressed": state.pinned.includes(row) ? "true" : "false",
+                onclick: () => this.pin(row),
+              },
+              state.pinned.includes(row) ? "Unpin" : "Pin",
+            ),
+            view.can_measure && this.home.measure && !view.markOf.get(row)?.measured
+              ? element(
+                  "button",
+                  {
+                    type: "button",
+                    onclick: (event) => {
+                      event.target.disabled = true;
+                      this.home.measure(idOf(view, row));
+                    },
+                  },
+                  "Measure",
+                )
+              : null,
+            element("button", { type: "button", onclick: () => download("frontier.csv", asCsv(view)) }, "CSV"),
+          ].filter(Boolean)),
+    );
+    const shown = row < 0 ? pinned : [row, ...pinned],
+      scale = shown.length ? widestOf(view, shown) : null;
+    this.architectures.replaceChildren(
+      ...shown.map((one, k) =>
+        element(
+          "figure",
+          {},
+          element("figcaption", {}, `${k && row >= 0 ? "B" : "A"}: ${idOf(view, one).slice(0, 8)}`),
+          drawLayers(view, one, shown.length > 1 ? shown[k ? 0 : 1] : null, scale),
+        ),
+      ),
+    );
     if (shown.length > 1) {
-      const rows = differences(view, shown[0], shown[1]).map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, `${cell}`))));
+      const rows = differences(view, shown[0], shown[1]).map((cells) =>
+        element("tr", {}, ...cells.map((cell) => element("td", {}, `${cell}`))),
+      );
       const head = element("tr", {}, ...["", "A", "B"].map((text) => element("th", {}, text)));
       this.architectures.append(element("table", {}, element("caption", {}, "What differs"), head, ...rows));
     }
@@ -247,7 +386,8 @@ class FrontierExplorer {
 async function copied(button, text, root) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch {  // a page from a file, or a frame, may not: then by hand
+  } catch {
+    // a page from a file, or a frame, may not: then by hand
     const area = element("textarea", { value: text });
     root.append(area);
     area.select();
@@ -257,11 +397,21 @@ async function copied(button, text, root) {
   const before = button.textContent;
   button.textContent = "Copied";
   button.dataset.copied = text;
-  setTimeout(() => { button.textContent = before; }, 1200);
+  setTimeout(() => {
+    button.textContent = before;
+  }, 1200);
 }
 
 function asRecord(view, row) {
-  const a = architectureOf(view, row), record = { id: idOf(view, row), n_layer: a.depth, d_model: a.d_model, d_inner: a.inner, n_head: a.heads, n_kv_head: a.kv };
+  const a = architectureOf(view, row),
+    record = {
+      id: idOf(view, row),
+      n_layer: a.depth,
+      d_model: a.d_model,
+      d_inner: a.inner,
+      n_head: a.heads,
+      n_kv_head: a.kv,
+    };
   for (const name of view.shown) {
     const known = knownOf(view, row, name);
     record[name] = known.value;
@@ -271,10 +421,20 @@ function asRecord(view, row) {
 }
 
 function asCsv(view) {
-  const names = Object.keys(view.columns), head = ["id", "n_layer", "d_model", "d_inner", "n_head", ...names, "measured"];
+  const names = Object.keys(view.columns),
+    head = ["id", "n_layer", "d_model", "d_inner", "n_head", ...names, "measured"];
   const lines = Array.from({ length: view.n }, (_, row) => {
-    const a = architectureOf(view, row), values = names.map((name) => knownOf(view, row, name).value);
-    return [idOf(view, row), a.depth, a.d_model, a.inner.join(" "), a.heads.join(" "), ...values, Boolean(view.markOf.get(row)?.measured)].join(",");
+    const a = architectureOf(view, row),
+      values = names.map((name) => knownOf(view, row, name).value);
+    return [
+      idOf(view, row),
+      a.depth,
+      a.d_model,
+      a.inner.join(" "),
+      a.heads.join(" "),
+      ...values,
+      Boolean(view.markOf.get(row)?.measured),
+    ].join(",");
   });
   return [head.join(","), ...lines, ""].join("\n");
 }

@@ -6,9 +6,15 @@ class Parallel {
   constructor(root, view, state, act) {
     Object.assign(this, { root, view, state, act });
     this.canvas = element("canvas", {
-      class: "lts-canvas", role: "img", "aria-label": "Parallel coordinates; drag along an axis to set its limit",
-      onpointerdown: (event) => this.grab(event), onpointermove: (event) => this.drag(event),
-      onpointerup: () => { this.held = null; }, ondblclick: (event) => this.loosen(event),
+      class: "lts-canvas",
+      role: "img",
+      "aria-label": "Parallel coordinates; drag along an axis to set its limit",
+      onpointerdown: (event) => this.grab(event),
+      onpointermove: (event) => this.drag(event),
+      onpointerup: () => {
+        this.held = null;
+      },
+      ondblclick: (event) => this.loosen(event),
     });
     this.node = element("div", { class: "lts-parallel" }, this.canvas);
     // lines of the same ends look alike: a thousand of them say all
@@ -16,7 +22,10 @@ class Parallel {
   }
 
   place() {
-    const { view } = this, names = view.limited, width = Math.max(this.node.clientWidth, 260), height = 190;
+    const { view } = this,
+      names = view.limited,
+      width = Math.max(this.node.clientWidth, 260),
+      height = 190;
     Object.assign(this, { width, height });
     this.axes = names.map((name, k) => {
       const ends = view.metrics[name].more ? [height - 24, 34] : [34, height - 24];
@@ -26,14 +35,20 @@ class Parallel {
   }
 
   draw() {
-    const { view, state, width, height } = this, context = sizedCanvas(this.canvas, width, height);
+    const { view, state, width, height } = this,
+      context = sizedCanvas(this.canvas, width, height);
     const line = (row) => {
       context.beginPath();
-      this.axes.forEach((axis, k) => context[k ? "lineTo" : "moveTo"](axis.across, axis.at(view.columns[axis.name][row])));
+      this.axes.forEach((axis, k) =>
+        context[k ? "lineTo" : "moveTo"](axis.across, axis.at(view.columns[axis.name][row])),
+      );
       context.stroke();
     };
     context.globalAlpha = Math.max(0.05, Math.min(0.6, 120 / this.rows.length));
-    for (const [inside, colour] of [[0, "faint"], [1, "member"]]) {
+    for (const [inside, colour] of [
+      [0, "faint"],
+      [1, "member"],
+    ]) {
       context.strokeStyle = colourOf(this.root, colour);
       for (const row of this.rows) if (state.fits[row] === inside) line(row);
     }
@@ -49,10 +64,15 @@ class Parallel {
   }
 
   drawAxis(context, axis) {
-    const { state, height } = this, low = Math.min(axis.from, axis.to), high = Math.max(axis.from, axis.to);
+    const { state, height } = this,
+      low = Math.min(axis.from, axis.to),
+      high = Math.max(axis.from, axis.to);
     context.font = `12px ${getComputedStyle(this.root).fontFamily}`;
     context.strokeStyle = context.fillStyle = colourOf(this.root, "text");
-    context.beginPath(); context.moveTo(axis.across, low); context.lineTo(axis.across, high); context.stroke();
+    context.beginPath();
+    context.moveTo(axis.across, low);
+    context.lineTo(axis.across, high);
+    context.stroke();
     context.textAlign = "center";
     context.fillText(axis.metric.short, axis.across, 14);
     context.fillText(axis.metric.unit ? `[${axis.metric.unit}]` : "", axis.across, 28);
@@ -68,7 +88,8 @@ class Parallel {
   }
 
   axisAt(event) {
-    const box = this.canvas.getBoundingClientRect(), at = event.clientX - box.left;
+    const box = this.canvas.getBoundingClientRect(),
+      at = event.clientX - box.left;
     return this.axes.find((axis) => Math.abs(axis.across - at) < 24);
   }
 
@@ -82,7 +103,8 @@ class Parallel {
   drag(event) {
     this.canvas.style.cursor = this.axisAt(event) ? "ns-resize" : "";
     if (!this.held) return;
-    const { from, to, value, name } = this.held, at = event.clientY - this.canvas.getBoundingClientRect().top;
+    const { from, to, value, name } = this.held,
+      at = event.clientY - this.canvas.getBoundingClientRect().top;
     this.act.limit(name, value(Math.min(Math.max(from, to), Math.max(Math.min(from, to), at))));
   }
 

@@ -16,16 +16,29 @@ function withUnit(metric, value, figures = 3) {
 }
 
 function rangeOf(values) {
-  const low = Math.min(...values), high = Math.max(...values);
+  const low = Math.min(...values),
+    high = Math.max(...values);
   return low === high ? `${low}` : `${low}–${high}`;
 }
 
 // The layers of a row of the matrix: `SCALARS`, then a block of columns for each field of a layer.
 function architectureOf(view, row) {
-  const width = 5 + 4 * view.max_layer, at = row * width, depth = view.matrix[at];
-  const block = (k) => Array.from(view.matrix.subarray(at + 5 + k * view.max_layer, at + 5 + k * view.max_layer + depth));
+  const width = 5 + 4 * view.max_layer,
+    at = row * width,
+    depth = view.matrix[at];
+  const block = (k) =>
+    Array.from(view.matrix.subarray(at + 5 + k * view.max_layer, at + 5 + k * view.max_layer + depth));
   const [inner, heads, kv, share] = [0, 1, 2, 3].map(block);
-  return { depth, d_model: view.matrix[at + 1], vocab: view.matrix[at + 2], d_embed: view.matrix[at + 3], inner, heads, kv, share };
+  return {
+    depth,
+    d_model: view.matrix[at + 1],
+    vocab: view.matrix[at + 2],
+    d_embed: view.matrix[at + 3],
+    inner,
+    heads,
+    kv,
+    share,
+  };
 }
 
 function idOf(view, row) {
@@ -35,16 +48,19 @@ function idOf(view, row) {
 
 // A value of a row: as measured where it was, and what is known of its doubt.
 function knownOf(view, row, name) {
-  const mark = view.markOf.get(row), metric = view.metrics[name];
+  const mark = view.markOf.get(row),
+    metric = view.metrics[name];
   const predicted = view.columns[name]?.[row];
   const measured = mark?.measured ? mark.values[name] : undefined;
   const timed = metric.source === "measured";
-  if (measured != null && !Number.isNaN(measured)) return { value: measured, measured: timed, error: mark.error[name], predicted };
+  if (measured != null && !Number.isNaN(measured))
+    return { value: measured, measured: timed, error: mark.error[name], predicted };
   return { value: predicted, measured: false, promised: timed, interval: view.intervalOf(row, name), predicted };
 }
 
 function valueInWords(view, row, name) {
-  const known = knownOf(view, row, name), metric = view.metrics[name];
+  const known = knownOf(view, row, name),
+    metric = view.metrics[name];
   if (known.value == null) return "not known";
   const text = withUnit(metric, known.value);
   if (known.measured) return known.error ? `${text} ± ${plain(known.value * known.error * metric.per_unit, 2)}` : text;
@@ -54,8 +70,11 @@ function valueInWords(view, row, name) {
 }
 
 function inWords(view, row) {
-  const a = architectureOf(view, row), heads = a.heads.filter((n) => n), without = a.heads.length - heads.length;
-  const mixers = `heads ${heads.length ? rangeOf(heads) : 0}` + (without ? `, ${without} of the layers ${view.without_heads}` : "");
+  const a = architectureOf(view, row),
+    heads = a.heads.filter((n) => n),
+    without = a.heads.length - heads.length;
+  const mixers =
+    `heads ${heads.length ? rangeOf(heads) : 0}` + (without ? `, ${without} of the layers ${view.without_heads}` : "");
   const values = view.shown.map((name) => `${view.metrics[name].label} ${valueInWords(view, row, name)}`);
   return `${a.depth} layers of width ${a.d_model}, feed-forward ${rangeOf(a.inner)}, ${mixers}: ${values.join("; ")}`;
 }
