@@ -162,14 +162,18 @@ def test_a_click_takes_and_a_shifted_one_pins(page):
 
 
 def test_arrows_walk_along_the_frontier(page):
+    middle = page.evaluate("explorer.view.walk.length >> 1")
+    steps = [page.evaluate("k => idOf(explorer.view, explorer.view.walk[k])", middle + k) for k in (-1, 0, 1)]
+    page.evaluate("k => explorer.take(explorer.view.walk[k])", middle)
     page.locator(".lts-scatter canvas").focus()
-    quality = "explorer.view.columns[explorer.view.quality][explorer.state.chosen]"
-    before = page.evaluate(quality)
-    page.keyboard.press("ArrowRight")
-    after = page.evaluate(quality)
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")
-    assert page.evaluate(quality) < before or page.evaluate(quality) < after
+    found = [chosen(page)]
+    for key in ("ArrowRight", "ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+        found.append(chosen(page))
+    assert found == [steps[1], steps[2], steps[1], steps[0]]
+    quality = page.evaluate("explorer.view.walk.map(row => -explorer.view.worth[row])")
+    cost = page.evaluate("explorer.view.walk.map(row => explorer.view.columns[explorer.view.costs[0]][row])")
+    assert quality == sorted(quality) and cost == sorted(cost)
     page.keyboard.press("p")
     assert len(page.evaluate("explorer.state.pinned")) == 1
 
