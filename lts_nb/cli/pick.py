@@ -32,7 +32,7 @@ from lts_nb.cli.options import (
 from ..core.errors import InputError
 from ..core.metrics import METRICS, get_metric
 from ..core.ready_made import own_run
-from ..core.screen import pasteable
+from ..core.screen import pasteable, progress_bar
 
 # %% ../../nbs/cli/05_pick.ipynb #cc4dce07
 def check_limits(
@@ -150,8 +150,6 @@ def measure_row(
     row,  # of its pick
 ):  # the row, measured
     "Measure a pick that was only predicted, with a bar. Raises `InputError`."
-    from tqdm import tqdm
-
     from lts_nb.searches.measure_pick import measure_member, visits_of
     from lts_nb.show.choose import was_measured
 
@@ -160,7 +158,7 @@ def measure_row(
         return row
     stopped = "stopped; the visits so far are kept, and the same command goes on with them"
     with keeps_results(result.folder, stopped, "the visits so far are kept"):
-        with tqdm(total=visits_of(result), unit="visit", desc="measuring the pick", leave=False, disable=None) as bar:
+        with progress_bar("visit", visits_of(result), "measuring the pick") as bar:
             found = measure_member(result, row["id"], say=note, done=bar.update)
     note(f"it was predicted: {result.in_words(row).partition(': ')[2]}")
     return found
