@@ -41,6 +41,13 @@ def check_style(root: Path) -> Iterator[str]:
             yield from (done.stdout + done.stderr).strip().splitlines()
 
 
+def check_types(root: Path) -> Iterator[str]:
+    "What mypy finds, by the rules of pyproject.toml: in the package, and in a program that uses it."
+    done = run(root, "mypy", "--cache-dir", os.devnull, "--no-error-summary")
+    if done.returncode:
+        yield from (done.stdout + done.stderr).strip().splitlines()
+
+
 def check_export(root: Path) -> Iterator[str]:
     "Exporting anew, from nothing, changes no module. Whatever changed stays as freshly exported."
     before = read_modules(root)
@@ -94,6 +101,7 @@ CHECKS = {
     "sizes": check_sizes,
     "requirements": check_requirements,
     "layers": check_layers,
+    "types": check_types,
 }
 # these begin first, so that no worker waits long for the other in the end
 SLOWEST = [

@@ -144,6 +144,6 @@ class SpaceDesigner(widgets.VBox):
         "Show a frontier in the explorer, which keeps its budget."
         if self.explorer is None:
             self.explorer = Explorer(view)
-            self.children = [*self.children, self.explorer]
+            self.children += (self.explorer,)
         else:
             self.explorer.show(view)
