@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import readme
+import yaml
 from repository import code_cells, exported_module, notebooks, read_notebook, settings
 
 EXPORTS = {"export", "exporti", "exports"}
@@ -20,6 +21,7 @@ QUARTO = set(
 CONFLICT = re.compile(r'^[\s"`]*(<{7}|>{7}) ', re.M)
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(home|root|Users|tmp|private|var/folders)/|\b[A-Z]:\\+Users\b")
 PROMISE = 114  # characters; three quotes before it and three after it make a line of 120
+PICTURE = re.compile(r"""!\[\s*\]\(|<img\b(?![^>]*\balt\s*=\s*["'][^"'])""")  # in Markdown, without alternative text
 BAR = re.compile(r"\[\d\d:\d\d(:\d\d)?[<,]")  # of a progress bar drawn as text
 
 
@@ -88,6 +90,30 @@ def cell_faults(cell: dict) -> Iterator[str]:
         yield f"{at}: a warning or progress bar is stored in its output"
 
 
+def picture_faults(notebook: dict) -> Iterator[str]:
+    "Pictures that tell nothing to people who do not see them, and texts that quarto would not read as they stand."
+    for cell, directives, _ in code_cells(notebook):
+        at, texts = f"cell {cell.get('id')}", [match[3] for match in directives if match[1] == "fig-alt"]
+        shown = any(kind.startswith("image/") for output in cell["outputs"] for kind in output.get("data", {}))
+        if shown and not any(texts):
+            yield f"{at}: its picture has no alternative text; begin with `#| fig-alt: what is to be seen`"
+        if texts and not shown:
+            yield f"{at}: has a `fig-alt`, but no picture is stored"
+        if any(not is_plain_text(text) for text in texts):
+            yield f"{at}: its `fig-alt` is no plain text of YAML: it may hold no `: ` or ` #`, and begins with a word"
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and PICTURE.search("".join(cell["source"])):
+            yield f"cell {cell.get('id')}: a picture in it has no alternative text"
+
+
+def is_plain_text(text: str) -> bool:
+    "Does YAML read this text as itself?"
+    try:
+        return yaml.safe_load(f"text: {text}") == {"text": text}
+    except yaml.YAMLError:
+        return False
+
+
 def texts_in(node) -> Iterator[str]:
     "Every text in a source or in stored outputs, save the base64 of images."
     if isinstance(node, str):
@@ -132,5 +158,5 @@ def check_notebooks(root: Path) -> Iterator[str]:
             continue
         tutorial = path.parent.name == "tutorials"
         faults = *file_faults(notebook), *directive_faults(notebook, flags, tutorial), *page_faults(notebook)
-        for fault in (*faults, *place_faults(name, notebook)):
+        for fault in (*faults, *picture_faults(notebook), *place_faults(name, notebook)):
             yield f"{name}: {fault}"
