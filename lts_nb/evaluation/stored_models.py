@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -40,7 +41,9 @@ def offline(
     yes: bool,  # False changes nothing
 ) -> Iterator[None]:
     "Let Hugging Face's libraries look only at what is on this machine for the time of a `with` block."
-    modules = [sys.modules[name] for name in ("huggingface_hub.constants", "datasets.config") if name in sys.modules]
+    modules: list[Any] = [
+        sys.modules[name] for name in ("huggingface_hub.constants", "datasets.config") if name in sys.modules
+    ]
     before = [module.HF_HUB_OFFLINE for module in modules]
     try:
         for module in modules:

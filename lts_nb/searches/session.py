@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..profiler.machine import differences
 from ..profiler.measurement import Measurement
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.store import Store, measure_once
+from ..profiler.targets.contract import Target
 from ..profiler.targets.registry import get_target
 from ..profiler.timing import VISIT, Effort
 from ..profiler.visits import Panel
@@ -99,7 +101,7 @@ class Session:
     "Where a search measures, and where it files."
 
     settings: SearchSettings
-    target: object  # an engine on a device, as targets/contract has it
+    target: Target  # an engine on a device
     store: Store
     environment: dict  # the machine, as the target describes it
     accept: Callable = field(init=False)  # the free checks: Population -> booleans `(n,)`
@@ -248,7 +250,7 @@ class SearchTask:
     record: dict  # the content of `run.json`
     profile: DeviceProfile | None = None  # that the caller gave
     folder: Path | None = None  # of the run; None keeps everything in memory
-    bar: object = None  # of `progress_bar`
+    bar: Any = None  # of `progress_bar`
     say: Callable = say_above_bars  # gets a sentence now and then
 
     @property

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -55,7 +56,7 @@ def read_filed(
 class Filing:
     "A file of figures that is open, for several threads."
 
-    file: object
+    file: IO
     found: dict  # tuple of numbers -> list of figures
     ends_at: float  # by `time.monotonic`
     done: Callable  # called after each line
