@@ -13,7 +13,7 @@ from lts_nb.profiler.store import Store
 from lts_nb.searches import report
 from lts_nb.searches.result import SearchResult
 from lts_nb.show.choose import gain_in_words
-from lts_nb.show.gains import Family, Gain, draw_families, draw_gains
+from lts_nb.show.gains import Curve, Gain, draw_curves, draw_gains
 from lts_nb.show.plots import BLUE, DARK_GREY, ORANGE
 from lts_nb.study.equal_loss import gain
 from lts_nb.training.training_runs import read_training_runs
@@ -54,14 +54,14 @@ class Trained:
             found.append(Gain(what, g["ratio"], g["ratio_low"], g["ratio_high"], under))
         return found
 
-    def curve(self, method: str, name: str, colour: str, marker: str) -> Family:
+    def curve(self, method: str, name: str, colour: str, marker: str) -> Curve:
         "A method's models, loss against milliseconds of a prompt."
         losses, costs = self.family(method, "torch_prefill_s")
         order = np.argsort([np.median(rounds) for rounds in costs])
         ms = [1e3 * float(np.median(costs[i])) for i in order]
         mean = [float(np.mean(losses[i])) for i in order]
         error = [float(np.std(losses[i], ddof=1) / len(losses[i]) ** 0.5) for i in order]
-        return Family(name, ms, mean, error, colour, marker)
+        return Curve(name, ms, mean, error, colour, marker)
 
 
 @functools.cache
@@ -140,7 +140,7 @@ def sentences() -> list[str]:
 
 
 def draw():  # matplotlib's `Figure`
-    "Trained families on the left, gains on the right."
+    "Trained models on the left, gains on the right."
     trained = small_models()
     fig = plt.figure(figsize=(11.5, 5.2), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.15))
@@ -149,7 +149,7 @@ def draw():  # matplotlib's `Figure`
         trained.curve("gpt2", NAMES["gpt2"], ORANGE, "D--"),
         trained.curve("exact", "this search's picks", BLUE, "o-"),
     )
-    draw_families(left, curves, "time to read a prompt [ms]")
+    draw_curves(left, curves, "time to read a prompt [ms]")
     draw_gains(right, stored_gains())
     left.set_title("Small GPT-2s, trained: the same loss in less time", fontsize=11, loc="left")
     right.set_title("What searching gained, measured", fontsize=11, loc="left")

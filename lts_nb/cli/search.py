@@ -91,7 +91,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="continue the search in -
 NO_ROOM = "everything measured so far is kept, continue with --resume when there is room"
 
 LIMITS = {name: METRICS[name].more_is_better for name in objective_names()}
-"What a search can be limited by, each where it binds."
+"What a search can be limited by, each where it binds.";
 
 # %% ../../nbs/cli/02_search.ipynb #7fcccbbe
 EXAMPLES = examples(

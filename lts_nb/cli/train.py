@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Source', 'Ids', 'Corpus', 'Tokenizer', 'EndOfText', 'VocabSize', 'Tokens', 'Batch', 'SeqLen', 'LearningRate',
            'TrainingDType', 'Parts', 'Out', 'RecipeName', 'EXAMPLES', 'chosen_architectures', 'TrainingSetup',
-           'is_first', 'train_one', 'report', 'outcome', 'train_elsewhere', 'train_at_once', 'train_command',
-           'train_chosen']
+           'train_one', 'report', 'outcome', 'train_elsewhere', 'train_at_once', 'train_command', 'train_chosen']
 
 # %% ../../nbs/cli/09_train.ipynb #6a6d5744
 import json
@@ -95,16 +94,11 @@ class TrainingSetup:
         "The folder of one model."
         return self.place / architecture.id[:8] if self.several or self.out is None else self.out
 
-
-def is_first() -> bool:
-    "Is this the process that speaks and files?"
-    return os.environ.get("RANK", "0") == "0"
-
 # %% ../../nbs/cli/09_train.ipynb #b5f99755
 def train_one(architecture, recipe, setup: TrainingSetup, store) -> dict:  # of the training's record, and `out`
     "Train one model into its folder."
     from lts_nb.space.counts import count
-    from lts_nb.training.model_folder import train_model
+    from lts_nb.training.model_folder import is_first, train_model
 
     folder = setup.folder(architecture)
     if is_first():
@@ -131,7 +125,11 @@ def train_one(architecture, recipe, setup: TrainingSetup, store) -> dict:  # of 
 
 
 def report(found: list[dict], run: Path, json_: bool):
-    "Say what came out."
+    "Say what came out, once for all processes."
+    from lts_nb.training.model_folder import is_first
+
+    if not is_first():
+        return
     if json_:  # a loss that diverged is NaN, which is no JSON
         return print_json(json.loads(json.dumps(found), parse_constant=lambda name: None))
     for record in found:
@@ -279,8 +277,7 @@ def train_command(
     texts = corpus, text_column, tokenizer, end_of_text, vocab_size
     setup = TrainingSetup(run, out, *texts, parts, seed, compiled, len(chosen) > 1)
     found = train_chosen(chosen, setup, (recipe or "cosine", tokens, changes), executor)
-    if is_first():
-        report(found, run, json_)
+    report(found, run, json_)
 
 # %% ../../nbs/cli/09_train.ipynb #cd278eb3
 def train_chosen(chosen: list, setup: TrainingSetup, how: tuple, executor: str | None) -> list[dict]:
@@ -288,6 +285,7 @@ def train_chosen(chosen: list, setup: TrainingSetup, how: tuple, executor: str |
     quiet_transformers()
     keep_to_usable_cores()
     from lts_nb.profiler.store import Store
+    from lts_nb.training.model_folder import is_first
     from lts_nb.training.recipe import recipe_for
 
     name, tokens, changes = how

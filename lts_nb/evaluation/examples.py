@@ -65,7 +65,7 @@ EXAMPLES = {
         ),
     )
 }
-"Backbone -> an architecture whose layers all differ."
+"Backbone -> an architecture whose layers all differ.";
 
 # %% ../../nbs/evaluation/00_examples.ipynb #ex000008
 def random_model(

@@ -43,7 +43,7 @@ TASKS = {
         "race",
     )
 }
-"Preset -> names of tasks in lm-eval."
+"Preset -> names of tasks in lm-eval.";
 
 # %% ../../nbs/evaluation/05_tasks.ipynb #fa5be13a
 @contextlib.contextmanager

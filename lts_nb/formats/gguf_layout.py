@@ -43,7 +43,7 @@ FORMATS = {
     "q4_k_m": Format("Q4_K", "Q6_K", 256, 15),
     "q6_k": Format("Q6_K", "Q6_K", 256, 18),
 }
-"Name of a number format -> what it is in the file."
+"Name of a number format -> what it is in the file.";
 
 # %% ../../nbs/formats/07_gguf_layout.ipynb #85f87299
 def row_lengths(
@@ -143,7 +143,7 @@ LFM2 = dict(
 PROJECTIONS = {f"attn_{x}": f"self_attn.{x}_proj" for x in "qkv"}
 CONVOLUTION = {f"shortconv.{x}": f"conv.{x}" for x in ("conv", "in_proj", "out_proj")}
 NAMES = {"llama": LLAMA | PROJECTIONS, "lfm2": LFM2 | PROJECTIONS | CONVOLUTION}
-"Backbone -> name of a layer's tensor in the file -> in the model."
+"Backbone -> name of a layer's tensor in the file -> in the model.";
 
 # %% ../../nbs/formats/07_gguf_layout.ipynb #9e255578
 def mixer_shapes(

@@ -39,7 +39,9 @@ class LtsOPTConfig(LayeredConfig, OPTConfig):
 
     def __post_init__(self, **kwargs):
         self.fill_layers()
-        if (self.d_embed or self.cutoffs) and self.word_embed_proj_dim not in (None, self.hidden_size):
+        if self.d_embed and not self.cutoffs:
+            raise ValueError(f"d_embed={self.d_embed}: needs cutoffs; without them, word_embed_proj_dim is the width")
+        if self.cutoffs and self.word_embed_proj_dim not in (None, self.hidden_size):
             raise ValueError(
                 f"word_embed_proj_dim={self.word_embed_proj_dim}: must be hidden_size={self.hidden_size}; "
                 "d_embed is the width of an adaptive embedding"

@@ -6,7 +6,7 @@
 __all__ = ['GREY', 'DARK_GREY', 'BLUE', 'ORANGE', 'RED', 'PINK', 'FEW', 'BELOW', 'on_screen', 'Picture', 'draw_points',
            'draw_errors', 'draw_intervals', 'draw_baseline', 'cost_of_baseline', 'told_apart', 'dearer_than_baseline',
            'cheapest', 'gain_over_baseline', 'better_axis', 'set_scale', 'as_plain_number', 'in_view', 'set_view',
-           'draw_frontier', 'draw_panel', 'legend_of', 'plot_frontier']
+           'draw_frontier', 'draw_against', 'legend_of', 'plot_frontier']
 
 # %% ../../nbs/show/00_plots.ipynb #407d9af7
 from dataclasses import dataclass
@@ -243,7 +243,7 @@ def draw_frontier(ax: Axes, picture: Picture, cost: str):
         draw_points(ax, frontier[dearer], cost, quality, label="dearer than the baseline", **ring_style)
 
 
-def draw_panel(
+def draw_against(
     ax: Axes,
     picture: Picture,
     cost: str,  # the metric on the horizontal axis
@@ -284,7 +284,7 @@ def plot_frontier(
     picture, size = Picture(candidates, frontier, baseline, chosen, **about), (4.6 * len(costs), 4.2)
     fig, axes = plt.subplots(1, len(costs), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for ax, cost in zip(axes[0], costs):
-        draw_panel(ax, picture, cost)
+        draw_against(ax, picture, cost)
     axes[0, 0].set_ylabel(better_axis(get_metric(picture.quality)))
     fig.legend(*legend_of(axes[0]), fontsize=8, loc="outside lower center", ncols=max(1, 2 * len(costs) - 1))
     plt.close(fig)  # returned, not shown a second time by the notebook

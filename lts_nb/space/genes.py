@@ -36,7 +36,7 @@ def mixer_of(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 CONVOLUTION = 1
-"The key of a convolution; larger ones are attention."
+"The key of a convolution; larger ones are attention.";
 
 # %% ../../nbs/space/04_genes.ipynb #02d504dd
 def embedding_key(

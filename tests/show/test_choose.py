@@ -1,5 +1,7 @@
 """Every budget gets the best that it buys, or the nearest that it does not."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,20 @@ def test_the_nearest_is_named():
         chosen_by_loss(predicted_loss=2)
     assert str(raised.value).startswith("budget predicted loss [nats] ≤ 2: no member of the frontier meets it")
     assert str(raised.value).endswith("the nearest, d, has predicted loss [nats] 2.45 (22.5 % off)")
+
+
+@pytest.mark.parametrize(
+    "limits, words",
+    [
+        (dict(predicted_loss=2e-9), "(1.2 billion times as much)"),
+        (dict(predicted_loss=1.1), "(2.2 times as much)"),
+        (dict(predicted_loss=2, decoder_params=1e9), "(100.0 % off)"),  # far too few parameters
+        (dict(predicted_loss=0.5, decoder_params=1e9), "times as much)"),  # what is missed worst is said
+    ],
+)
+def test_how_far_off_the_nearest_is(limits, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        chosen_by_loss(**limits)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from lts_nb.core.errors import InputError
 from lts_nb.searches.explored import view_of
 from lts_nb.searches.result import SearchResult
+from lts_nb.show.choose import times_in_words
 from lts_nb.show.page import write_page
 
 RUNS = ("gpt2_cpu", "lfm2_cpu", "gpt2_lts")
@@ -193,6 +194,15 @@ def test_a_budget_nobody_meets_shows_the_nearest_on_each_limit(page):
     assert "No member keeps this budget" in text and text.count("in place of") == 2
     page.locator(".lts-reasons .lts-link").first.click()
     assert chosen(page)
+
+
+def test_a_limit_that_is_missed_by_far_is_said_in_words(page):
+    page.evaluate("explorer.setLimits({latency_s: 1e-9})")
+    nearest = page.evaluate("Math.min(...explorer.view.columns.latency_s)")
+    assert f"({times_in_words(nearest / 1e-9)} as much)" in page.locator(".lts-reasons").inner_text()
+    factors = [2.34, 9.96, 12, 1204, 999_999, 1e6, 7.147e6, 715e6, 1.2e9, 3.3e12, 5e15]
+    assert page.evaluate("factors => factors.map(timesInWords)", factors) == [times_in_words(one) for one in factors]
+    assert page.evaluate("offInWords({more: true}, 0.008)") == "99 % off"
 
 
 def test_what_binds_is_said(page):

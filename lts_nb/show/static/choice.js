@@ -1,4 +1,4 @@
-// Which member a budget buys, and why: the rules of lts_nb.show.choose and lts_nb.show.why, on columns.
+// Which member a budget buys, and why: the rules of lts_nb.show.choose, on columns.
 
 // A limit as a cost: what is better more than less counts negative, as everywhere in lts_nb.
 function boundsOf(view, limits) {

@@ -245,11 +245,13 @@ class FrontierExplorer {
 
   tradeOffs() {
     const { view, state } = this;
-    return tradeOffs(view, state.limits).map(({ name, row, over }) => {
+    return tradeOffs(view, state.limits).map(({ name, row }) => {
       const metric = view.metrics[name],
-        needs = withUnit(metric, view.columns[name][row]);
-      const limit = withUnit(metric, state.limits[name]);
-      const words = `${metric.label} ${needs} in place of ${limit} (${plain(100 * over, 2)} % off) `;
+        value = view.columns[name][row],
+        needs = withUnit(metric, value);
+      const limit = withUnit(metric, state.limits[name]),
+        off = offInWords(metric, value / state.limits[name]);
+      const words = `${metric.label} ${needs} in place of ${limit} (${off}) `;
       return element("li", {}, words, this.link(row));
     });
   }
@@ -276,10 +278,12 @@ class FrontierExplorer {
     const found = lines.map((line) => element("p", {}, line));
     if (next) {
       const limits = next.binding.map((name) => {
-        const metric = view.metrics[name];
-        const off = 100 * Math.abs(view.columns[name][next.row] / state.limits[name] - 1);
-        const needs = withUnit(metric, view.columns[name][next.row], 4);
-        return `${plain(off, 2)} % ${metric.more ? "less" : "more"} than the limit on ${metric.short} (${needs})`;
+        const metric = view.metrics[name],
+          value = view.columns[name][next.row],
+          ratio = value / state.limits[name];
+        const percent = `${plain(100 * Math.abs(ratio - 1), 2)} % ${metric.more ? "less" : "more"} than`;
+        const off = ratio > 2 && !metric.more ? timesInWords(ratio) : percent;
+        return `${off} the limit on ${metric.short} (${withUnit(metric, value, 4)})`;
       });
       const quality = view.metrics[view.quality];
       const better = `${quality.label} ${withUnit(quality, view.columns[view.quality][next.row])}`;

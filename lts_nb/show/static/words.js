@@ -11,6 +11,23 @@ function plain(value, figures = 3) {
   return Number(shown).toLocaleString("en", { maximumFractionDigits: 6 });
 }
 
+// As `times_in_words` and `off_in_words` of lts_nb.show.choose.
+const LARGE_NUMBERS = [
+  [1e12, " trillion"],
+  [1e9, " billion"],
+  [1e6, " million"],
+];
+
+function timesInWords(factor) {
+  const [size, word] = LARGE_NUMBERS.find(([size]) => factor >= size) ?? [1, ""];
+  return `${plain(factor / size, 2)}${word} times`;
+}
+
+function offInWords(metric, ratio) {
+  if (ratio > 2 && !metric.more) return `${timesInWords(ratio)} as much`;
+  return `${plain(100 * Math.abs(ratio - 1), 2)} % off`;
+}
+
 function withUnit(metric, value, figures = 3) {
   return `${plain(value * metric.per_unit, figures)}${metric.unit ? ` ${metric.unit}` : ""}`;
 }

@@ -28,7 +28,7 @@ UNSAID = dict(qkv_bias=False, pre_norm=True)
 "Values that files leave out, since few models have others: what was written before such fields existed reads the same."
 
 OPTIONAL_FIELDS = (*EMBEDDING_FIELDS, "n_kv_head", "d_head", "layer_kind", "share", *FLAGS)
-"Fields of an architecture that a family may read; those that it does not read must keep their defaults."
+"Fields of an architecture that a family may read; those that it does not read must keep their defaults.";
 
 # %% ../../../nbs/space/families/00_contract.ipynb #5423f5c0
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class Family(CountsParameters, CountsFlops, CountsBytes):
     year: int  # of its publication; families are listed by it
     source: str  # address of the paper
     model: str = ""  # module of its torch twin, such as "lts_nb.models.gpt2"; empty if it cannot be built
-    fields: frozenset = frozenset(EMBEDDING_FIELDS)  # the `OPTIONAL_FIELDS` that it reads
+    fields: frozenset = field(default=frozenset(EMBEDDING_FIELDS), repr=False)  # the `OPTIONAL_FIELDS` that it reads
     presets: dict = field(default_factory=dict, repr=False)  # name of a space -> its lists of choices
     configs: dict = field(default_factory=dict, repr=False)  # `model_type` -> the names that are read, with defaults
     older_names: dict = field(default_factory=dict, repr=False)  # names of some files -> those of `configs`
