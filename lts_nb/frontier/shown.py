@@ -65,11 +65,11 @@ def even_steps(
     at_most: int,
 ) -> np.ndarray:  # positions, ascending
     "Steps nearest to points at even distances, the first and the last among them."
-    targets = np.linspace(cost[0], cost[-1], at_most) if at_most > 1 else cost[[-1]]
-    after = np.clip(np.searchsorted(cost, targets), 1, max(len(cost) - 1, 1))
+    wanted = np.linspace(cost[0], cost[-1], at_most) if at_most > 1 else cost[[-1]]
+    after = np.clip(np.searchsorted(cost, wanted), 1, max(len(cost) - 1, 1))
     before = after - 1
     after = np.minimum(after, len(cost) - 1)
-    return np.unique(np.where(targets - cost[before] <= cost[after] - targets, before, after))
+    return np.unique(np.where(wanted - cost[before] <= cost[after] - wanted, before, after))
 
 # %% ../../nbs/frontier/14_shown.ipynb #6b0fd2c7
 def fewest_steps(

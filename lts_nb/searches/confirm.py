@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIRST_ROUNDS', 'LATER_ROUNDS', 'BESIDES_S', 'EACH_TARGET', 'TARGETS_SHARE', 'BASELINE_SHARE', 'SOLVES', 'MOST_ROUNDS',
-           'Clock', 'first_rounds_s', 'affordable_targets', 'affordable_baseline', 'learn', 'invite', 'Confirmed',
+           'Clock', 'first_rounds_s', 'affordable_goals', 'affordable_baseline', 'learn', 'invite', 'Confirmed',
            'confirm', 'take_in', 'look_closer', 'rarely_visited']
 
 # %% ../../nbs/searches/15_confirm.ipynb #203635a1
@@ -20,7 +20,7 @@ from ..frontier.shown import RESOLUTION
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.visits import Panel
 from .contest import Contest, undecided
-from .proposals import AT_MOST, Pool, choose_targets, propose
+from .proposals import AT_MOST, Pool, choose_goals, propose
 from .rivals import Compared, compare, evolution_picks, nearest_ties
 from .run_folder import all_failed
 from .ties import homogeneous_members
@@ -52,10 +52,10 @@ BESIDES_S = 0.05
 "Seconds that a visit takes beside its request, about."
 
 EACH_TARGET = 3.5
-"Architectures that take part for each target, about: proposals, ties, evolution's picks."
+"Architectures that take part for each goal, about: proposals, ties, evolution's picks."
 
 TARGETS_SHARE, BASELINE_SHARE = 0.5, 0.2
-"Shares of the time that first rounds of targets with their rivals, and of the baseline, may take."
+"Shares of the time that first rounds of goals with their rivals, and of the baseline, may take."
 
 
 def first_rounds_s(contest: Contest, profile: DeviceProfile, population: Population) -> np.ndarray:  # `(n,)`
@@ -64,18 +64,18 @@ def first_rounds_s(contest: Contest, profile: DeviceProfile, population: Populat
     return FIRST_ROUNDS * (cost.predict(population) + BESIDES_S)
 
 
-def affordable_targets(
+def affordable_goals(
     contest: Contest,
     profile: DeviceProfile,
     found: ExactFrontier,
     budget_s: float,
-) -> tuple[Compared, float]:  # targets, and the factor within which they stand for all members
-    "As many targets as the time allows, at least five."
+) -> tuple[Compared, float]:  # goals, and the factor within which they stand for all members
+    "As many goals as the time allows, at least five."
     for at_most in (AT_MOST, 14, 10, 7, 5):
-        targets, factor, fastest = choose_targets(contest.settings, found, RESOLUTION, at_most)
+        goals, factor, fastest = choose_goals(contest.settings, found, RESOLUTION, at_most)
         if EACH_TARGET * first_rounds_s(contest, profile, fastest).sum() <= TARGETS_SHARE * budget_s:
             break
-    return targets, factor
+    return goals, factor
 
 
 def affordable_baseline(contest: Contest, profile: DeviceProfile, budget_s: float) -> list:  # of `Architecture`
@@ -104,15 +104,15 @@ def invite(
     pool: Pool,
     profile: DeviceProfile,
     found: ExactFrontier,
-    targets: Compared,
+    goals: Compared,
     resolution: float,
 ) -> int:  # how many of them are new
-    "Let proposals take part, and for every other target its rivals."
-    proposals = propose(pool, profile, found, targets, resolution)
-    some = list(range(0, len(targets.quality), 2))
+    "Let proposals take part, and for every other goal its rivals."
+    proposals = propose(pool, profile, found, goals, resolution)
+    some = list(range(0, len(goals.quality), 2))
     members = Population.of([proposals.fastest[i] for i in some], contest.settings.space.max_layer)
-    picks = evolution_picks(contest.settings, profile, targets.pick(some))
-    ties = nearest_ties(contest.settings, profile, members, targets.pick(some), pool.alike)
+    picks = evolution_picks(contest.settings, profile, goals.pick(some))
+    ties = nearest_ties(contest.settings, profile, members, goals.pick(some), pool.alike)
     contest.picks = {i: pick for i, pick in zip(some, picks, strict=True) if pick}
     return contest.add(proposals.all()) + contest.add([rival for rival in [*picks, *ties] if rival])
 
@@ -131,8 +131,8 @@ class Confirmed:
     contest: Contest
     profile: DeviceProfile  # that learned from whole models
     found: ExactFrontier  # under it
-    targets: Compared
-    factor: float  # within which the targets stand for all members
+    goals: Compared
+    factor: float  # within which the goals stand for all members
     rounds: list = field(default_factory=list)  # of dicts: what each solve proposed, and what was known then
     clock: Clock = field(default_factory=Clock)
     still: bool = False  # did the last frontier propose nobody new?
@@ -156,14 +156,14 @@ def confirm(
     plain, resolution = replace(profile, correction=None), RESOLUTION
     found, alike = compute(plain), homogeneous_members(contest.settings.space)
     pool = Pool(contest.settings, ties, alike[contest.session.accept(alike)])
-    state = Confirmed(contest, plain, found, *affordable_targets(contest, plain, found, budget_s))
+    state = Confirmed(contest, plain, found, *affordable_goals(contest, plain, found, budget_s))
     state.clock.budget_s = budget_s
     contest.add(affordable_baseline(contest, plain, budget_s))
     for number in range(SOLVES):
         n_rounds = LATER_ROUNDS if number else FIRST_ROUNDS
         if number and not state.clock.allows(n_rounds * len(contest.architectures)):
             break
-        new = invite(contest, pool, state.profile, state.found, state.targets, resolution)
+        new = invite(contest, pool, state.profile, state.found, state.goals, resolution)
         state.still = number > 0 and not new
         if state.still:
             break
@@ -191,7 +191,7 @@ def look_closer(state: Confirmed, done: Callable):
     contest = state.contest
     while len(contest.panel.rounds) < MOST_ROUNDS:
         contest.update()
-        which = undecided(contest, state.targets, state.compared) | rarely_visited(contest)
+        which = undecided(contest, state.goals, state.compared) | rarely_visited(contest)
         if not which or not state.clock.allows(len(which)):
             break
         state.clock.visit(contest.panel, which, done)

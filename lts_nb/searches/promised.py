@@ -29,10 +29,10 @@ def rows_of(contest: Contest, won: list) -> list[Row]:
     "Everybody in a contest, by role."
     people, shown = contest.architectures, list(dict.fromkeys(i for _, *both in won for i in both))
     rows = [("candidate", "", i) for i in shown]
-    winner_of = {target: people[winner].id for target, winner, _ in won}
-    for target, pick in contest.picks.items():
-        if target in winner_of:
-            rows.append(("lts", winner_of[target], people.index(pick)))
+    winner_of = {goal: people[winner].id for goal, winner, _ in won}
+    for goal, pick in contest.picks.items():
+        if goal in winner_of:
+            rows.append(("lts", winner_of[goal], people.index(pick)))
     rows += [("baseline", "", people.index(a)) for a in contest.settings.space.baseline() if a in people]
     visited = {i for visits in contest.panel.rounds for i in visits}
     rest = sorted(visited - {i for *_, i in rows})

@@ -71,9 +71,9 @@ PATIENCE = 10
 def evolution_picks(
     settings: SearchSettings,
     profile: DeviceProfile,
-    targets: Compared,  # m of them
+    goals: Compared,  # m of them
 ) -> list:  # of m `Architecture`, None where evolution found none as good
-    "For each target, the fastest that LTS's evolution finds of at least its quality and no more of its other costs."
+    "For each goal, the fastest that LTS's evolution finds of at least its quality and no more of its other costs."
     from lts_nb.frontier.evolution import evolve
 
     def evaluate(population):
@@ -83,16 +83,16 @@ def evolution_picks(
     accept = free_checks(settings.limits, settings.workload, profile.memory)
     history = evolve(settings.space, evaluate, settings.seed, accept=accept, progress=False, patience=PATIENCE)
     found = Compared(history.F[:, 0], history.F[:, 1], history.F[:, 2:])
-    return [_fastest(history.population, found, target) for target in each(targets)]
+    return [_fastest(history.population, found, goal) for goal in each(goals)]
 
 
-def each(targets: Compared) -> list:
-    "The targets one by one, each with its quality and its other costs."
-    return [targets.pick(i) for i in range(len(targets.quality))]
+def each(goals: Compared) -> list:
+    "The goals one by one, each with its quality and its other costs."
+    return [goals.pick(i) for i in range(len(goals.quality))]
 
 
-def _fastest(population: Population, compared: Compared, target: Compared) -> Architecture | None:
-    as_good = compared.as_good_as(target.quality, target.others)
+def _fastest(population: Population, compared: Compared, goal: Compared) -> Architecture | None:
+    as_good = compared.as_good_as(goal.quality, goal.others)
     return population[int(as_good[compared.cost[as_good].argmin()])] if len(as_good) else None
 
 # %% ../../nbs/searches/12_rivals.ipynb #fc964015
@@ -100,12 +100,12 @@ def nearest_ties(
     settings: SearchSettings,
     profile: DeviceProfile,
     members: Population,  # m of them
-    targets: Compared,  # theirs
+    goals: Compared,  # theirs
     alike: Population,  # of `homogeneous_members`, that keep the free limits
 ) -> list:  # of m `Architecture`, None where there is none
     "For each member, the fastest homogeneous architecture of another width that is as good."
     found, ties = compare(settings, profile, alike), []
-    for target, width in zip(each(targets), members.d_model.tolist(), strict=True):
+    for goal, width in zip(each(goals), members.d_model.tolist(), strict=True):
         elsewhere = np.flatnonzero(alike.d_model != width)
-        ties.append(_fastest(alike[elsewhere], found.pick(elsewhere), target))
+        ties.append(_fastest(alike[elsewhere], found.pick(elsewhere), goal))
     return ties

@@ -29,7 +29,7 @@ from ..contest import Contest, winners
 from ..explored import page_so_far
 from .registry import register_method
 from ..promised import measured_table, promised_table, table_so_far
-from ..proposals import Pool, choose_targets, propose
+from ..proposals import Pool, choose_goals, propose
 from ..result import SearchResult
 from ..rivals import compare, compared_costs, evolution_picks
 from ..run_folder import note_failures
@@ -137,10 +137,10 @@ def measure_memory(task: SearchTask, contest: Contest, numbers: list):
 def predicted_rows(session: Session, profile: DeviceProfile, found: ExactFrontier) -> list:
     "Whom a profile proposes, evolution's picks and the baseline: role, id of the member it belongs to, itself."
     settings, resolution = session.settings, profile_resolution(profile)
-    targets, *_ = choose_targets(settings, found, resolution)
+    goals, *_ = choose_goals(settings, found, resolution)
     alike = homogeneous_members(settings.space)
     pool = Pool(settings, settings.ties, alike[session.accept(alike)])
-    proposals = propose(pool, profile, found, targets, resolution)
+    proposals = propose(pool, profile, found, goals, resolution)
     members = Population.of(proposals.taken, settings.space.max_layer)
     picks = evolution_picks(settings, profile, compare(settings, profile, members))
     rows = [("candidate", "", a) for a in dict.fromkeys([*proposals.taken, *proposals.leanest])]
@@ -176,8 +176,8 @@ def with_near_ties(
     compared, names = compare(settings, profile, members), compared_costs(settings)
     columns = {settings.quality.objective: compared.quality, names[0]: compared.cost}
     columns |= dict(zip(names[1:], compared.others.T, strict=True))
-    goals = np.stack([columns[name] for name in settings.objectives], 1)
-    margin, rivals = near_ties(found, members, goals, resolution)
+    F = np.stack([columns[name] for name in settings.objectives], 1)
+    margin, rivals = near_ties(found, members, F, resolution)
     return frontier.assign(margin=margin, rivals=rivals.astype(float))
 
 # %% ../../../nbs/searches/methods/01_exact.ipynb #9554a0d1
@@ -210,7 +210,7 @@ def search_measured(task: SearchTask, profile: DeviceProfile) -> SearchResult:
     "The frontier on the machine of a profile, confirmed there."
     settings, session = task.settings, task.session
     state = confirm_here(task, profile)
-    won = winners(state.contest, settings.ties, state.targets, state.compared)
+    won = winners(state.contest, settings.ties, state.goals, state.compared)
     if not won:
         raise InputError("limits: none of the architectures that were measured keeps them")
     measure_memory(task, state.contest, list(dict.fromkeys(i for _, *both in won for i in both)))
