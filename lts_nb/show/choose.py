@@ -106,7 +106,7 @@ def times_in_words(
     "A factor as a person says it: 2.3 times, 7.1 million times."
     size = next((size for size in LARGE_NUMBERS if factor >= size), 1)
     shown = factor / size
-    return f"{shown:,.{decimals(shown)}f}{LARGE_NUMBERS.get(size, '')} times"
+    return f"{shown:,.{decimals(shown)}f}".removesuffix(".0") + f"{LARGE_NUMBERS.get(size, '')} times"
 
 
 def off_in_words(

@@ -10,7 +10,7 @@ async function openPage(root, head, text) {
   const explorer = new FrontierExplorer(root, await decodeView(head, fromBase64(text)), home);
   if (before.limits) explorer.setLimits(before.limits);
   if (head.live) setTimeout(() => location.reload(), 1000 * head.live);
-  Object.assign(window, { explorer, idOf, nextBetter, tradeOffs });
+  Object.assign(window, { explorer, idOf, nextBetter, timesInWords, tradeOffs });
   return explorer;
 }
 
