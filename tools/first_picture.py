@@ -113,9 +113,33 @@ def of_gpt2() -> list[Gain]:
     return [middle("exact picks, not scaled GPT-2s", seconds.baseline / seconds.exact, under)]
 
 
+def of_shapes() -> list[Gain]:
+    "Rise of the loss of SmolLM2-135M, narrowed uniformly, over that of its exact shape of the same size; 95 %."
+    lines = (ROOT / "benchmarks/shaped/results_mixture/rivals.jsonl").read_text(encoding="utf-8").splitlines()
+    rows, found = [row for row in map(json.loads, lines) if row["text"] in ("wikitext", "stdlib")], []
+    parents = {row["text"]: np.array(row["losses"]) for row in rows if row["rule"] == "parent"}
+    rises: dict = {}  # (rule, size) -> text -> a rise for each window
+    for row in rows:
+        if row["repair"] == "fitted" and row["rule"] in ("exact", "uniform"):
+            rise = np.array(row["losses"]) - parents[row["text"]]
+            rises.setdefault((row["rule"], round(row["share"], 1)), {})[row["text"]] = rise
+    rng = np.random.default_rng(0)
+    for size in sorted({size for rule, size in rises if rule == "uniform"}, reverse=True):
+        ours, theirs = ([rises[rule, size][text] for text in parents] for rule in ("exact", "uniform"))
+        drawn = [rng.integers(len(windows), size=(2000, len(windows))) for windows in ours]
+        means = [sum(windows[i].mean(1) for windows, i in zip(rise, drawn)) for rise in (theirs, ours)]
+        low, high = np.quantile(means[0] / means[1], [0.025, 0.975])
+        ratio = sum(windows.mean() for windows in theirs) / sum(windows.mean() for windows in ours)
+        found.append(Gain(f"{size:.0%} of it, rise of the loss", float(ratio), float(low), float(high), UNDER_SHAPES))
+    return found
+
+
+UNDER_SHAPES = "a parent's exact shape, against one narrowed alike, no training"
+
+
 def stored_gains() -> list[Gain]:
     "All that is in the picture, in its order."
-    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_gpt2()]
+    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_shapes(), *of_gpt2()]
 
 
 def sentences() -> list[str]:
@@ -131,6 +155,9 @@ def sentences() -> list[str]:
     lines.append("with as many decoder parameters, in the median, least and most")
     for g in (*workloads, engine):
         lines.append(f"    {g.what:29} {gain_in_words(g.ratio, 'latency_s', (g.low, g.high))}")
+    lines.append("SmolLM2-135M cut without training; uniform narrowing, repaired alike, raises its loss")
+    for g in of_shapes():
+        lines.append(f"    {g.what.split(' of')[0]} of its size       {g.ratio:.2f} times as much ({g.low:.2f} to {g.high:.2f})")
     lines.append("the paper's GPT-2 space in full size, as many decoder parameters as LTS's scaled baseline")
     lines.append(f"    {'reading a prompt':17} {gain_in_words(gpt2.ratio, 'latency_s', (gpt2.low, gpt2.high))}")
     saved = report.gains(SearchResult.load(ROOT / "benchmarks/gpt2_cpu")).memory_saving
