@@ -106,6 +106,14 @@ def picture_faults(notebook: dict) -> Iterator[str]:
             yield f"cell {cell.get('id')}: a picture in it has no alternative text"
 
 
+def link_faults(path: Path, notebook: dict) -> Iterator[str]:
+    "Relative links that lead nowhere."
+    for cell in notebook["cells"]:
+        for link in readme.links("".join(cell["source"])) if cell["cell_type"] == "markdown" else ():
+            if not (path.parent / link.partition("#")[0]).exists():
+                yield f"cell {cell.get('id')}: links to {link}, which is not there"
+
+
 def is_plain_text(text: str) -> bool:
     "Does YAML read this text as itself?"
     try:
@@ -158,5 +166,5 @@ def check_notebooks(root: Path) -> Iterator[str]:
             continue
         tutorial = path.parent.name == "tutorials"
         faults = *file_faults(notebook), *directive_faults(notebook, flags, tutorial), *page_faults(notebook)
-        for fault in (*faults, *picture_faults(notebook), *place_faults(name, notebook)):
+        for fault in (*faults, *picture_faults(notebook), *link_faults(path, notebook), *place_faults(name, notebook)):
             yield f"{name}: {fault}"

@@ -22,7 +22,7 @@ from ..profiler.targets.registry import describe_target, get_target
 from .limits import check_limits, limits_of, remarks_before, remarks_on_limits
 from .measure_pick import add_measured
 from .methods.registry import get_method, load_methods
-from .quality import quality_of
+from .quality import quality_of, remarks_on_quality
 from .result import SearchResult, measured_row
 from .run_folder import hold_run_folder, open_run
 from .sampling import search_by_sampling
@@ -81,7 +81,8 @@ def search_with(
         task = SearchTask(session, begin_record(settings, session.environment, begun), profile, folder, bar, say)
         if not begun:
             task.write_record()
-            for text in remarks_before(settings.space, settings.limits, settings.workload, settings.memory):
+            remarks = remarks_before(settings.space, settings.limits, settings.workload, settings.memory)
+            for text in remarks + remarks_on_quality(settings.quality, settings.space):
                 say(text)
         return run_search(task)
 

@@ -28,7 +28,7 @@ def question_of(
     tokens: torch.Tensor,  # that are read, of any shape
     asked: object,  # what else the answer depends on, as JSON can hold it
 ) -> str:  # hexadecimal digits
-    "What stands for all that figures depend on."
+    "A digest of all that figures depend on."
     digest = hashlib.sha256(json.dumps([asked, digest_of_weights(parent.model)]).encode())
     digest.update(tokens.numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -59,13 +59,20 @@ FAULTS = [
     (source(RUN, "#| fig-alt: a curve\nprint(1)"), "has a `fig-alt`, but no picture is stored"),
     (source(TOP, "# ground\n\n> What for.\n\n![](a.png)"), "a picture in it has no alternative text"),
     (source(TOP, '# ground\n\n> What for.\n\n<img src="a.png" alt="">'), "a picture in it has no alternative text"),
+    (
+        source(TOP, "# ground\n\n> What for.\n\n[sky](01_sky.ipynb#blue)"),
+        "links to 01_sky.ipynb#blue, which is not there",
+    ),
     (source(EXP, "#| default_exp core.sky"), "exports core.sky: its place says core.ground"),
 ]
 SOUND = [
     output(result(text_plain="[00:00] is no bar")),
     source(RUN, ELSEWHERE),
     drawn("#| fig-alt: a curve that rises, and falls; its top is at 3"),
-    source(TOP, '# ground\n\n> What for.\n\n![a curve](a.png) <img src="a.png" alt="a curve">'),
+    source(TOP, '# ground\n\n> What for.\n\n![a curve](/a.png) <img src="/a.png" alt="a curve">'),
+    source(
+        TOP, "# ground\n\n> What for.\n\n[start](../tutorials/start.ipynb) `[sky](01_sky.ipynb)` [web](https://x.org)"
+    ),
 ]
 
 
