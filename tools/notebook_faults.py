@@ -1,10 +1,12 @@
 """A notebook is sound as a file, seen by nbdev as it looks, fit to be read, and lies where its module does."""
 
 import copy
+import functools
 import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import readme
@@ -22,6 +24,8 @@ CONFLICT = re.compile(r'^[\s"`]*(<{7}|>{7}) ', re.M)
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(home|root|Users|tmp|private|var/folders)/|\b[A-Z]:\\+Users\b")
 PROMISE = 114  # characters; three quotes before it and three after it make a line of 120
 PICTURE = re.compile(r"""!\[\s*\]\(|<img\b(?![^>]*\balt\s*=\s*["'][^"'])""")  # in Markdown, without alternative text
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")  # to a place in the repository
+HEADING = re.compile(r"^#+ (.+)$", re.M)
 BAR = re.compile(r"\[\d\d:\d\d(:\d\d)?[<,]")  # of a progress bar drawn as text
 
 
@@ -107,11 +111,28 @@ def picture_faults(notebook: dict) -> Iterator[str]:
 
 
 def link_faults(path: Path, notebook: dict) -> Iterator[str]:
-    "Relative links that lead nowhere."
+    "Links of its text that lead to no file, or to no heading of one."
     for cell in notebook["cells"]:
-        for link in readme.links("".join(cell["source"])) if cell["cell_type"] == "markdown" else ():
-            if not (path.parent / link.partition("#")[0]).exists():
+        if cell["cell_type"] != "markdown":
+            continue
+        for link in LINK.findall("".join(cell["source"])):
+            place, _, heading = unquote(link).partition("#")
+            target = path.parent / place if place else path
+            if not target.exists():
                 yield f"cell {cell.get('id')}: links to {link}, which is not there"
+            elif heading and heading not in anchors(target):
+                yield f"cell {cell.get('id')}: links to {link}, but no heading there reads so"
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    "Every heading of a notebook or Markdown file as links name it."
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    else:
+        text = path.read_text(encoding="utf-8")
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in HEADING.findall(text)}
 
 
 def is_plain_text(text: str) -> bool:
@@ -166,5 +187,6 @@ def check_notebooks(root: Path) -> Iterator[str]:
             continue
         tutorial = path.parent.name == "tutorials"
         faults = *file_faults(notebook), *directive_faults(notebook, flags, tutorial), *page_faults(notebook)
-        for fault in (*faults, *picture_faults(notebook), *link_faults(path, notebook), *place_faults(name, notebook)):
+        faults += *picture_faults(notebook), *link_faults(path, notebook), *place_faults(name, notebook)
+        for fault in faults:
             yield f"{name}: {fault}"

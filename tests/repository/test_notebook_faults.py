@@ -58,6 +58,8 @@ FAULTS = [
     (drawn("#| fig-alt: the rise # of it"), "is no plain text of YAML"),
     (source(RUN, "#| fig-alt: a curve\nprint(1)"), "has a `fig-alt`, but no picture is stored"),
     (source(TOP, "# ground\n\n> What for.\n\n![](a.png)"), "a picture in it has no alternative text"),
+    (source(TOP, "# ground\n\n> What for.\n\n[here](no_file.ipynb)"), "links to no_file.ipynb, which is not there"),
+    (source(TOP, "# ground\n\n> What for.\n\n[here](#sky)"), "links to #sky, but no heading there reads so"),
     (source(TOP, '# ground\n\n> What for.\n\n<img src="a.png" alt="">'), "a picture in it has no alternative text"),
     (
         source(TOP, "# ground\n\n> What for.\n\n[sky](01_sky.ipynb#blue)"),
@@ -69,10 +71,8 @@ SOUND = [
     output(result(text_plain="[00:00] is no bar")),
     source(RUN, ELSEWHERE),
     drawn("#| fig-alt: a curve that rises, and falls; its top is at 3"),
-    source(TOP, '# ground\n\n> What for.\n\n![a curve](/a.png) <img src="/a.png" alt="a curve">'),
-    source(
-        TOP, "# ground\n\n> What for.\n\n[start](../tutorials/start.ipynb) `[sky](01_sky.ipynb)` [web](https://x.org)"
-    ),
+    source(TOP, '# ground\n\n> What for.\n\n![a curve](00_ground.ipynb) <img src="a.png" alt="a curve">'),
+    source(TOP, "# On the ground: a *tour*\n\n> What for.\n\n[up](#on-the-ground-a-tour) [web](https://x.org/no)"),
 ]
 
 
