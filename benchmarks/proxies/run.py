@@ -74,9 +74,10 @@ def as_rows(table: pd.DataFrame, **columns) -> list[dict]:
 
 def score_set(name: str, architectures: list, proxies: list, batch: torch.Tensor, file: Path, start=build):
     "Score the architectures of a set that the file does not have yet, and write each when it is done."
-    found = dict(machine=describe_machine(), rows=[])
+    found = dict(machines={}, rows=[])
     if file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
+    found["machines"].setdefault(name, describe_machine())
     done = {row["id"] for row in found["rows"] if row["set"] == name}
     for id, architecture in architectures:
         if id not in done:
@@ -102,8 +103,9 @@ def main():
     if parser.parse_args().batches:
         return score_batches(valid)
     batch = valid[: 8 * LENGTH].reshape(8, LENGTH)
-    score_set("study", read_study(), [*PROXIES, short_training(200_000)], batch, SCORES)
+    score_set("study", read_study(), list(PROXIES), batch, SCORES)
     score_set("study, as trained", read_study(), list(PROXIES), batch, SCORES, as_trained)
+    score_set("study, trained for a moment", read_study(), [short_training(200_000)], batch, SCORES)
     if find_archive():
         for name, architectures in read_published():
             score_set(name, architectures, list(PROXIES), batch[:2], SCORES)
