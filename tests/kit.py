@@ -47,16 +47,28 @@ def begin(*args, quick: bool = True):
     "`lts` on one thread, with quick searches, in a copy of this process where the system has such: to be killed."
     import lts_nb.models.build  # noqa: F401  (once for all copies)
 
-    process = COPIES.Process(target=_lts_in_a_copy, args=(quick, *args))
+    process = COPIES.Process(target=_begin_in_a_copy, args=(quick, *args))
     process.start()
     return process
 
 
-def _lts_in_a_copy(quick: bool, *args):
+def lts_together(*commands: list) -> list[tuple[int, str, str]]:
+    "`lts` with each of these arguments, in such copies that begin at the same time."
+    import lts_nb.models.build  # noqa: F401
+
+    with COPIES.Pool(len(commands)) as pool:
+        return pool.starmap(_lts_in_a_copy, [(True, *command) for command in commands], chunksize=1)
+
+
+def _begin_in_a_copy(quick: bool, *args):
+    code, _, err = _lts_in_a_copy(quick, *args)
+    sys.exit(err if code else 0)
+
+
+def _lts_in_a_copy(quick: bool, *args) -> tuple[int, str, str]:
     _one_thread()
     with quick_searches() if quick else contextlib.nullcontext():
-        code, _, err = lts(*args)
-    sys.exit(err if code else 0)
+        return lts(*args)
 
 
 def killed_at(step: int, train: Callable, *args, **options) -> int:  # its exit code
