@@ -42,13 +42,15 @@ PUBLIC = {
 __all__ = list(PUBLIC)
 
 
-def __getattr__(name: str):
-    "A public name, imported when it is first asked for."
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'lts_nb' has no attribute {name!r}; it has {', '.join(PUBLIC)}")
-    value = getattr(import_module(f"lts_nb.{PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker is to find names that are not there
+
+    def __getattr__(name: str):
+        "A public name, imported when it is first asked for."
+        if name not in PUBLIC:
+            raise AttributeError(f"module 'lts_nb' has no attribute {name!r}; it has {', '.join(PUBLIC)}")
+        value = getattr(import_module(f"lts_nb.{PUBLIC[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

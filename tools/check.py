@@ -3,6 +3,7 @@
 Each may rely on those before it, so the first that finds something is the last to run: a line per finding, exit code 1.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import readme
 from imports import SCRIPTS, check_layers, check_requirements
 from notebook_faults import check_notebooks
-from repository import LIB, ROOT
+from repository import LIB, ROOT, settings
 from sizes import check_sizes
 
 # One thread a process, since two notebooks run at once, unless the caller wants to try another number; no download
@@ -39,6 +40,13 @@ def check_style(root: Path) -> Iterator[str]:
         done = run(root, *command)
         if done.returncode:
             yield from (done.stdout + done.stderr).strip().splitlines()
+
+
+def check_types(root: Path) -> Iterator[str]:
+    "What mypy finds, by the rules of pyproject.toml: in the package, and in a program that uses it."
+    done = run(root, "mypy", "--cache-dir", os.devnull, "--no-error-summary")
+    if done.returncode:
+        yield from (done.stdout + done.stderr).strip().splitlines()
 
 
 def check_export(root: Path) -> Iterator[str]:
@@ -84,6 +92,17 @@ def check_readme(root: Path) -> Iterator[str]:
     for link in readme.links(text):
         if not (root / link.partition("#")[0]).exists():
             yield f"README.md: links to {link}, which is not there"
+    about = settings(root)
+    site, pages = about["doc_host"] + about["doc_baseurl"], site_pages(root)
+    for page in re.findall(rf"\]\({re.escape(site)}/([^)\s]+)\)", text):
+        if page not in pages:
+            yield f"README.md: links to {page} of the site, which no notebook makes"
+
+
+def site_pages(root: Path) -> set[str]:
+    "Where the site documents what notebooks export: a page and the name on it, as nbdev's index has them."
+    index = (root / LIB / "_modidx.py").read_text(encoding="utf-8").partition("d = ")[2]
+    return {place for names in ast.literal_eval(index)["syms"].values() for place, _ in names.values()}
 
 
 CHECKS = {
@@ -94,6 +113,7 @@ CHECKS = {
     "sizes": check_sizes,
     "requirements": check_requirements,
     "layers": check_layers,
+    "types": check_types,
 }
 # these begin first, so that no worker waits long for the other in the end
 SLOWEST = [

@@ -1,13 +1,16 @@
 """A notebook is sound as a file, seen by nbdev as it looks, fit to be read, and lies where its module does."""
 
 import copy
+import functools
 import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import readme
+import yaml
 from repository import code_cells, exported_module, notebooks, read_notebook, settings
 
 EXPORTS = {"export", "exporti", "exports"}
@@ -20,6 +23,9 @@ QUARTO = set(
 CONFLICT = re.compile(r'^[\s"`]*(<{7}|>{7}) ', re.M)
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(home|root|Users|tmp|private|var/folders)/|\b[A-Z]:\\+Users\b")
 PROMISE = 114  # characters; three quotes before it and three after it make a line of 120
+PICTURE = re.compile(r"""!\[\s*\]\(|<img\b(?![^>]*\balt\s*=\s*["'][^"'])""")  # in Markdown, without alternative text
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")  # to a place in the repository
+HEADING = re.compile(r"^#+ (.+)$", re.M)
 BAR = re.compile(r"\[\d\d:\d\d(:\d\d)?[<,]")  # of a progress bar drawn as text
 
 
@@ -88,6 +94,55 @@ def cell_faults(cell: dict) -> Iterator[str]:
         yield f"{at}: a warning or progress bar is stored in its output"
 
 
+def picture_faults(notebook: dict) -> Iterator[str]:
+    "Pictures that tell nothing to people who do not see them, and texts that quarto would not read as they stand."
+    for cell, directives, _ in code_cells(notebook):
+        at, texts = f"cell {cell.get('id')}", [match[3] for match in directives if match[1] == "fig-alt"]
+        shown = any(kind.startswith("image/") for output in cell["outputs"] for kind in output.get("data", {}))
+        if shown and not any(texts):
+            yield f"{at}: its picture has no alternative text; begin with `#| fig-alt: what is to be seen`"
+        if texts and not shown:
+            yield f"{at}: has a `fig-alt`, but no picture is stored"
+        if any(not is_plain_text(text) for text in texts):
+            yield f"{at}: its `fig-alt` is no plain text of YAML: it may hold no `: ` or ` #`, and begins with a word"
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and PICTURE.search("".join(cell["source"])):
+            yield f"cell {cell.get('id')}: a picture in it has no alternative text"
+
+
+def link_faults(path: Path, notebook: dict) -> Iterator[str]:
+    "Links of its text that lead to no file, or to no heading of one."
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "markdown":
+            continue
+        for link in LINK.findall("".join(cell["source"])):
+            place, _, heading = unquote(link).partition("#")
+            target = path.parent / place if place else path
+            if not target.exists():
+                yield f"cell {cell.get('id')}: links to {link}, which is not there"
+            elif heading and heading not in anchors(target):
+                yield f"cell {cell.get('id')}: links to {link}, but no heading there reads so"
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    "Every heading of a notebook or Markdown file as links name it."
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    else:
+        text = path.read_text(encoding="utf-8")
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in HEADING.findall(text)}
+
+
+def is_plain_text(text: str) -> bool:
+    "Does YAML read this text as itself?"
+    try:
+        return yaml.safe_load(f"text: {text}") == {"text": text}
+    except yaml.YAMLError:
+        return False
+
+
 def texts_in(node) -> Iterator[str]:
     "Every text in a source or in stored outputs, save the base64 of images."
     if isinstance(node, str):
@@ -132,5 +187,6 @@ def check_notebooks(root: Path) -> Iterator[str]:
             continue
         tutorial = path.parent.name == "tutorials"
         faults = *file_faults(notebook), *directive_faults(notebook, flags, tutorial), *page_faults(notebook)
-        for fault in (*faults, *place_faults(name, notebook)):
+        faults += *picture_faults(notebook), *link_faults(path, notebook), *place_faults(name, notebook)
+        for fault in faults:
             yield f"{name}: {fault}"

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import typer
 
@@ -41,7 +42,7 @@ for name in COMMANDS:
 
 # %% ../../nbs/cli/14_main.ipynb #0413837b
 def option_error(
-    error: Exception,  # of the option parser
+    error: Any,  # an exception of the option parser
     args: list[str],  # what it parsed
 ) -> str:
     "The message of an error of the option parser, with the value that was given."

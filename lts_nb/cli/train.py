@@ -82,12 +82,13 @@ class TrainingSetup:
         "The same as a worker reads it, whatever folder it was started in."
         from lts_nb.training.training_runs import absolute_corpus
 
+        known = self.tokenizer
         return replace(
             self,
             run=self.run.absolute(),
             out=self.out and self.out.absolute(),
             corpus=absolute_corpus(self.corpus),
-            tokenizer=os.path.abspath(self.tokenizer) if os.path.exists(self.tokenizer or "") else self.tokenizer,
+            tokenizer=os.path.abspath(known) if known and os.path.exists(known) else known,
         )
 
     def folder(self, architecture) -> Path:

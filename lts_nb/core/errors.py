@@ -11,6 +11,8 @@ import numbers
 import operator
 import sys
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 # %% ../../nbs/core/00_errors.ipynb #97d6ec9d
 class InputError(ValueError):
@@ -30,13 +32,13 @@ class Remark(UserWarning):
 
 def remark(
     text: str,  # one line
-):
+) -> None:
     "Say something that stops nothing, as a warning of whoever called the caller."
     warnings.warn(text, Remark, stacklevel=3)
 
 # %% ../../nbs/core/00_errors.ipynb #d872b11d
 def shorten(
-    value,  # that was given
+    value: object,  # that was given
     most: int = 100,  # characters
 ) -> str:
     "A value as an error shows it, cut where it is too long to be a name."
@@ -46,7 +48,7 @@ def shorten(
 # %% ../../nbs/core/00_errors.ipynb #db222384
 def check_integer(
     field: str,  # name to blame
-    value,  # what was given: a whole number of any type, no boolean
+    value: Any,  # what was given: a whole number of any type, no boolean
     low: int = 1,  # smallest allowed
     high: int = 2**62,  # largest allowed
 ) -> int:  # the same number
@@ -62,7 +64,7 @@ def check_integer(
 # %% ../../nbs/core/00_errors.ipynb #0cf74951
 def check_number(
     field: str,  # name to blame
-    value,  # what was given: a finite real number, no boolean
+    value: Any,  # what was given: a finite real number, no boolean
     above: float = 0.0,  # the number must be larger
     at_most: float = math.inf,  # and no larger than this
 ) -> float:  # the same number
@@ -77,10 +79,10 @@ def check_number(
 # %% ../../nbs/core/00_errors.ipynb #91f4db66
 def check_choice(
     field: str,  # name to blame
-    value,  # what was given
-    allowed,  # an iterable of the values that may be given
+    value: Any,  # what was given
+    allowed: Iterable,  # the values that may be given
     hint: str = "",  # what else would do, such as ", or the path of a file"
-):  # the value
+) -> Any:  # the value
     "Check that a value is one of several. Raises `InputError` that lists them."
     allowed = list(allowed)
     if value not in allowed:

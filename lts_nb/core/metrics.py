@@ -8,8 +8,9 @@ __all__ = ['METRICS', 'SECONDS', 'MEGABYTES', 'MILLIONS', 'LOSS', 'Metric', 'reg
            'layer_sums', 'attach_formula']
 
 # %% ../../nbs/core/02_metrics.ipynb #b5b6b16d
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .errors import InputError, check_choice
 
@@ -34,7 +35,7 @@ class Metric:
     of_layer: Callable | None = None  # (fixed, d_model, d_inner, n_head, n_kv_head, workload) -> value, broadcast
     of_rest: Callable | None = None  # (fixed, d_model, vocab_size, d_embed, div_val, workload) -> value, broadcast
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("source", self.source, ("counted", "measured", "predicted"))
 
     @property
@@ -87,23 +88,23 @@ def get_metric(
     return METRICS[check_choice("metric", name, METRICS)]
 
 # %% ../../nbs/core/02_metrics.ipynb #cbdff9b5
-SECONDS = dict(unit="ms", per_unit=1e3, adds_up=True, source="measured")
-MEGABYTES = dict(unit="MB", per_unit=1e-6)
-MILLIONS = dict(unit="M", per_unit=1e-6, more_is_better=True)
-LOSS = dict(unit="nats", short="loss", flag="loss", digits=3, source="predicted", objective=False)
+SECONDS: dict[str, Any] = dict(unit="ms", per_unit=1e3, adds_up=True, source="measured")
+MEGABYTES: dict[str, Any] = dict(unit="MB", per_unit=1e-6)
+MILLIONS: dict[str, Any] = dict(unit="M", per_unit=1e-6, more_is_better=True)
+LOSS: dict[str, Any] = dict(unit="nats", short="loss", flag="loss", digits=3, source="predicted", objective=False)
 
 
-def decoder_of_state(n_layer, d_model, decoder_params, total_params):
+def decoder_of_state(n_layer: Any, d_model: Any, decoder_params: Any, total_params: Any) -> Any:
     "Decoder parameters of states, `(n,)`."
     return decoder_params
 
 
-def total_of_state(n_layer, d_model, decoder_params, total_params):
+def total_of_state(n_layer: Any, d_model: Any, decoder_params: Any, total_params: Any) -> Any:
     "All parameters of states, `(n,)`."
     return total_params
 
 
-def weights_of_state(n_layer, d_model, decoder_params, total_params):
+def weights_of_state(n_layer: Any, d_model: Any, decoder_params: Any, total_params: Any) -> Any:
     "Bytes of the weights of states in float32, `(n,)`."
     return 4 * total_params
 
@@ -154,7 +155,7 @@ def latencies() -> tuple[str, ...]:
 
 
 def deciding_latency(
-    names,  # objectives of a search
+    names: Iterable[str],  # objectives of a search
 ) -> str:
     "The latency by which a search tells members apart: the first among its objectives, else the whole request's."
     return next((name for name in names if name in latencies()), "latency_s")
@@ -174,6 +175,6 @@ def attach_formula(
     name: str,  # a key of `METRICS`
     of_layer: Callable,  # as in `Metric`
     of_rest: Callable,  # as in `Metric`
-):
+) -> None:
     "Say how a metric that adds up over layers is counted."
     METRICS[name] = replace(get_metric(name), of_layer=of_layer, of_rest=of_rest)

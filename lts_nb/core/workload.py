@@ -21,7 +21,7 @@ class Workload:
     new_tokens: int = 0  # tokens that are then decoded one by one
     logits: str = "last"  # positions of the prompt that get logits: "last" or "all"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, low in (("batch_size", 1), ("prompt_len", 1), ("new_tokens", 0)):
             object.__setattr__(self, name, check_integer(name, getattr(self, name), low, 2**20))
         check_choice("logits", self.logits, ("last", "all"))
@@ -29,7 +29,7 @@ class Workload:
     @classmethod
     def of(
         cls,
-        given,  # a `Workload`, a dict of some of its fields, or None for the default
+        given: "Workload | dict | None",  # a `Workload`, a dict of some of its fields, or None for the default
     ) -> "Workload":
         "A request however it was given. Raises `InputError` for an unknown field."
         if isinstance(given, cls):
@@ -50,7 +50,7 @@ class Workload:
     def check(
         self,
         max_len: int,  # positions of a model
-    ):
+    ) -> None:
         "Raise `InputError` if a model of `max_len` positions cannot run this."
         if self.context > max_len:
             raise InputError(

@@ -89,7 +89,7 @@ def training_section(
 
 # %% ../../nbs/evaluation/09_card_sections.ipynb #1e523046
 def left_of(now: float, before: float) -> str:
-    "A number, of how many."
+    "How many are left, of how many, and which share that is."
     return f"{now:,} of {before:,} ({now / before:.1%})" if before else "none"
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -60,7 +61,7 @@ class Filing:
         self,
         kind: str,  # "perplexity" or "accuracy"
         entries: dict,  # key -> result
-    ):
+    ) -> None:
         "File results with the digest of the weights, if the model has a folder that can be written."
         folder = Path(self.place)
         if not folder.is_dir():
@@ -82,8 +83,9 @@ def text_for(
 ) -> tuple:  # name, and a text or documents
     "Choose the text that a model is evaluated on. Raises `InputError`."
     name, text = read_evaluation_text(corpus, text_column)
-    is_file = not isinstance(corpus, Corpus) and os.path.isfile(corpus)
-    held_out = held_out_documents(Path(corpus), folder, text_column) if is_file else ()
+    held_out: tuple = ()
+    if not isinstance(corpus, Corpus) and os.path.isfile(corpus):
+        held_out = held_out_documents(Path(corpus), folder, text_column)
     if held_out:
         name, text = f"{name}, held out", held_out
     if say:
@@ -116,7 +118,8 @@ def evaluate(
     if corpus is None and tasks is None:
         raise InputError("corpus, tasks: at least one must be given")
     check_place(str(place))
-    folder, found = Path(place), dict(perplexity=None, accuracy=None)
+    folder = Path(place)
+    found: dict[str, Any] = dict(perplexity=None, accuracy=None)
     if folder.is_dir():
         read_evaluations(folder)  # a damaged file is said before hours of work
     name, text = (None, None) if corpus is None else text_for(corpus, folder, say, text_column)

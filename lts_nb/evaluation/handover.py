@@ -59,7 +59,7 @@ def tokenizer_for(
     return tokenizer
 
 # %% ../../nbs/evaluation/12_handover.ipynb #ho000001
-def write_plain_json(path: Path, value):
+def write_plain_json(path: Path, value: object) -> None:
     "Write a JSON file that people may read."
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
@@ -69,7 +69,7 @@ def write_model(
     architecture: Architecture,
     tokenizer: PreTrainedTokenizerFast | None,
     folder: Path,
-):
+) -> None:
     "Write model, code where it needs any, configuration, generation settings, tokenizer and drawing."
     model.save_pretrained(folder)
     source = model.config if tokenizer is None else tokenizer
@@ -183,7 +183,7 @@ def write_handover(
     kinds: list[str],  # of `GRAPHS`
     dtypes: list[str],  # of GGUF files
     folder: Path,  # exists and is empty
-):
+) -> None:
     "Write all that is handed over."
     write_model(model, architecture, tokenizer, folder)
     for name, fact in about.items():

@@ -103,7 +103,7 @@ def check_window(
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if window is None and not longest:
         raise InputError("window=None: must be given, since the model does not say how many tokens it can see")
-    window = min(longest, 2048) if window is None else check_integer("window", window, 1, longest or 2**24)
+    window = min(longest or 2048, 2048) if window is None else check_integer("window", window, 1, longest or 2**24)
     return window, max(window // 2, 1) if stride is None else check_integer("stride", stride, 1, window)
 
 # %% ../../nbs/evaluation/04_perplexity.ipynb #d943327d

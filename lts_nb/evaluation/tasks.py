@@ -19,6 +19,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError
 from . import stored_models
@@ -77,8 +78,8 @@ def names_in_lm_eval() -> tuple[dict, set]:  # task -> the folder that defines i
     "Look up what lm-eval's definitions name."
     folders, names = {}, set()
     named = re.compile(r"""^(\s*)(?:-\s+)?(?:(task|group|tag)\s*:\s*)?["']?([\w.+-]+)["']?\s*$""", re.M)
-    package = importlib.util.find_spec("lm_eval").submodule_search_locations[0]
-    for file in sorted((Path(package) / "tasks").rglob("*.yaml")):
+    package: Any = importlib.util.find_spec("lm_eval")
+    for file in sorted((Path(package.submodule_search_locations[0]) / "tasks").rglob("*.yaml")):
         for indent, kind, name in named.findall(file.read_text(encoding="utf-8")):
             names.add(name)
             if kind == "task" and not indent:

@@ -101,8 +101,7 @@ def check_texts(
     text: str | Iterable[str],  # a text, or documents
 ) -> tuple[str, ...]:  # those that are not empty
     "Check that something is text. Raises `InputError` if it is not, or there is nothing in it."
-    is_list = isinstance(text, Iterable) and not isinstance(text, str | bytes)
-    texts = tuple(text) if is_list else (text,)
+    texts = (text,) if isinstance(text, str | bytes) or not isinstance(text, Iterable) else tuple(text)
     for one in texts:
         if not isinstance(one, str):
             raise InputError(f"text: holds {type(one).__name__}: must be a text, or documents that are texts")

@@ -97,6 +97,6 @@ def gguf_probe(
     header = header.ljust(padded(len(header)), b"\0")
     named = [(ONES if len(tensor.shape) == 1 else tensor.kind, tensor_bytes(tensor)) for tensor in tensors]
     hashes = {name: hashlib.sha256(tile(name)).hexdigest() for name, _ in named}
-    pieces = [["bytes", base64.b64encode(header).decode()]]
+    pieces: list = [["bytes", base64.b64encode(header).decode()]]
     pieces += [[hashes[name], padded(n_bytes)] for name, n_bytes in named]
     return Probe(pieces, tuple(hashes), sum(n_bytes for _, n_bytes in named))

@@ -158,7 +158,7 @@ def mixer_shapes(
         kernel = get_family(architecture.backbone).configs[architecture.backbone]["conv_L_cache"]
         return {"shortconv.conv": (d, kernel), "shortconv.in_proj": (3 * d, d), "shortconv.out_proj": (d, d)}
     width, kv_width = heads * architecture.d_head, kv_heads * architecture.d_head
-    shapes = dict(attn_q=(width, d), attn_k=(kv_width, d), attn_v=(kv_width, d), attn_output=(d, width))
+    shapes: dict = dict(attn_q=(width, d), attn_k=(kv_width, d), attn_v=(kv_width, d), attn_output=(d, width))
     if architecture.backbone == "lfm2":
         shapes |= dict(attn_q_norm=(architecture.d_head,), attn_k_norm=(architecture.d_head,))
     return shapes

@@ -28,7 +28,8 @@ def quiet_llama() -> list[str]:  # what llama.cpp says of errors, the last one l
 
     package.llama_log_set(keep, None)
     errors.append("")
-    quiet_llama.callback = keep  # which must live as long as the library
+    # it must live as long as the library
+    quiet_llama.callback = keep  # type: ignore[attr-defined]
     return errors
 
 

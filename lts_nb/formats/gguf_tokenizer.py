@@ -11,6 +11,7 @@ __all__ = ['CONTRACTIONS', 'REST', 'THREE_DIGITS', 'ONE_DIGIT', 'WORDS', 'ORDINA
 # %% ../../nbs/formats/09_gguf_tokenizer.ipynb #60fac527
 import json
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ..core.errors import InputError, remark, shorten
 
@@ -148,7 +149,7 @@ def token_kinds(
     return [kind_of(number, token) for number, token in enumerate(tokens)]
 
 
-def refuse(reason: str):
+def refuse(reason: str) -> NoReturn:
     "Raise `InputError` for a tokenizer that llama.cpp cannot follow."
     raise InputError(f"tokenizer: llama.cpp cannot follow it ({reason}), so no GGUF file can hold it")
 

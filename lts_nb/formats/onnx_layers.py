@@ -63,7 +63,7 @@ def small_one(
     kinds = kinds_of(architecture.backbone)
     kinds = (kinds[0], *kinds)
     d_model, n_layer = (42, 88)[which], len(kinds)
-    fields = dict(n_head=((6, 8)[which],) * n_layer)
+    fields: dict = dict(n_head=((6, 8)[which],) * n_layer)
     if architecture.d_head:
         heads, kv_heads = zip(*(HEADS[kind][which] for kind in kinds), strict=True)
         fields = dict(n_head=heads, n_kv_head=kv_heads if len(set(kinds)) > 1 else None, d_head=(14, 26)[which])
@@ -198,7 +198,7 @@ class Trace:
         "The layer of each live node; -1 before all layers, `n_layer` after them. None for free nodes."
         noted = [noted_layer(node) if live else None for node, live in zip(self.nodes, self.live, strict=True)]
         after, n_layer = self._followers(lambda n: noted[n] is not None), self.architecture.n_layer
-        layers = [(n_layer if after[n] else -1) if live else None for n, live in enumerate(self.live)]
+        layers: list = [(n_layer if after[n] else -1) if live else None for n, live in enumerate(self.live)]
         for n in reversed(range(len(self.nodes))):
             if noted[n] is not None:
                 layers[n] = noted[n]

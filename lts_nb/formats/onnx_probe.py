@@ -81,7 +81,7 @@ class Probe:
         return from_fields(cls, "onnx_probe", read_json(text, "onnx_probe", 1))
 
 
-TYPES = {1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8)}
+TYPES: dict[int, np.dtype] = {1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8)}
 "Numbers of ONNX for the types of weights."
 
 

@@ -131,7 +131,8 @@ def improvements(
 ) -> tuple[np.ndarray, np.ndarray]:  # caps and sums of steps, `(n,)` each
     "Where a cap makes something cheaper than every smaller one."
     before = np.vstack([np.full((1, least.shape[1]), np.inf), (1 - 1e-12) * least[:-1]])
-    return np.nonzero(least < before)
+    caps, steps = np.nonzero(least < before)
+    return caps, steps
 
 # %% ../../nbs/frontier/08_blocks.ipynb #1eb82776
 def knapsack_stacks(

@@ -47,7 +47,7 @@ def cache_of(problem: Problem, c: Candidates) -> np.ndarray:
     "Bytes of the full KV cache of candidates, `(n,)`."
     request = problem.workload
     values = cached_values(problem.space.fixed, c.d_model, *c.cache, request.context)
-    return problem.memory.value * request.batch_size * values
+    return np.asarray(problem.memory.value * request.batch_size * values)
 
 # %% ../../nbs/frontier/03_candidates.ipynb #5ff091d2
 def objective_values(problem: Problem, c: Candidates) -> dict:

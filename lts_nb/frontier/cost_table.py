@@ -165,10 +165,11 @@ def check_layer_table(
             f"{name}: {field}[{d_model}] has shape {shape}: must be {wanted}, "
             "a row for each d_inner and a column for each n_head and n_kv_head"
         )
-    for choice, needed, measured in (
+    sides: tuple[tuple[str, tuple, tuple], ...] = (
         ("d_inner", space.inners(d_model), have.inners(d_model)),
         ("(n_head, n_kv_head)", space.mixers(d_model), have.mixers(d_model)),
-    ):
+    )
+    for choice, needed, measured in sides:
         if missing := set(needed) - set(measured):
             raise InputError(
                 f"{name}: {choice}={min(missing)} is not among the measured ones {list(measured)} of d_model={d_model}"

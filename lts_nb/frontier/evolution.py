@@ -10,6 +10,7 @@ __all__ = ['PATIENCE', 'History', 'frontier_of', 'choose_parents', 'draw_new', '
 # %% ../../nbs/frontier/11_evolution.ipynb #7c41f443
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,8 @@ def draw_new(
     rounds: int = PATIENCE,  # draws without success after which the space counts as exhausted
 ) -> Population:  # at most `n` rows, all new and accepted
     "Draw until `n` candidates are new and acceptable. Raises `InputError` if nothing was ever acceptable."
-    rows, dry = [], 0
+    rows: list[np.ndarray] = []
+    dry = 0
     while True:
         batch = draw(n)
         dry += 1
@@ -140,7 +142,7 @@ class Breeder:
     def mutants(self, parents: Population, n: int) -> Population:
         "At most `n` new mutants."
 
-        def draw(m):
+        def draw(m: int) -> Population:
             return self.space.mutate(self._some(parents, m), self.p_mutation, self.rng)
 
         return draw_new(draw, n, self.seen, self.accept, self.patience)
@@ -148,7 +150,7 @@ class Breeder:
     def crossovers(self, parents: Population, n: int) -> Population:
         "At most `n` new children of two parents each."
 
-        def draw(m):
+        def draw(m: int) -> Population:
             return self.space.crossover(self._some(parents, m), self._some(parents, m), self.p_crossover, self.rng)
 
         return draw_new(draw, n, self.seen, self.accept, self.patience)
@@ -175,7 +177,7 @@ def next_generation(
 # %% ../../nbs/frontier/11_evolution.ipynb #16af2201
 def check_objectives_of(
     new: Population,  # what was evaluated
-    F,  # what `evaluate` returned
+    F: Any,  # what `evaluate` returned
 ) -> np.ndarray:  # float64 `(n, n_objectives)`
     "The objectives of a population as an array. Raises `InputError` if there is not one row for each member."
     F = np.asarray(F, float)
@@ -184,7 +186,7 @@ def check_objectives_of(
     return F
 
 
-def extend_history(history: History | None, new: Population, F, generation: int) -> History:
+def extend_history(history: History | None, new: Population, F: Any, generation: int) -> History:
     "A history with a newly evaluated population at its end; a new history if there is none yet."
     F = check_objectives_of(new, F)
     if history is None:
@@ -218,7 +220,7 @@ def evolve(
     check_integer("iterations", iterations, 1, 10**6)
     breeder = Breeder(space, np.random.default_rng(seed), accept or accept_all, p_mutation, p_crossover, patience)
     left = min(max_evaluations or 10**9, planned_evaluations(population, iterations))
-    history = None
+    history: History | None = None
     with progress_bar("architecture", left, shown=progress) as bar:
         for generation in range(iterations):
             if history is None or not history.on_frontier().any():
@@ -233,6 +235,7 @@ def evolve(
             bar.update(len(new))
             if left <= 0:
                 break
+    assert history is not None  # the first draw gives members, or raises
     return history
 
 # %% ../../nbs/frontier/11_evolution.ipynb #207e472c
@@ -247,7 +250,9 @@ def random_search(
 ) -> History:
     "Evaluate random members of a space, none twice. Raises `InputError` if no member is accepted."
     breeder = Breeder(space, np.random.default_rng(seed), accept or accept_all, 0.0, 0.0)
-    history, done = None, 0
+    check_integer("evaluations", evaluations, 1, 10**9)
+    history: History | None = None
+    done = 0
     with progress_bar("architecture", evaluations, shown=progress) as bar:
         while done < evaluations:
             new = breeder.strangers(min(batch, evaluations - done))
@@ -256,4 +261,5 @@ def random_search(
             history = extend_history(history, new, evaluate(new), done // batch)
             done += len(new)
             bar.update(len(new))
+    assert history is not None  # the first draw gives members, or raises
     return history

@@ -10,6 +10,7 @@ __all__ = ['Survivors', 'unbeaten', 'survivors_of', 'members_of', 'judge_again',
 import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import moocore
 import numpy as np
@@ -43,7 +44,7 @@ class Survivors:
 def unbeaten(
     F: np.ndarray,  # `(n, n_metrics)`
     merging: float,  # relative difference within which points are merged; 0: none
-):  # numbers or booleans
+) -> np.ndarray:  # numbers or booleans
     "Which points no other beats."
     if not len(F):
         return np.zeros(0, int)
@@ -55,7 +56,8 @@ def survivors_of(
     metrics: tuple,  # what to judge by
 ) -> tuple[list[Survivors], int]:  # of each block; how many states there are
     "What every block contributes."
-    survivors, states = [], {}
+    survivors: list[Survivors] = []
+    states: dict[Outline, list[np.ndarray]] = {}
     for block, F, kept in judged_blocks(problem, metrics=metrics):
         states.setdefault(block.outline, []).append(np.unique(block.candidates.params_in_layers))
         on = unbeaten(F, problem.merging)
@@ -183,7 +185,7 @@ def solve(
 # %% ../../nbs/frontier/10_exact.ipynb #e48437e4
 def exact_frontier(
     space: SearchSpace,
-    cost,  # an `AdditiveCost`, which is latency_s; a dict of them by metric; or what has a method `costs`
+    cost: Any,  # an `AdditiveCost`, which is latency_s; a dict of them by metric; or what has a method `costs`
     objectives: Collection[str] = ("decoder_params", "latency_s", "peak_bytes"),  # two or three metrics, or "quality"
     constraints: dict | None = None,  # `max_<metric>`, `min_<metric>`: numbers; `GENES`: allowed values; `homogeneous`
     workload: Workload | dict | None = None,  # that of `cost` by default, if it has one

@@ -57,6 +57,7 @@ class LossLaw:
     folds: tuple  # `(exponents, coefficients)` of each fold's law
     residuals: tuple  # of each fold: its left-out losses minus predictions, nats
     error: float  # root mean square of all residuals, nats
+    ranges: dict  # of D, W and N: the least and the most among the trainings
 
     def predict(
         self,
@@ -85,6 +86,24 @@ class LossLaw:
         rank = min(int(np.ceil(level * (len(low) + 1))), len(low))
         return np.stack([np.sort(low, 0)[len(low) - rank], np.sort(high, 0)[rank - 1]])
 
+    def beyond(
+        self,
+        n_layer,  # depths `(n,)`
+        d_model,  # widths `(n,)`
+        decoder_params,  # `(n,)`
+    ) -> np.ndarray:  # booleans `(n,)`
+        "Which architectures are deeper, wider, larger or less so than every training: there the law is a guess."
+        outside = np.zeros(np.shape(n_layer), bool)
+        for name, values in dict(D=n_layer, W=d_model, N=decoder_params).items():
+            least, most = self.ranges[name]
+            outside |= (np.asarray(values) < least) | (np.asarray(values) > most)
+        return outside
+
+    @property
+    def at_the_edge(self) -> list[str]:
+        "Terms whose exponent is the least or the greatest that was tried, so that the data do not bound it."
+        return [name for name, exponent in self.exponents.items() if exponent in (EXPONENTS[0], EXPONENTS[-1])]
+
     def _value(self, exponents, coefficients, n_layer, d_model, decoder_params):
         shape = dict(D=n_layer, W=d_model, N=decoder_params)
         return _features(shape, exponents, self.middle) @ np.asarray(coefficients)
@@ -99,7 +118,8 @@ class LossLaw:
             for (name, exponent), coefficient in zip(self.exponents.items(), self.coefficients[1:])
         ]
         law = " + ".join([f"loss = {self.coefficients[0]:.3f}", *terms])
-        return f"{law}; wrong by {self.error:.3f} nats on trainings that it had not seen"
+        edge = f"; the data do not bound the exponent of {' and '.join(self.at_the_edge)}" if self.at_the_edge else ""
+        return f"{law}; wrong by {self.error:.3f} nats on trainings that it had not seen{edge}"
 
     def to_json(self) -> str:
         "One line of JSON."
@@ -121,7 +141,7 @@ class LossLaw:
         shape = [2], [64], [1e5]
         try:
             values = [str(self) and self.predict(*shape), *self.interval(*shape)]
-            return bool(np.isfinite(values).all())
+            return bool(np.isfinite(values).all() and self.beyond(*shape) in (True, False))
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
             return False
 
@@ -185,4 +205,5 @@ def fit_law(
     fold = np.random.default_rng(seed).permutation(len(loss)) % min(n_folds, len(loss))
     best = min((cross_validate(shape, loss, fold, form, middle) for form in forms), key=lambda tried: tried.error)
     exponents, coefficients = _fit(shape, loss, best.form, middle)
-    return LossLaw(exponents, tuple(coefficients.tolist()), middle, best.fits, best.residuals, best.error)
+    ranges = {name: (float(values.min()), float(values.max())) for name, values in shape.items()}
+    return LossLaw(exponents, tuple(coefficients.tolist()), middle, best.fits, best.residuals, best.error, ranges)

@@ -154,7 +154,7 @@ def needs_of(layers: list[LayerOptions]) -> list:  # of each layer as `next_stag
 # %% ../../nbs/frontier/16_named_layers.ipynb #f35fe2e5
 def rest_gone(layers: list[LayerOptions]) -> tuple[np.ndarray, list] | None:
     "What it adds to each sum if all these layers are gone, and which options say so; None if one cannot be."
-    total, taken = 0.0, []
+    total, taken = np.zeros(()), []
     for layer in layers:
         if not layer.gone.any():
             return None

@@ -10,6 +10,7 @@ __all__ = ['TAKES', 'PROXIES', 'Proxy', 'forward_flops_of', 'register_proxy', 'f
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..core.metrics import METRICS, Metric, register_metric
 from ..core.workload import Workload
 from ..space.architecture import Architecture
 from ..space.counts import count
+from ..space.families.contract import Numbers
 from ..space.flops import flops
 from ..space.population import Population
 
@@ -37,14 +39,14 @@ class Proxy:
     eager: bool = False  # does it need attention without the fused kernel?
     column: str = ""  # of a search's tables that holds it; its name by default
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("takes", self.takes, TAKES)
         object.__setattr__(self, "column", self.column or self.name)
 
     def of_population(
         self,
         x: Architecture | Population,
-    ):  # a number, or `(n,)`
+    ) -> Any:  # a number, or `(n,)`
         "The score of one architecture, or of many, for a proxy that takes a state or a population."
         if self.takes == "population":
             return self.function(x)
@@ -54,7 +56,7 @@ class Proxy:
     def flops(
         self,
         architecture: Architecture,
-        batch=None,  # token numbers `(B, T)`, or None
+        batch: Any = None,  # token numbers `(B, T)`, or None
     ) -> float:
         """An estimate of the score's work: the closed form of a forward pass with all logits, times passes.
 
@@ -82,13 +84,13 @@ PROXIES: dict[str, Proxy] = {}
 def register_proxy(
     name: str,
     replace: bool = False,  # may it take the place of one of that name?
-    **fields,  # further fields of `Proxy`
+    **fields: Any,  # further fields of `Proxy`
 ) -> Callable:  # a decorator
     "Decorator: register a function as a proxy. Raises `InputError` if the name is taken."
     if name in PROXIES and not replace:
         raise InputError(f"name={name!r}: is taken; choose another, or replace=True")
 
-    def register(function):
+    def register(function: Callable) -> Callable:
         proxy = PROXIES[name] = Proxy(name, function, **fields)
         if proxy.takes == "state" and proxy.column not in METRICS:
             register_metric(Metric(proxy.column, name.replace("_", " "), more_is_better=True, objective=False))
@@ -116,42 +118,42 @@ def state_proxies() -> dict[str, Proxy]:
 
 # %% ../../nbs/frontier/13_proxies.ipynb #6479e4ad
 @register_proxy("decoder_params", takes="state")
-def decoder_params(n_layer, d_model, decoder_params, total_params):
+def decoder_params(n_layer: Numbers, d_model: Numbers, decoder_params: Numbers, total_params: Numbers) -> Numbers:
     "Parameters without embeddings and output layer: LTS's proxy."
     return decoder_params
 
 
 @register_proxy("attention_params", takes="population")
-def attention_params(x: Architecture | Population):
+def attention_params(x: Architecture | Population) -> Numbers:
     "Parameters of attention, or of what stands in its place."
     return count(x).attention
 
 
 @register_proxy("ffn_params", takes="population")
-def ffn_params(x: Architecture | Population):
+def ffn_params(x: Architecture | Population) -> Numbers:
     "Parameters of feed-forward layers."
     return count(x).ffn
 
 
 @register_proxy("total_params", takes="state")
-def total_params(n_layer, d_model, decoder_params, total_params):
+def total_params(n_layer: Numbers, d_model: Numbers, decoder_params: Numbers, total_params: Numbers) -> Numbers:
     "All parameters."
     return total_params
 
 
 @register_proxy("forward_flops", takes="population")
-def forward_flops(x: Architecture | Population):
+def forward_flops(x: Architecture | Population) -> Numbers:
     "FLOPs of reading 192 tokens, with the last one's logits."
     return flops(x)
 
 
 @register_proxy("depth", takes="state", column="n_layer")
-def depth(n_layer, d_model, decoder_params, total_params):
+def depth(n_layer: Numbers, d_model: Numbers, decoder_params: Numbers, total_params: Numbers) -> Numbers:
     "Number of layers."
     return n_layer
 
 
 @register_proxy("width", takes="state", column="d_model")
-def width(n_layer, d_model, decoder_params, total_params):
+def width(n_layer: Numbers, d_model: Numbers, decoder_params: Numbers, total_params: Numbers) -> Numbers:
     "Width of the residual stream."
     return d_model

@@ -12,7 +12,9 @@ import functools
 import importlib
 import random
 import threading
+from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +64,7 @@ LOCK = threading.RLock()  # random states belong to all threads: one at a time
 
 
 @contextlib.contextmanager
-def seeded(seed: int):
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch on every device, numpy and Python for the time of a `with` block.
 
     Their random states are put back afterwards, also if the block raises.
@@ -101,7 +103,7 @@ def build(
 
 # %% ../../nbs/models/09_build.ipynb #87354b86
 def twin_for(
-    config,  # of transformers, or anything else
+    config: Any,  # of transformers, or anything else
 ) -> tuple[str, ModuleType] | tuple[None, None]:  # its backbone, its module
     "The twin that a configuration belongs to, as its own or as a stock one."
     kind = getattr(config, "model_type", None)
@@ -112,12 +114,12 @@ def twin_for(
 
 # %% ../../nbs/models/09_build.ipynb #13bb83e1
 def architecture_of(
-    model,  # as `build` makes it, a stock model of transformers, or the configuration of either
+    model: PreTrainedModel | PreTrainedConfig,  # as `build` makes it, or a stock one, or the configuration of either
 ) -> Architecture | None:  # None if it is of none of the backbones
     "The architecture of a model. Raises `InputError` for a stock model that differs from what a backbone can say."
     config = getattr(model, "config", model)
     backbone, twin = twin_for(config)
-    if twin is None:
+    if backbone is None or twin is None:
         return None
     if isinstance(config, twin.CONFIG):
         return Architecture(backbone, **twin.architecture_fields(config))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, Cache, PreTrainedModel
 
 from .build import architecture_of, build, part_modules, seeded
 from .small_models import draw_tokens, randomised, relative_difference
@@ -33,8 +33,8 @@ TOLERANCE = 2e-5  # of the largest number: a few hundred roundings of float32
 
 def require(
     fact: bool,
-    *said,  # what was found, for the message
-):
+    *said: object,  # what was found, for the message
+) -> None:
     "Raise `AssertionError` unless something is so."
     if not fact:
         raise AssertionError(" ".join(map(str, said)))
@@ -69,7 +69,7 @@ def counts_of(
 
 def check_counts(
     architecture: Architecture,
-):
+) -> None:
     "Check that the closed forms count the model's parameters to the unit, without making any."
     model = build(architecture, device="meta")
     found, expected = counts_of(model), count(architecture)
@@ -83,9 +83,10 @@ def weights_by_part(
 ) -> tuple[list, list]:  # numbers of modules as they were entered; parameters used before the first and after each
     "Run the model and watch its parts."
     modules = part_modules(model)
-    entered, used = [], [0] * (len(modules) + 1)
+    entered: list[int] = []
+    used = [0] * (len(modules) + 1)
 
-    def use(module, arguments):
+    def use(module: torch.nn.Module, arguments: tuple) -> None:
         used[len(entered)] += sum(weight.numel() for weight in module._parameters.values() if weight is not None)
 
     with contextlib.ExitStack() as hooks:
@@ -102,7 +103,7 @@ def check_parts(
     model: PreTrainedModel,
     architecture: Architecture,
     tokens: torch.Tensor,
-):
+) -> None:
     "Check that the parts of the forward pass begin where `part_modules` says."
     entered, used = weights_by_part(model, tokens)
     require(entered == [*range(2 * architecture.n_layer + 1)], "part_modules were entered in the order", entered)
@@ -114,7 +115,7 @@ def check_parts(
 
 # %% ../../nbs/models/12_conformance.ipynb #42e56c44
 def cached_tensors(
-    cache,  # of transformers
+    cache: Cache,  # of transformers
 ) -> list[torch.Tensor]:
     "What a cache holds of a text: keys and values, and the last inputs of convolutions."
     found = []
@@ -128,7 +129,7 @@ def check_cached(
     model: PreTrainedModel,
     architecture: Architecture,
     tokens: torch.Tensor,  # `(B, T)`
-):
+) -> None:
     "Check that the cache holds as many bytes as the closed form says."
     found = sum(tensor.nbytes for tensor in cached_tensors(model(tokens, use_cache=True).past_key_values))
     expected = kv_cache_bytes(architecture, *tokens.shape)
@@ -141,10 +142,12 @@ def logits_in_pieces(
     pieces: list,  # lengths that add up to `T`
 ) -> torch.Tensor:  # `(B, T, vocab_size)`
     "Logits of a text that is read piece by piece through the cache."
-    logits, cache = [], None
+    logits: list[torch.Tensor] = []
+    cache = None
     for piece in tokens.split(pieces, 1):
         out = model(piece, past_key_values=cache, use_cache=True)
-        logits, cache = [*logits, out.logits], out.past_key_values
+        logits.append(out.logits)
+        cache = out.past_key_values
     return torch.cat(logits, 1)
 
 
@@ -162,7 +165,7 @@ def is_greedy(
 def check_cache(
     model: PreTrainedModel,
     tokens: torch.Tensor,  # `(B, 20)`
-):
+) -> None:
     "Check logits and greedy continuations with and without the cache."
     whole = model(tokens, use_cache=False).logits
     for pieces in ([1] * 20, [2] + [1] * 18, [7, 5, 1, 2, 5]):
@@ -180,7 +183,7 @@ def check_gradients(
     model: PreTrainedModel,
     architecture: Architecture,
     without: tuple = (),  # ends of names of weights that cannot have any
-):
+) -> None:
     "Check that the loss depends on every weight."
     tokens = torch.linspace(0, architecture.vocab_size - 1, 90).long().view(6, 15)
     with seeded(0), torch.enable_grad():  # dropout draws numbers
@@ -196,7 +199,7 @@ def check_kernels(
     model: PreTrainedModel,
     architecture: Architecture,
     tokens: torch.Tensor,
-):
+) -> None:
     "Check that every layer follows when the attention kernel is changed, and computes the same."
     usual, fused = model.config._attn_implementation, model(tokens).logits
     model.set_attn_implementation("eager")
@@ -212,7 +215,7 @@ def check_saved(
     model: PreTrainedModel,
     architecture: Architecture,
     tokens: torch.Tensor,
-):
+) -> None:
     "Check that a saved model opens as the same model of the same architecture."
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
@@ -232,7 +235,7 @@ def check_saved(
 def check_twin(
     architecture: Architecture,
     without_gradient: tuple = (),  # ends of names of weights that no loss depends on
-):
+) -> None:
     "Check everything that a model of this architecture must do in this process. Raises `AssertionError`."
     check_counts(architecture)
     model, tokens = randomised(build(architecture)), draw_tokens(architecture)
@@ -257,7 +260,7 @@ for folder in sys.argv[1:]:
 @torch.no_grad()
 def check_elsewhere(
     architectures: Iterable[Architecture],
-):
+) -> None:
     "Check that saved models open where this package is not installed. Raises `AssertionError`."
     models = [build(architecture) for architecture in architectures]
     with tempfile.TemporaryDirectory() as place:

@@ -226,7 +226,7 @@ def place_of_bias(
     block: tuple,  # layer of the parent, one of `HALVES`
     parent: Parent,
     shape: Shape,
-) -> str:  # name of a weight whose last axis is the residual stream's
+) -> str | None:  # name of a weight whose last axis is the residual stream's
     "Where in the narrower model a half's constant is added. Raises `InputError` if a norm stands between."
     layout = layout_of(parent.architecture.backbone)
     names = {each: f"{end}.bias" for each, end in end_names(layout, shape).items() if f"{end}.bias" in weights}

@@ -11,6 +11,7 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..core.errors import InputError
 from .build import LOCK, architecture_of, twin_for, twin_of
 from .small_models import relative_difference
 from ..space.architecture import Architecture
-from ..space.families import FAMILIES
+from ..space.families import FAMILIES, get_family
 
 # %% ../../nbs/models/13_parent.ipynb #8a7e39db
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Parent:
 
     architecture: Architecture  # of `model`
     model: PreTrainedModel  # of the class of its backbone's twin, float32, in evaluation mode
-    tokenizer: object = None  # of transformers; None if there is none
+    tokenizer: Any = None  # of transformers; None if there is none
     name: str = "parent"  # to call it by
     licence: str | None = None  # as its card or file states it; None if none is stated
 
@@ -43,8 +44,7 @@ def constants_in(
     config: PreTrainedConfig,  # of one of the backbones, ours or stock
 ) -> dict:  # by name
     "What a configuration says beyond the sizes of its architecture."
-    backbone, _ = twin_for(config)
-    names = {*FAMILIES[backbone].unsized, *OTHER_CONSTANTS}.difference(OLDER_WORDS)
+    names = {*get_family(twin_for(config)[0] or "").unsized, *OTHER_CONSTANTS}.difference(OLDER_WORDS)
     return {name: getattr(config, name) for name in sorted(names) if hasattr(config, name)}
 
 

@@ -9,6 +9,7 @@ __all__ = ['POWERCAP', 'RaplMeter', 'rapl_meter', 'NvmlMeter', 'nvml_meter', 'mo
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError
 
@@ -83,12 +84,14 @@ class NvmlMeter:
 
 def nvml_meter(
     uuid: str,  # of the card, such as "GPU-..."
-    nvml=None,  # the module `pynvml`, or what stands for it
+    nvml: Any = None,  # the module `pynvml`, or what stands for it
 ) -> NvmlMeter:
     "The meter of a card. Raises `InputError` if it has none, or if pynvml is not installed."
     if nvml is None:
         try:
-            import pynvml as nvml
+            import pynvml
+
+            nvml = pynvml
         except ImportError:
             raise InputError("energy_j: needs nvidia-ml-py to read a card (pip install 'lts_nb[nvml]')") from None
     try:

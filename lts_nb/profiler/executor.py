@@ -26,6 +26,7 @@ from concurrent.futures import (
 )
 from multiprocessing import get_context, parent_process
 from pkgutil import resolve_name
+from typing import Any
 
 from ..core.errors import InputError, check_integer
 from .machine import usable_cores
@@ -273,7 +274,7 @@ def call_each(
     executor: Executor,
     function: Callable,
     arguments: list[tuple],  # of each call
-) -> Iterator[tuple[int, object, Exception | None]]:  # number of the call, its value, why it failed
+) -> Iterator[tuple[int, Any, Exception | None]]:  # number of the call, its value, why it failed
     "Make calls and give what comes of each as it ends. Raises `InputError` if the executor is lost."
     running, waiting, suspects, alone = {}, list(range(len(arguments)))[::-1], [], set()
     try:

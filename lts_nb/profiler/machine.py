@@ -8,7 +8,6 @@ __all__ = ['CPU_CACHES', 'PACKAGES', 'DESCRIPTIVE', 'cpu_name', 'last_level_cach
 
 # %% ../../nbs/profiler/00_machine.ipynb #202b3ac8
 import contextlib
-import math
 import os
 import platform
 import subprocess
@@ -75,7 +74,8 @@ def usable_cores(
     root: Path = ROOT,  # where control groups are looked for
 ) -> int:
     "Cores that count: those that this process may run on, and no more than its container has; at least one."
-    return min(bound_cores(), quota_cores(root) or math.inf)
+    bound = bound_cores()
+    return min(bound, quota_cores(root) or bound)
 
 
 def memory_bytes(

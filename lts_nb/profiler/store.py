@@ -268,7 +268,8 @@ def measure_each(
     for place, made, seconds in target.measure_each(method, asked):
         number = missing[place]
         _file(store, keys[number], requests[number][0], made, seconds)
-        yield number, *_find(store, keys[number])[:2]  # what is filed counts, also if another process was faster
+        made, seconds, _ = _find(store, keys[number]) or (None, seconds, None)
+        yield number, made, seconds  # what is filed counts, also if another process was faster
 
 # %% ../../nbs/profiler/05_store.ipynb #2e374ce2
 def measure_once(

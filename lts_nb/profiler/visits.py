@@ -10,6 +10,7 @@ __all__ = ['NEIGHBOURS', 'TOLD_APART', 'SPLITS', 'middles', 'slowness_around', '
 # %% ../../nbs/profiler/06_visits.ipynb #e625cb0c
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -204,7 +205,7 @@ def moment_of(
 class Panel:
     "Requests that are visited in rounds, so that they can be compared."
 
-    target: object  # of `lts_nb.profiler.targets`
+    target: Any  # of `lts_nb.profiler.targets`
     store: Store  # nothing in it is measured again
     environment: dict  # `target.environment()`
     occasion: str = "visit"  # under which visits are filed

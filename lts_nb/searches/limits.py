@@ -7,9 +7,10 @@ __all__ = ['limit_names', 'split_limit', 'check_limits', 'limits_of', 'is_counte
            'free_checks', 'remarks_on_limits', 'remarks_before', 'check_feasible']
 
 # %% ../../nbs/searches/01_limits.ipynb #06305254
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 
 from ..core.errors import InputError, check_number
 from ..core.metrics import Metric, get_metric, objectives
@@ -129,7 +130,7 @@ def free_checks(
 # %% ../../nbs/searches/01_limits.ipynb #54d17b4c
 def remarks_on_limits(
     limits: dict,  # of `check_limits`
-    known: dict,  # metric -> what is known of it, `(n,)`
+    known: Mapping | pd.DataFrame,  # metric -> what is known of it, `(n,)`
     only_units: bool = False,  # say only what looks like a mistaken unit
 ) -> list[str]:
     "Limits that leave out nothing of what is known."

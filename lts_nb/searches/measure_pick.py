@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from ..core.errors import InputError
 from ..core.metrics import deciding_latency, latencies
 from ..profiler.machine import differences
 from ..profiler.measurement import Measurement
+from ..profiler.targets.contract import Target
 from ..profiler.targets.registry import get_target
 from ..profiler.visits import Panel
 from .pooling import estimates_of, pool_visits
@@ -198,7 +199,7 @@ def measure_here(
 def measure_member(
     run,  # a `SearchResult`, or the folder of one
     id: str,  # of a member, or its beginning
-    target=None,  # where to measure; None for the target of the run
+    target: Target | None = None,  # where to measure; None for the target of the run
     say: Callable = lambda sentence: None,  # gets a sentence
     done: Callable = lambda: None,  # called after each of `visits_of(result)` visits
 ) -> pd.Series:  # its row
@@ -209,9 +210,11 @@ def measure_member(
     """
     result = run if isinstance(run, SearchResult) else SearchResult.load(run)
     architecture = result.architecture(id)
-    if measured_row(result, architecture.id) is None:
+    row: Any = measured_row(result, architecture.id)
+    if row is None:
         measure_here(result, architecture, target or get_target(**result.run["target"]), say, done)
-    return measured_row(result, architecture.id)
+        row = measured_row(result, architecture.id)
+    return row
 
 
 def visits_of(

@@ -9,6 +9,7 @@ __all__ = ['find_architecture', 'predicted_interval', 'unmeasured_row', 'measure
 # %% ../../nbs/searches/06_result.ipynb #f5c263b9
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,11 +27,16 @@ from .settings import SearchSettings
 from .tables import as_frame, from_csv, to_csv, with_counted
 from ..space.architecture import Architecture
 from ..space.counts import count
-from ..space.memory import peak_bytes
+from ..space.memory import MemoryForm, peak_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lts_nb.show.explorer import Explorer
 
 # %% ../../nbs/searches/06_result.ipynb #4f0a2cf5
 def find_architecture(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     id: str,  # its `id`, or the beginning of it
 ) -> Architecture:
     "An architecture of a run by its id. Raises `InputError` if none or several begin so."
@@ -63,7 +69,7 @@ def predicted_interval(
 
 
 def unmeasured_row(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     architecture: Architecture,
     predicted: dict,  # its objectives
 ) -> pd.Series:
@@ -73,7 +79,7 @@ def unmeasured_row(
     """
     frame = as_frame([architecture], [None])
     settings = SearchSettings.from_dict(result.run)
-    counted = {"peak_bytes": float(peak_bytes(architecture, settings.workload, settings.memory))}
+    counted = {"peak_bytes": float(peak_bytes(architecture, settings.workload, settings.memory or MemoryForm()))}
     promised = {f"predicted_{name}": value for name, value in predicted.items() if name in latencies()}
     decides = deciding_latency(result.costs)
     if decides in predicted:
@@ -82,7 +88,7 @@ def unmeasured_row(
 
 
 def measured_row(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     id: str,  # of an architecture
 ) -> pd.Series | None:  # None if it was not measured
     "What was measured of an architecture, as a member or beside them."
@@ -96,7 +102,7 @@ def measured_row(
 
 
 def measured_as_good(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     chosen: pd.Series,  # the objectives of a member of the full frontier
     limits: dict,  # column -> limit, or None for no limit
 ) -> pd.Series | None:  # a row of the frontier; None if none is as good, or nobody knows what can be told apart
@@ -116,7 +122,7 @@ def measured_as_good(
 
 
 def choices(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     limits: dict,  # column -> limit, or None for no limit
 ) -> pd.DataFrame:
     "What a budget chooses from: the frontier, or what was computed of every member."
@@ -129,7 +135,7 @@ def choices(
 
 
 def choose_row(
-    result,  # a `SearchResult`
+    result: "SearchResult",
     limits: dict,  # column -> limit, or None for no limit
 ) -> pd.Series:
     "The row of the member to take. Raises `InputError` naming the nearest if none keeps the limits."
@@ -189,14 +195,14 @@ class SearchResult:
 
     def row(
         self,
-        **limits,  # as for `pick`
+        **limits: float,  # as for `pick`
     ) -> pd.Series:
         "What `pick` picks, as a row of `frontier`; a member that was never measured has predictions instead."
         return choose_row(self, limits)
 
     def pick(
         self,
-        **limits,  # metric -> limit: `latency_s=` at most, `decoder_params=` at least; none: the knee
+        **limits: float,  # metric -> limit: `latency_s=` at most, `decoder_params=` at least; none: the knee
     ) -> Architecture:
         "The best member of the frontier within a budget. Raises `InputError` naming the nearest if there is none."
         return Architecture.from_json(self.row(**limits).architecture)
@@ -213,7 +219,7 @@ class SearchResult:
     def measure(
         self,
         id: str,  # its `id`, or the beginning of it
-        **options,  # of `measure_member`
+        **options: Any,  # of `measure_member`
     ) -> pd.Series:  # its row
         "Measure a member now, unless it was, and file it in the run. Raises `InputError` where it cannot be."
         from lts_nb.searches.measure_pick import measure_member
@@ -223,7 +229,7 @@ class SearchResult:
     def plot(
         self,
         chosen: pd.Series | None = None,  # a row to mark
-    ):  # a matplotlib `Figure`
+    ) -> "Figure":
         "Quality against each cost, with everything that was measured and the baseline."
         from lts_nb.show.plots import plot_frontier
 
@@ -240,13 +246,13 @@ class SearchResult:
             decides=deciding_latency(self.costs),
         )
 
-    def explore(self):  # an `Explorer`
+    def explore(self) -> "Explorer":
         "The frontier as a widget: budgets, and the members that they buy."
         from lts_nb.searches.explored import explorer_of
 
         return explorer_of(self)
 
-    def save(self, folder: str | Path):
+    def save(self, folder: str | Path) -> None:
         "Write tables, picture, full frontier and `run.json` into a folder. Raises `OSError` if it cannot be written."
         save_result(self, Path(folder))
 
@@ -258,16 +264,16 @@ class SearchResult:
         "Open a run folder. Raises `InputError` if it is none, unfinished or damaged."
         return cls(**load_parts(run_place(folder)), folder=Path(folder))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows, epsilon = table(self)
         return headline(self, len(rows), epsilon) + "\n" + table_text(rows)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         rows, epsilon = table(self)
         return f"<p>{headline(self, len(rows), epsilon)}</p>" + rows.to_html(index=False)
 
 # %% ../../nbs/searches/06_result.ipynb #9389de71
-def save_result(result: SearchResult, folder: Path):
+def save_result(result: SearchResult, folder: Path) -> None:
     "Write a result into a folder, each file completely or not at all, the picture last. Raises `OSError`."
     from lts_nb.searches.explored import view_of
     from lts_nb.show.page import save_page
@@ -296,7 +302,7 @@ def load_parts(folder: Path) -> dict:
     quality, settings = quality_of(run["proxy"]), SearchSettings.from_dict(run)
     tables = {name: from_csv(folder / f"{name}.csv", quality.column) for name in ("frontier", "candidates")}
     about = settings.objectives, settings.workload, settings.memory
-    parts = dict(run=run) | {name: with_counted(frame, *about) for name, frame in tables.items()}
+    parts: dict[str, Any] = dict(run=run) | {name: with_counted(frame, *about) for name, frame in tables.items()}
     if run["method"] == "exact":
         parts["full_frontier"] = load_full_frontier(folder / "exact.npz", run, settings.objectives)
     return parts

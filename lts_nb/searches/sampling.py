@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_method', 'reason_for_nothing', 'measured_table', 'objectives_of', 'still_on_frontier', 'confirm_frontier',
-           'with_errors', 'search_by_sampling']
+           'candidates_table', 'with_errors', 'search_by_sampling']
 
 # %% ../../nbs/searches/09_sampling.ipynb #4f1a875b
 import math
@@ -16,6 +16,7 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.metrics import get_metric, latencies
 from ..frontier.evolution import History, frontier_of
+from .afresh import Afresh, measure_afresh
 from .budget import SearchBudget, load_or_make_budget
 from .limits import limits_of, split_limit
 from .methods.registry import get_method
@@ -25,10 +26,8 @@ from .run_folder import all_failed, note_failures
 from lts_nb.searches.session import (
     LOOKS,
     ROUNDS,
-    Afresh,
     SearchTask,
     Session,
-    measure_afresh,
     read_metric,
     read_metrics,
 )
@@ -85,16 +84,16 @@ def objectives_of(session: Session, frame: pd.DataFrame) -> np.ndarray:
 
 def still_on_frontier(
     session: Session,
-    candidates: pd.DataFrame,
+    deciding: pd.DataFrame,  # candidates as the rounds that decide have them
     member: np.ndarray,  # `(n,)` booleans: of the provisional frontier, and within limits when measured afresh
-) -> pd.DataFrame:
-    "The members that no other beats, by latency. Raises `InputError` if there is none."
+) -> np.ndarray:  # booleans `(n,)`
+    "The members that no other beats. Raises `InputError` if there is none."
     if not member.any():
         reason = session.store.first_error() or "they break a limit on what is measured"
         raise InputError(f"frontier: measured afresh, none of its members is left ({reason})")
     member = member.copy()
-    member[member] = frontier_of(objectives_of(session, candidates)[member])
-    return candidates[member].sort_values("latency_s").reset_index(drop=True)
+    member[member] = frontier_of(objectives_of(session, deciding)[member])
+    return member
 
 
 def confirm_frontier(
@@ -110,16 +109,24 @@ def confirm_frontier(
     again = list(dict.fromkeys([*(architectures[i] for i in sorted(members)), *baseline]))
     task.start_bar(ROUNDS * len(again), "measuring the frontier afresh")
     fresh = measure_afresh(session, again, task.bar.update)
-    latest = [fresh.measurements.get(a, session.looked[a]) for a in architectures]
-    confirmed = np.array([i in members and session.keeps_limits(m) for i, m in enumerate(latest)])
-    firsts = [session.looked[a] for a in architectures]
-    columns = dict(generation=history.generation, first_latency_s=[m.latency_s if m else math.nan for m in firsts])
-    tables = [with_errors(measured_table(session, architectures, latest, **columns, role="candidate"), fresh)]
+    decisive = measured_table(session, architectures, [fresh.deciding.get(a, session.looked[a]) for a in architectures])
+    kept = [all(session.keeps_limits(known.get(a)) for known in (fresh.deciding, fresh.told)) for a in architectures]
+    member = still_on_frontier(session, decisive, np.isin(np.arange(len(kept)), list(members)) & kept)
+    tables = [candidates_table(session, history, fresh)]
     if baseline:
-        measured = [fresh.measurements[a] for a in baseline]
         columns = dict(generation=-1, first_latency_s=math.nan, role="baseline")
-        tables.append(with_errors(measured_table(session, baseline, measured, **columns), fresh))
-    return still_on_frontier(session, tables[0], confirmed), pd.concat(tables, ignore_index=True), fresh.resolution
+        of_baseline = measured_table(session, baseline, [fresh.told[a] for a in baseline], **columns)
+        tables.append(with_errors(of_baseline, fresh))
+    frontier = tables[0][member].sort_values("latency_s").reset_index(drop=True)
+    return frontier, pd.concat(tables, ignore_index=True), fresh.resolution
+
+
+def candidates_table(session: Session, history: History, fresh: Afresh) -> pd.DataFrame:
+    "Everything that was evaluated, as the rounds that tell have it, with its first latency."
+    architectures = list(history.population)
+    firsts, told = ([known.get(a, session.looked[a]) for a in architectures] for known in ({}, fresh.told))
+    columns = dict(generation=history.generation, first_latency_s=[m.latency_s if m else math.nan for m in firsts])
+    return with_errors(measured_table(session, architectures, told, **columns, role="candidate"), fresh)
 
 
 def with_errors(frame: pd.DataFrame, fresh: Afresh) -> pd.DataFrame:

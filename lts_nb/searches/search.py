@@ -10,16 +10,19 @@ import json
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 from ..core.screen import progress_bar, say_above_bars
 from ..core.workload import Workload
+from ..frontier.loss_law import LossLaw
 from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.targets.boards import Boards
+from ..profiler.targets.contract import Target
 from ..profiler.targets.registry import describe_target, get_target
 from .limits import check_limits, limits_of, remarks_before, remarks_on_limits
 from .measure_pick import add_measured
 from .methods.registry import get_method, load_methods
-from .quality import quality_of
+from .quality import quality_of, remarks_on_quality
 from .result import SearchResult, measured_row
 from .run_folder import hold_run_folder, open_run
 from .sampling import search_by_sampling
@@ -32,10 +35,10 @@ from ..space.space import SearchSpace
 load_methods()  # so that the registry of methods is complete as soon as one can search
 
 # %% ../../nbs/searches/10_search.ipynb #0b8bf08c
-def given_settings(target, **given) -> dict:
+def given_settings(target: Target | None, **given: Any) -> dict:
     "What the caller of `search` gave, by the names of settings, each in its type. Raises `InputError`."
-    types = dict(space=get_space, limits=check_limits, objectives=tuple, quality=quality_of)
-    given["target"] = target and describe_target(target)
+    types: dict[str, Callable] = dict(space=get_space, limits=check_limits, objectives=tuple, quality=quality_of)
+    given["target"] = None if target is None else describe_target(target)
     return {name: types.get(name, lambda v: v)(value) for name, value in given.items() if value is not None}
 
 
@@ -57,13 +60,13 @@ def run_search(task: SearchTask) -> SearchResult:
 # %% ../../nbs/searches/10_search.ipynb #b901f3ca
 def search_with(
     settings: SearchSettings,
-    target,  # None for the one that the settings describe
+    target: Target | None,  # None for the one that the settings describe
     profile: DeviceProfile | None,
     folder: Path | None,  # of the run, which is held
     begun: dict | None,  # the record of a run that is continued
     progress: bool,  # show a bar
     say: Callable,  # gets a sentence now and then
-    executor=None,  # where boards measure; None for this machine
+    executor: Any = None,  # where boards measure; None for this machine
 ) -> SearchResult:
     "Begin a search, or go on with one. Raises `InputError` and `OSError`."
     target = target or get_target(**settings.target)
@@ -78,14 +81,15 @@ def search_with(
         task = SearchTask(session, begin_record(settings, session.environment, begun), profile, folder, bar, say)
         if not begun:
             task.write_record()
-            for text in remarks_before(settings.space, settings.limits, settings.workload, settings.memory):
+            remarks = remarks_before(settings.space, settings.limits, settings.workload, settings.memory)
+            for text in remarks + remarks_on_quality(settings.quality, settings.space):
                 say(text)
         return run_search(task)
 
 # %% ../../nbs/searches/10_search.ipynb #e8d77d82
 def search(
     space: str | SearchSpace | None = None,  # a space, a preset's name or a file; "gpt2" by default
-    target=None,  # a name or a target; "torch-cpu" on one thread by default
+    target: str | Target | None = None,  # a name or a target; "torch-cpu" on one thread by default
     method: str | None = None,  # one of `method_names()`; "exact" by default
     workload: Workload | None = None,  # one prompt of 192 tokens, last position's logits, by default
     out: str | Path | None = None,  # run folder; None keeps everything in memory
@@ -97,11 +101,11 @@ def search(
     limits: dict | None = None,  # `min_` or `max_` and a metric -> number, such as max_latency_s
     objectives: tuple | None = None,  # metrics, quality among them; decoder_params, latency_s, peak_bytes by default
     profile: DeviceProfile | str | Path | None = None,  # of method exact: of this or any other machine; or measured
-    proxy=None,  # what stands for quality: a proxy of the state, a `LossLaw` or the path of its file
+    proxy: str | Path | LossLaw | None = None,  # quality: a proxy of the state, or a law or its file
     resume: bool = False,  # continue the run in `out` with its settings, if there is one
     progress: bool = True,  # show a bar
     say: Callable = say_above_bars,  # gets a sentence now and then
-    executor=None,  # where several equal machines measure, one worker each: as of `get_executor`; here by default
+    executor: Any = None,  # where equal machines measure, one worker each: as of `get_executor`; here by default
 ) -> SearchResult:
     """Find the frontier of a space on a target, and measure it.
 

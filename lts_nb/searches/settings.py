@@ -9,7 +9,7 @@ __all__ = ['DEFAULT_OBJECTIVES', 'DEFAULT_BUDGET_S', 'DEFAULT_MEASURE_S', 'PLAIN
 
 # %% ../../nbs/searches/02_settings.ipynb #63a017b9
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from ..core.errors import InputError, check_integer, check_number
 from ..core.metrics import METRICS
@@ -62,7 +62,7 @@ class SearchSettings:
     evaluations: int | None = None  # of sampling methods: architectures to measure, instead of a budget
     measure_s: float | None = None  # of the exact method: seconds for measuring, the profile's included
     ties: str | None = None  # of the exact method: what decides between what cannot be told apart, one of `TIES`
-    limits: dict | None = None  # name -> number, of `check_limits`
+    limits: dict = field(default_factory=dict)  # name -> number, of `check_limits`
     quality: Quality = Quality()
     objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     memory: MemoryForm | None = None  # how peak memory is made up; None where only measuring tells, or nobody asked yet

@@ -84,7 +84,7 @@ def listening(
     ends,  # of `End`
     hear,  # called with an end and what goes into it, `(B, T, n_columns)`
 ):
-    "Within it, what goes into ends is handed on."
+    "Hand on what goes into ends for the time of a `with` block."
 
     def note(end, given):  # OPT's feed-forward half has all tokens in one row
         hear(end, given.detach().reshape(-1, *given.shape[-2:]))
@@ -112,7 +112,7 @@ def replaced(
     end: End,
     replacement: Replacement,
 ):
-    "Within it, an end has another matrix."
+    "Give an end another matrix for the time of a `with` block."
     columns, module = end.columns(replacement.units), end.module
     constants = [end.bias if replacement.keeps_bias else None, replacement.added]
     bias = sum(constant for constant in constants if constant is not None)
@@ -132,7 +132,7 @@ def layer_inputs(
     parent: Parent,
     tokens: torch.Tensor,  # `(B, T)`
 ) -> tuple[list, torch.Tensor]:  # of each layer what goes into it, `(B, T, d_model)`; logits `(B, T, vocab_size)`
-    "What goes into each layer, and what the model says."
+    "The residual stream before each layer, and the model's logits."
     kept = []
     hooks = [layer.register_forward_pre_hook(lambda _, given: kept.append(given[0])) for layer in layers_of(parent)]
     try:
@@ -150,7 +150,7 @@ def from_layer(
     hidden: torch.Tensor,  # what goes into that layer, `(B, T, d_model)`
     passed: tuple = (),  # numbers of later layers that are passed by as well
 ) -> torch.Tensor:  # logits `(B, T, vocab_size)`
-    "What the model says, computed from one layer on."
+    "The model's logits, computed from one layer on."
     layers = layers_of(parent)
     by = [layers[i] for i in (*range(number), *passed)]
     hook = layers[number].register_forward_pre_hook(lambda _, given: (hidden, *given[1:]))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -27,7 +28,7 @@ def question_of(
     tokens: torch.Tensor,  # that are read, of any shape
     asked: object,  # what else the answer depends on, as JSON can hold it
 ) -> str:  # hexadecimal digits
-    "What stands for all that figures depend on."
+    "A digest of all that figures depend on."
     digest = hashlib.sha256(json.dumps([asked, digest_of_weights(parent.model)]).encode())
     digest.update(tokens.numpy().tobytes())
     return digest.hexdigest()[:32]
@@ -55,7 +56,7 @@ def read_filed(
 class Filing:
     "A file of figures that is open, for several threads."
 
-    file: object
+    file: IO
     found: dict  # tuple of numbers -> list of figures
     ends_at: float  # by `time.monotonic`
     done: Callable  # called after each line

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class Patient:
 
     folder: Path
     architecture: Architecture
-    tokenizer: object  # of transformers
+    tokenizer: Any  # of transformers
     digest: str  # of the weights
     origin: Origin | None  # what it was cut from, if its folder says so
 
@@ -116,7 +117,7 @@ def start_of(
         name, value = ("hidden", hidden) if hidden else ("cross_entropy", cross_entropy)
         raise InputError(f"{name}={value}: needs a teacher")
     settings = dict(start=patient.digest, teacher=None, hidden=hidden, cross_entropy=cross_entropy)
-    told = dict(begun_with=patient.folder.resolve().name, learned_by="cross entropy of the text")
+    told: dict = dict(begun_with=patient.folder.resolve().name, learned_by="cross entropy of the text")
     if teacher is None:
         return Start(patient.load, patient.tokenizer, None, settings, told)
     layers = layers_taught(teacher, patient) if hidden else ()

@@ -31,7 +31,7 @@ class Origin:
     @property
     def layers(self) -> tuple[int, ...] | None:  # None if it is not known
         "Number in the parent of each layer that is left."
-        return self.shape and tuple(number for number, _ in self.shape.stays)
+        return tuple(number for number, _ in self.shape.stays) if self.shape else None
 
 
 def write_origin(

@@ -65,7 +65,7 @@ class Texts:
 
 
 def digest_of(windows: torch.Tensor) -> str:  # hexadecimal digits
-    "What stands for the tokens of windows."
+    "A digest of the tokens of windows."
     return hashlib.sha256(windows.numpy().tobytes()).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@
 __all__ = ['Scored', 'check_profile', 'Seconds', 'ShapeFrontier', 'layer_table', 'shape_frontier', 'seconds_of', 'values_of']
 
 # %% ../../nbs/shaping/08_shapes.ipynb #a0849bef
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from ..frontier.named_layers import LayerOptions, NamedSolution, merge_layers
 from ..models.cut import HALVES
 from ..models.parent import Parent
 from ..models.shape import Kept, Shape, common_head_width, layer_groups
+from ..profiler.profile.device_profile import DeviceProfile
 from ..profiler.profile.prediction import cache_savings, check_workload, once_seconds, weighted_tables
 from ..profiler.profile.probes import embedding_of
 from .scores import Choice, Scores
@@ -79,7 +80,7 @@ def _fixed(architecture):
 def check_profile(
     profile,  # a `DeviceProfile`
     parent: Parent,
-    widths: Collection[int],
+    widths: Sequence[int],
     workload: Workload,
 ):
     "Raise `InputError` for a profile that does not cover a parent and what it may become."
@@ -100,7 +101,7 @@ def check_profile(
 class Seconds:
     "One latency of what a parent may become."
 
-    profile: object  # a `DeviceProfile`
+    profile: DeviceProfile
     parent: Parent
     name: str  # of a latency
     workload: Workload
@@ -205,7 +206,7 @@ def layer_table(
 
 def shape_frontier(
     scored: Scored,
-    objectives: Collection[str] = ("loss_rise", "decoder_params"),  # and latencies
+    objectives: Sequence[str] = ("loss_rise", "decoder_params"),  # and latencies
     profile=None,  # a `DeviceProfile` that tells latencies
     workload: Workload | None = None,  # that of the profile by default
 ) -> ShapeFrontier:

@@ -239,8 +239,8 @@ def draw_frontier(ax: Axes, picture: Picture, cost: str):
             draw_points(ax, frontier[which], cost, quality, s=size, label=f"{name} ({which.sum()})", zorder=3, **style)
     dearer = dearer_than_baseline(frontier, picture.baseline, cost, quality, picture.resolution)
     if dearer.any():
-        style = dict(s=ring, lw=width, facecolors="none", edgecolors=RED, zorder=4)
-        draw_points(ax, frontier[dearer], cost, quality, label="dearer than the baseline", **style)
+        ring_style: dict = dict(s=ring, lw=width, facecolors="none", edgecolors=RED, zorder=4)
+        draw_points(ax, frontier[dearer], cost, quality, label="dearer than the baseline", **ring_style)
 
 
 def draw_panel(

@@ -10,6 +10,7 @@ __all__ = ['LIMITS', 'check_size', 'per_layer', 'check_optional_fields', 'check_
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ LIMITS = dict(
 # %% ../../nbs/space/00_architecture.ipynb #b20c99d3
 def check_size(
     field: str,  # name to blame, a key of `LIMITS` unless `high` is given
-    value,  # what was given
+    value: Any,  # what was given
     low: int = 1,  # smallest allowed
     high: int | None = None,  # largest allowed; that of `LIMITS` by default
 ) -> int:  # the same number as a Python `int`
@@ -48,7 +49,7 @@ def check_size(
 # %% ../../nbs/space/00_architecture.ipynb #b2898171
 def per_layer(
     field: str,  # name to blame
-    values,  # a sequence with one whole number a layer
+    values: Any,  # a sequence with one whole number a layer
     low: int = 1,  # smallest allowed
     n_layer: int | None = None,  # so many entries, if known
 ) -> tuple[int, ...]:
@@ -64,8 +65,8 @@ def per_layer(
 
 # %% ../../nbs/space/00_architecture.ipynb #f702ffd0
 def check_optional_fields(
-    value,  # a dataclass with a field `backbone` and the `OPTIONAL_FIELDS`
-):
+    value: Any,  # a dataclass with a field `backbone` and the `OPTIONAL_FIELDS`
+) -> None:
     "Raise `InputError` for a field that is set but that the backbone does not read."
     reads = get_family(value.backbone).fields
     for field in fields(value):
@@ -77,8 +78,8 @@ def check_optional_fields(
 
 # %% ../../nbs/space/00_architecture.ipynb #805e783b
 def check_flags(
-    value,  # a dataclass with the `FLAGS`
-):
+    value: Any,  # a dataclass with the `FLAGS`
+) -> None:
     "Raise `InputError` for one that is neither true nor false."
     for name in FLAGS:
         if not isinstance(getattr(value, name), bool):
@@ -86,9 +87,9 @@ def check_flags(
 
 # %% ../../nbs/space/00_architecture.ipynb #aaab38d8
 def set_fields(
-    value,  # a frozen dataclass that is being made
-    **canonical,  # fields in their canonical form
-):
+    value: object,  # a frozen dataclass that is being made
+    **canonical: Any,  # fields in their canonical form
+) -> None:
     "Overwrite fields of a frozen dataclass; only for its own `__post_init__`."
     for name, given in canonical.items():
         object.__setattr__(value, name, given)
@@ -97,9 +98,9 @@ def set_fields(
 def embedding_fields(
     d_model: int,  # checked
     vocab_size: int,  # checked
-    d_embed,  # as given, as all that follows
-    div_val,
-    cutoffs,
+    d_embed: Any,  # as given, as all that follows
+    div_val: Any,
+    cutoffs: Any,
 ) -> dict:  # the three last fields, canonical
     "Check what the embedding looks like. Raises `InputError`."
     none = isinstance(cutoffs, (list, tuple)) and not cutoffs
@@ -120,8 +121,8 @@ def embedding_fields(
 def check_heads(
     reads: frozenset,  # fields that the family reads
     n_layer: int,  # checked
-    n_head,  # as given
-    layer_kind,  # as given
+    n_head: Any,  # as given
+    layer_kind: Any,  # as given
 ) -> tuple[int, ...]:
     "Heads of each layer, 0 for a convolution, or for no attention. Raises `InputError`."
     heads = per_layer("n_head", n_head, 0, n_layer)
@@ -142,7 +143,7 @@ def check_heads(
 # %% ../../nbs/space/00_architecture.ipynb #fc66bcaf
 def check_kv_heads(
     heads: tuple,  # checked
-    n_kv_head,  # as given
+    n_kv_head: Any,  # as given
 ) -> tuple[int, ...]:
     "Key and value heads of each layer, 0 where there are no heads. Raises `InputError`."
     if n_kv_head is None:
@@ -158,7 +159,7 @@ def check_head_width(
     family: Family,
     d_model: int,  # checked
     heads: tuple,  # checked
-    d_head,  # as given
+    d_head: Any,  # as given
 ) -> int | None:  # None where heads split the width
     "Width of a head. Raises `InputError`."
     for h in heads:
@@ -180,10 +181,10 @@ def head_fields(
     family: Family,
     d_model: int,  # checked
     n_layer: int,  # checked
-    n_head,  # as given, as all that follows
-    n_kv_head=None,
-    d_head=None,
-    layer_kind=None,
+    n_head: Any,  # as given, as all that follows
+    n_kv_head: Any = None,
+    d_head: Any = None,
+    layer_kind: Any = None,
 ) -> dict:  # the four last fields, canonical
     "Check what mixes tokens in each layer. Raises `InputError`."
     heads = check_heads(family.fields, n_layer, n_head, layer_kind)
@@ -202,7 +203,7 @@ def _kinds_of(heads: tuple) -> tuple | None:
 
 # %% ../../nbs/space/00_architecture.ipynb #aac37e71
 def share_field(
-    share,  # as given
+    share: Any,  # as given
     layers: list,  # what each layer is
 ) -> tuple[int, ...] | None:  # group numbers in order of appearance, from 0; None if every layer has its own weights
     "Check which layers share weights. Raises `InputError` if layers of a group differ."
@@ -241,7 +242,7 @@ class Architecture:
     qkv_bias: bool = False  # do the projections to queries, keys and values add a bias, as in Qwen2?
     pre_norm: bool = True  # is a norm before each half of a layer? False: after it and none at the end, as in OPT-350m
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         family = get_family(self.backbone)
         for name in OPTIONAL_FIELDS:
             if isinstance(getattr(self, name), list):
@@ -289,7 +290,7 @@ class Architecture:
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {name: value for name, (value, default) in values.items() if value != default}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Architecture({', '.join(f'{name}={value!r}' for name, value in self._unusual().items())})"
 
     def to_json(self) -> str:
@@ -306,7 +307,7 @@ class Architecture:
 
     @staticmethod
     def from_config(
-        config,  # a dict, a transformers configuration, a file or folder with one, or a hub id "owner/name"
+        config: Any,  # a dict, a transformers configuration, a file or folder with one, or a hub id "owner/name"
     ) -> "Architecture":
         "The architecture of a published model. Raises `InputError` naming what cannot be said."
         from lts_nb.space.config_files import architecture_from_config

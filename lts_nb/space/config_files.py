@@ -91,7 +91,7 @@ def find_config(
     if text.lstrip().startswith(("{", "[")):
         return parse(text, f"{field}={text.strip()[:24] + '…'!r}")
     path = path_in(text, field) or (download(text, field) if is_hub_id(text) else None)
-    return path and parse(read_text(field, path), f"{field}={str(path)!r}")
+    return parse(read_text(field, path), f"{field}={str(path)!r}") if path else None
 
 # %% ../../nbs/space/11_config_files.ipynb #0a097b47
 def family_of(config: dict) -> Family:

@@ -8,6 +8,7 @@ __all__ = ['layer_params', 'final_norm_params', 'clusters', 'output_rows', 'embe
 
 # %% ../../nbs/space/07_counts.ipynb #b1c48ce6
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -84,12 +85,12 @@ class Counts:
     embedding: int | np.ndarray  # tokens, positions, projections, untied output layer
 
     @property
-    def decoder(self):
+    def decoder(self) -> Any:  # an `int` or `(n,)`, as the parts are
         "Every weight except embeddings and the output layer."
         return self.attention + self.ffn + self.norm
 
     @property
-    def total(self):
+    def total(self) -> Any:
         "Every weight."
         return self.decoder + self.embedding
 

@@ -9,6 +9,7 @@ __all__ = ['SCALARS', 'PER_LAYER', 'row_of', 'fixed_of', 'head_width_of', 'Popul
 # %% ../../nbs/space/01_population.ipynb #9687ea16
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
@@ -121,19 +122,25 @@ class Population:
             return self.matrix[:, start : start + self.max_layer]
         raise AttributeError(name)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.matrix, dtype=dtype, copy=copy)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.matrix)
 
     def __iter__(self) -> Iterator[Architecture]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, i) -> "Architecture | Population":
+    @overload
+    def __getitem__(self, i: int | np.integer) -> Architecture: ...
+
+    @overload
+    def __getitem__(self, i: slice | list | np.ndarray) -> "Population": ...
+
+    def __getitem__(self, i: int | np.integer | slice | list | np.ndarray) -> "Architecture | Population":
         if not isinstance(i, (int, np.integer)):
             return Population(self.matrix[i], self.fixed)
-        return architecture_in(Population(self.matrix[[i]], self.fixed))
+        return architecture_in(Population(self.matrix[[int(i)]], self.fixed))
 
 # %% ../../nbs/space/01_population.ipynb #cbc459bc
 def architecture_in(
@@ -170,7 +177,7 @@ def as_population(
 def as_given(
     x: Architecture | Population,  # what a function was asked about
     values: int | np.ndarray,  # what it found: one number a row, or one for all rows
-):  # an `int` for an architecture, `(n,)` for a population
+) -> Any:  # an `int` for an architecture, `(n,)` for a population
     "Results in the form of what they belong to."
     if isinstance(x, Architecture):
         return np.broadcast_to(values, 1)[0].item()
@@ -178,7 +185,7 @@ def as_given(
 
 # %% ../../nbs/space/01_population.ipynb #31f4cf19
 def as_int64(
-    values,  # integers of any kind
+    values: Any,  # integers of any kind
 ) -> np.ndarray:
     "The same numbers in 64 bits."
     return np.asarray(values, np.int64)

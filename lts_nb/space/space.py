@@ -9,6 +9,7 @@ __all__ = ['HALVES', 'USUAL', 'GENES', 'choices', 'check_layer_kinds', 'check_ra
 # %% ../../nbs/space/02_space.ipynb #d0866ec0
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ HALVES = dict(n_head="attention", d_inner="a feed-forward part")
 
 def choices(
     field: str,  # name to blame
-    values,  # one whole number or a list of them
+    values: Any,  # one whole number or a list of them
     low: int = 1,  # smallest allowed
 ) -> tuple[int, ...]:  # sorted, without duplicates
     "Check a list of choices. Raises `InputError` naming the field."
@@ -40,7 +41,7 @@ def choices(
 
 # %% ../../nbs/space/02_space.ipynb #19afe884
 def check_layer_kinds(
-    given,  # one of "attention" and "conv", or a list of them
+    given: Any,  # one of "attention" and "conv", or a list of them
 ) -> tuple[str, ...]:  # sorted, without duplicates
     "Check what may mix tokens. Raises `InputError`."
     kinds = [given] if isinstance(given, str) else given
@@ -52,8 +53,8 @@ def check_layer_kinds(
 
 # %% ../../nbs/space/02_space.ipynb #1210498b
 def check_ratio(
-    ratio,  # as given
-):
+    ratio: Any,  # as given
+) -> None:
     "Check the smallest ratio of `d_inner` to `d_model`. Raises `InputError`."
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio < 1e6:
         raise InputError(f"min_ratio={ratio!r}: must be a number from 0 to 1,000,000")
@@ -61,6 +62,26 @@ def check_ratio(
 # %% ../../nbs/space/02_space.ipynb #6a3f8c4f
 class Allowed:
     "What goes together in a `SearchSpace`, and how many members that makes."
+
+    # of the space, which is all of these
+    n_layer: tuple
+    d_model: tuple
+    d_inner: tuple
+    n_head: tuple
+    n_kv_head: tuple | None
+    d_head: int | None
+    vocab_size: tuple
+    d_embed: tuple
+    div_val: tuple
+    cutoffs: tuple
+    layer_kind: tuple
+    share: tuple
+    min_ratio: float
+
+    @property
+    def group_size(self) -> tuple[int, ...]:
+        "How many consecutive layers may use the same weights: the choices of `share`."
+        return self.share
 
     def heads(self, d_model: int) -> tuple[int, ...]:
         "Numbers of heads at a width."
@@ -127,7 +148,7 @@ class SearchSpace(Allowed, Sampling, Listing):
     qkv_bias: bool = False  # do the projections to queries, keys and values add a bias?
     pre_norm: bool = True  # is a norm before each half of a layer, and one after the last layer?
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         get_family(self.backbone)
         for name in ("n_layer", "d_model", "d_inner", "n_head", "vocab_size", "d_embed", "div_val", "share"):
             set_fields(self, **{name: choices(name, getattr(self, name), int(name != "d_embed"))})
@@ -155,12 +176,7 @@ class SearchSpace(Allowed, Sampling, Listing):
         "The largest depth."
         return self.n_layer[-1]
 
-    @property
-    def group_size(self) -> tuple[int, ...]:
-        "How many consecutive layers may use the same weights: the choices of `share`."
-        return self.share
-
-    def __repr__(self):
+    def __repr__(self) -> str:
         return describe_space(self)
 
     def to_json(self) -> str:
@@ -179,7 +195,7 @@ class SearchSpace(Allowed, Sampling, Listing):
     def preset(
         cls,
         name: str,  # one of `preset_names()`
-        **override,  # fields that replace the preset's, such as lists of choices
+        **override: Any,  # fields that replace the preset's, such as lists of choices
     ) -> "SearchSpace":
         "A published space by name. Raises `InputError` for an unknown name or field."
         family, lists = get_preset(name)
@@ -187,8 +203,8 @@ class SearchSpace(Allowed, Sampling, Listing):
 
     @staticmethod
     def around(
-        config,  # whatever `Architecture.from_config` takes, or an `Architecture`
-        **lists,  # of `space_around`: widths, depths, d_inner, n_head, max_len, min_ratio
+        config: Any,  # whatever `Architecture.from_config` takes, or an `Architecture`
+        **lists: Any,  # of `space_around`: widths, depths, d_inner, n_head, max_len, min_ratio
     ) -> "SearchSpace":
         "A published model and what is smaller. Raises `InputError`."
         from lts_nb.space.around import space_around
@@ -196,7 +212,7 @@ class SearchSpace(Allowed, Sampling, Listing):
         return space_around(config, **lists)
 
 # %% ../../nbs/space/02_space.ipynb #45bdaea2
-def check_common(space: SearchSpace):
+def check_common(space: SearchSpace) -> None:
     "Raise `InputError` for what no architecture could have."
     family = get_family(space.backbone)
     if "d_head" in family.fields and not family.splits_width and space.d_head is None:
@@ -209,7 +225,7 @@ def check_common(space: SearchSpace):
         raise InputError(f"div_val={list(space.div_val)}: needs cutoffs, the first token of each further cluster")
 
 # %% ../../nbs/space/02_space.ipynb #91d5681d
-def check_widths_and_depths(space: SearchSpace):
+def check_widths_and_depths(space: SearchSpace) -> None:
     "Raise `InputError` for a width or a depth that nothing goes with."
     for d in space.d_model:
         if not space.heads(d):
@@ -221,7 +237,7 @@ def check_widths_and_depths(space: SearchSpace):
             )
         if not any(h for h, _ in space.mixers(d)):
             raise InputError(
-                f"n_kv_head={list(space.n_kv_head)}: none of them divides any n_head of {list(space.n_head)}"
+                f"n_kv_head={list(space.n_kv_head or ())}: none of them divides any n_head of {list(space.n_head)}"
             )
         if not space.embeddings(d):
             raise InputError(f"d_embed={list(space.d_embed)}: none of them fits d_model={d}")

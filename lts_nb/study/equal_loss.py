@@ -32,7 +32,7 @@ def _curve(
 
 def _log_ratio(curve_a: tuple, curve_b: tuple, loss) -> np.ndarray:
     "Logarithm of a's cost over b's at some losses; one that a series does not get down to costs infinitely much."
-    log_a, log_b = (np.interp(loss, *curve, left=np.inf, right=-np.inf) for curve in (curve_a, curve_b))
+    log_a, log_b = (np.interp(loss, x, y, left=np.inf, right=-np.inf) for x, y in (curve_a, curve_b))
     return np.subtract(log_a, log_b)
 
 # %% ../../nbs/study/11_equal_loss.ipynb #e9eae3ea

@@ -83,8 +83,8 @@ def _judge_smallest(runs: pd.DataFrame, handful: int, seed: int) -> dict:
 def _judge_random(runs: pd.DataFrame, handful: int, draws: int, seed: int) -> dict:
     "Fit on random handfuls; all figures are means, and the interval of the gain is that of the handfuls."
     random = np.random.default_rng(seed)
-    judged = [judge_handful(runs, random.permutation(len(runs)), handful, seed, resamples=1) for _ in range(draws)]
-    judged = pd.DataFrame(judged)
+    each = [judge_handful(runs, random.permutation(len(runs)), handful, seed, resamples=1) for _ in range(draws)]
+    judged = pd.DataFrame(each)
     low, high = percentile_interval(judged.gain.to_numpy(), 0.95)
     return judged.mean().to_dict() | dict(gain_low=low, gain_high=high)
 

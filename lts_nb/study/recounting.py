@@ -113,7 +113,7 @@ def disagreements(
     stored figure to the unit).
     """
     settings = frame.config.map(lambda config: (config["n_token"], config["tgt_len"]))
-    usual = settings.groupby(frame.experiment).agg(lambda values: values.mode()[0])
+    usual = settings.groupby(frame.experiment).agg(lambda values: values.mode()[0]).to_dict()
     found = []
     for row, setting in zip(frame.itertuples(), settings):
         off = [*_stored_counts_off(row), *_logged_counts_off(row), *_facts_off(row, setting, usual[row.experiment])]

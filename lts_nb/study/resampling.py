@@ -87,7 +87,7 @@ def agreement(
     Raises `InputError` for what has no rank, no resamples, or a level outside (0, 1).
     """
     (by_score,), by_loss, dropped = rank_from_worst([score], loss, drop)
-    found = dict(n=len(by_score), dropped=dropped)
+    found: dict = dict(n=len(by_score), dropped=dropped)
     for name, (point, draws) in _points_and_draws(by_score, by_loss, resamples, seed).items():
         low, high = percentile_interval(draws, level)
         found |= {name: float(point), f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -115,7 +115,8 @@ def ceiling(
     loss = np.asarray(loss, float)
     noisy = loss + np.random.default_rng(seed).normal(0, sd, (draws, len(loss)))
     reached = [spearman(-loss, drawn) for drawn in noisy]
-    return float(np.mean(reached)), *map(float, np.quantile(reached, [(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(reached, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.mean(reached)), float(low), float(high)
 
 # %% ../../nbs/study/06_tables.ipynb #c2e64a39
 def agreements(
@@ -141,7 +142,7 @@ def _describe_group(
     sd: float,  # noise, nats
 ) -> dict:
     "How far losses lie apart in one group."
-    best, worst = group.loc[group.loss.idxmin()], group.loc[group.loss.idxmax()]
+    best, worst = group.iloc[group.loss.argmin()], group.iloc[group.loss.argmax()]
     slope, beyond_noise = np.nan, np.nan
     if group.n_layer.nunique() > 1:
         slope = np.polyfit(np.log2(group.n_layer.astype(float)), group.loss, 1)[0]

@@ -97,8 +97,8 @@ def _share_elsewhere(hashes: np.ndarray, documents: np.ndarray, groups: np.ndarr
     owners = groups[documents]
     shared = np.minimum.reduceat(owners, starts) != np.maximum.reduceat(owners, starts)
     shared = np.repeat(shared, np.diff(np.r_[starts, len(hashes)]))
-    counts = (np.bincount(documents, weights, len(groups)) for weights in (shared, None))
-    return np.divide(*counts, out=np.zeros(len(groups)), where=np.bincount(documents, minlength=len(groups)) > 0)
+    elsewhere, everywhere = (np.bincount(documents, weights, len(groups)) for weights in (shared, None))
+    return np.divide(elsewhere, everywhere, out=np.zeros(len(groups)), where=everywhere > 0)
 
 
 def _join_pairs(first, second, shared, enough: float, sizes: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ __all__ = ['divergence_loss', 'next_token_loss', 'stream_loss', 'layers_in', 'st
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -121,7 +122,7 @@ class Start:
     "A model that is there, with which a training begins."
 
     load: Callable  # gives the model, float32, a new one at each call
-    tokenizer: object  # of transformers; it is saved with the model as it is
+    tokenizer: Any  # of transformers; it is saved with the model as it is
     lesson: Lesson | None = None  # else the text is learned
     settings: dict = field(default_factory=dict)  # what determines all this, for JSON
     told: dict = field(default_factory=dict)  # what the record says beside

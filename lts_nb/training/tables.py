@@ -94,7 +94,7 @@ def csv_texts(
     import pandas as pd
 
     separator = separator or max(",;\t|", key=text.partition("\n")[0].count)
-    options = dict(sep=separator, dtype=str, keep_default_na=False, index_col=False, on_bad_lines="error")
+    options: dict = dict(sep=separator, dtype=str, keep_default_na=False, index_col=False, on_bad_lines="error")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a field too many in every row

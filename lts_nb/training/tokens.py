@@ -117,7 +117,7 @@ def _write_tokens(folder: Path, corpus: Corpus, tokenizer: str, end: str, most: 
 
     size = numbers_needed(Tokenizer.from_str(tokenizer))
     dtype = "uint16" if size <= 65536 else "uint32"
-    record = dict(vocab_size=size, valid_bytes=sum(len(text.encode()) for text in corpus.valid))
+    record: dict = dict(vocab_size=size, valid_bytes=sum(len(text.encode()) for text in corpus.valid))
     record |= dict(tokenizer=tokenizer, end=end, dtype=dtype, lost=find_loss(spell_again(tokenizer, corpus.valid)))
     try:
         with new_folder(folder) as made:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments
@@ -85,7 +86,8 @@ def computes_in_bfloat16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     on_x86 = any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile"))
-    return on_x86 or bool(getattr(torch.cpu, "get_capabilities", dict)().get("bf16"))  # the latter on ARM
+    on_arm: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    return on_x86 or bool(on_arm.get("bf16"))
 
 # %% ../../nbs/training/13_trainer.ipynb #58055a98
 FIXED_ARGUMENTS = dict(

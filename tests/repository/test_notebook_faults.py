@@ -9,6 +9,7 @@ from repository_kit import cell as make_cell
 
 BAR = " 50%|#####     | 5/10 [00:01<00:01,  5.0it/s]"
 ELSEWHERE = "#| eval: false\n#| slow\nopen('https://x.org/home/y', f'{here}/tmp/x', '../tmp/x')"
+PICTURE = result(image_png="AAAA +/tmp/ AAAA", text_plain="<Figure>")
 ERROR = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
 
 
@@ -17,6 +18,11 @@ def without_ids(notebook):
     notebook.update(nbformat_minor=4)
     for cell in notebook["cells"]:
         cell.pop("id")
+
+
+def drawn(directive):
+    "A change of a notebook: a cell with a picture."
+    return lambda notebook: notebook["cells"][RUN].update(source=[f"{directive}\n", "draw()"], outputs=[PICTURE])
 
 
 FAULTS = [
@@ -45,12 +51,24 @@ FAULTS = [
     (output(result(text_plain="'/private/tmp/x'")), "output names a path of one machine"),
     (source(RUN, r"open(r'C:\Users\me')"), "source names a path of one machine"),
     (source(RUN, "open('/tmp/x')"), "source names a path of one machine, /tmp/"),
+    (output(PICTURE), "its picture has no alternative text"),
+    (drawn("#| fig-alt:"), "its picture has no alternative text"),
+    (drawn("#| fig-alt: a: b"), "is no plain text of YAML"),
+    (drawn("#| fig-alt: 'quoted'"), "is no plain text of YAML"),
+    (drawn("#| fig-alt: the rise # of it"), "is no plain text of YAML"),
+    (source(RUN, "#| fig-alt: a curve\nprint(1)"), "has a `fig-alt`, but no picture is stored"),
+    (source(TOP, "# ground\n\n> What for.\n\n![](a.png)"), "a picture in it has no alternative text"),
+    (source(TOP, "# ground\n\n> What for.\n\n[here](no_file.ipynb)"), "links to no_file.ipynb, which is not there"),
+    (source(TOP, "# ground\n\n> What for.\n\n[here](#sky)"), "links to #sky, but no heading there reads so"),
+    (source(TOP, '# ground\n\n> What for.\n\n<img src="a.png" alt="">'), "a picture in it has no alternative text"),
     (source(EXP, "#| default_exp core.sky"), "exports core.sky: its place says core.ground"),
 ]
 SOUND = [
     output(result(text_plain="[00:00] is no bar")),
     source(RUN, ELSEWHERE),
-    output(result(image_png="AAAA +/tmp/ AAAA", text_plain="<Figure>")),
+    drawn("#| fig-alt: a curve that rises, and falls; its top is at 3"),
+    source(TOP, '# ground\n\n> What for.\n\n![a curve](00_ground.ipynb) <img src="a.png" alt="a curve">'),
+    source(TOP, "# On the ground: a *tour*\n\n> What for.\n\n[up](#on-the-ground-a-tour) [web](https://x.org/no)"),
 ]
 
 

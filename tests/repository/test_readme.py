@@ -4,6 +4,9 @@ import readme
 from check import check_readme
 from repository_kit import cell, printed, result, save
 
+SITE = "https://lts-nb.github.io/lts_nb"
+THERE, GONE = f"[build]({SITE}/cli/top.html#build)", f"[sky]({SITE}/sky.html)"
+NO_PAGE = "README.md: links to sky.html of the site, which no notebook makes"
 RENDERED = """\
 <!-- generated from nbs/index.ipynb; edit there -->
 
@@ -42,6 +45,11 @@ def test_readme_faults(repo):
     assert [fault for fault in check_readme(repo) if "is not what nbs/index.ipynb says" in fault]
     save(repo / "nbs/index.ipynb", cell("# lts_nb\n\n> A promise.\n\n[gone](04_gone.html)"))
     assert [fault for fault in check_readme(repo) if "links to nbs/04_gone.html" in fault]
+    save(
+        repo / "nbs/index.ipynb",
+        cell(f"# lts_nb\n\n> A promise.\n\n[build]({SITE}/cli/top.html#build) [s]({SITE}/sky.html)"),
+    )
+    assert [fault for fault in check_readme(repo) if "of the site" in fault] == [NO_PAGE]
     save(repo / "nbs/index.ipynb", cell("1", result(image_png="AAAA", text_plain="<Figure>")))
     assert [fault for fault in check_readme(repo) if "makes no README: an image output" in fault]
 

@@ -29,6 +29,7 @@ LAW = LossLaw(
     folds=((dict(N=0.25, D=0.5), (2.0, 0.6, 0.6)),),
     residuals=((0.01, -0.01),),
     error=0.01,
+    ranges=dict(D=(2, 12), W=(128, 1024), N=(1e5, 2e8)),
 )
 
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from searches.kit import LAW
+from searches.kit import FEW, LAW
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.metrics import METRICS
 from lts_nb.frontier.proxies import PROXIES, register_proxy, state_proxies
-from lts_nb.searches.quality import Quality, check_quality, homogeneous_ends, quality_of
+from lts_nb.profiler.targets.fake import FakeTarget
+from lts_nb.searches.quality import Quality, check_quality, homogeneous_ends, quality_of, remarks_on_quality
+from lts_nb.searches.search import search
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 
@@ -63,6 +65,21 @@ def test_a_law_however_it_is_given(tmp_path):
     fields = json.loads(LAW.to_json())
     assert all(quality_of(given) == quality_of(LAW) for given in (path, str(path), LAW, fields))
     assert quality_of(path).proxy == fields and quality_of(fields).proxy == fields
+
+
+@pytest.mark.parametrize(
+    "name, range_, told",
+    [
+        ("D", (2, 3), "layers 2 to 4, fitted on 2 to 3"),
+        ("W", (192, 512), "width 128 to 256, fitted on 192 to 512"),
+        ("N", (5e5, 2e8), "decoder parameters 3"),
+    ],
+)
+def test_a_search_beyond_what_a_law_was_fitted_on_says_so(name, range_, told):
+    law, said = replace(LAW, ranges=LAW.ranges | {name: range_}), []
+    search(FEW, FakeTarget(), "lts", evaluations=20, proxy=law, progress=False, say=said.append)
+    assert [told in text and "guesses" in text for text in said if text.startswith("proxy")] == [True]
+    assert remarks_on_quality(quality_of(LAW), FEW) == []
 
 
 @pytest.mark.parametrize("given", ["dpeth", "{}/no.json", "{}", 5])

@@ -7,7 +7,7 @@ __all__ = ['PROBES', 'DeviceProfile']
 
 # %% ../../../nbs/profiler/profile/12_device_profile.ipynb #8fb146ec
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,9 @@ from .whole_models import plan_whole_models
 from ..store import Store
 from ..targets.contract import Target
 from ..targets.registry import describe_target
+from ...space.architecture import Architecture
 from ...space.memory import MemoryForm
+from ...space.population import Population
 from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/profile/12_device_profile.ipynb #55218b91
@@ -50,7 +52,7 @@ class DeviceProfile:
     lengths: tuple  # prompt lengths at which it was measured
     samples: list  # of `Sample`, raw, round by round
     fit: Fit  # the tables
-    held_out: list = ()  # of `HeldOut`, raw
+    held_out: Sequence = ()  # of `HeldOut`, raw
     errors: dict | None = None  # quantity -> `PredictionErrors`; None before validation
     correction: dict | None = None  # latency -> `Correction`, of one request; None before whole models were asked
     memory: MemoryForm = MemoryForm()  # how peak memory is made up
@@ -172,9 +174,9 @@ class DeviceProfile:
         """
         if self.correction and name in self.correction and self.correction[name].workload == workload:
             return self.correction[name].interval
-        return self.errors and interval_of(self.errors, workload)
+        return interval_of(self.errors, workload) if self.errors else None
 
-    def check_covers(self, space: SearchSpace, workload: Workload):
+    def check_covers(self, space: SearchSpace, workload: Workload) -> None:
         "Raise `InputError` if the profile cannot speak of this space or this workload."
         check_covers(self, space, workload)
 
@@ -187,14 +189,14 @@ class DeviceProfile:
         "A latency of every architecture of a space. Raises `InputError` if the profile does not cover it."
         return additive_cost(self, name, space or self.space, workload or self.workload)
 
-    def costs(self, names, space: SearchSpace, workload: Workload | dict | None = None) -> dict:
+    def costs(self, names: Iterable[str], space: SearchSpace, workload: Workload | dict | None = None) -> dict:
         "Named latencies as additive costs: what `exact_frontier` asks a profile for."
         workload = None if workload is None else Workload.of(workload)
         return {name: self.cost(name, space, workload) for name in names}
 
     def predict(
         self,
-        architectures,  # a `Population` or a list of `Architecture`, members of the profile's space
+        architectures: Population | list[Architecture],  # members of the profile's space
         workload: Workload | None = None,  # the profile's own by default
     ) -> pd.DataFrame:  # `id` and seconds: `prefill_s`, `decode_s`, `latency_s`; where known `low_s` and `high_s`
         "Predict latencies, the last one with its 90 % interval. Raises `InputError` for what is not covered."
@@ -217,7 +219,7 @@ class DeviceProfile:
         "The profile that `to_json` wrote. Raises `InputError` for any other text."
         return cls(**profile_fields(text))
 
-    def save(self, path: str | Path):
+    def save(self, path: str | Path) -> None:
         "Write the profile, completely or not at all. Raises `OSError` if that fails."
         replace_text(Path(path), self.to_json())
 
@@ -233,7 +235,7 @@ class DeviceProfile:
         except InputError as e:
             raise InputError(f"profile={str(path)!r}: {e}") from None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         judged = "not validated"
         if self.errors:
             errors = [

@@ -237,7 +237,7 @@ def fit_tables(
     samples: list,  # of `Sample`, in the order in which they were measured
     space: SearchSpace,
     lengths: tuple,  # of prompts, ascending
-    bytes_per_value: int = 4,  # of weights
+    bytes_per_value: float = 4,  # of weights
 ) -> Fit:
     "Fit all tables of a profile. Raises `InputError` naming what was not measured."
     steady = corrected(samples, space)

@@ -12,7 +12,7 @@ from numbers import Real
 from ...core.errors import InputError
 
 # %% ../../../nbs/profiler/profile/10_json_checks.ipynb #97803bd0
-KIND_OF = {dict: "an object", list: "a list", str: "a text"}
+KIND_OF: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 def member(

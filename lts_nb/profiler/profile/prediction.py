@@ -60,7 +60,7 @@ def check_choices(
         mine, theirs = getattr(have, name), getattr(space, name)
         if theirs != mine:
             raise InputError(f"{name}={theirs!r}: this profile is of {mine!r}; {REMEDY}")
-    choices = [("d_model", space.d_model, have.d_model)]
+    choices: list[tuple] = [("d_model", space.d_model, have.d_model)]
     for d in (d for d in space.d_model if d in have.d_model):
         choices += [
             (f"(n_head, n_kv_head) at d_model={d}", space.mixers(d), have.mixers(d)),

@@ -52,7 +52,7 @@ def same(
 COEFFICIENTS = dict(constant=3.0, linear=1.0, quadratic=0.3)
 """Standard deviations of the priors of coefficients.
 
-Of the size to the power of 1 a price hardly depends, nor on a power that changes by 0.3 within a factor e.
+A price hardly grows as fast as a size, to its power of 1, and that power hardly changes by 0.3 within a factor e.
 """
 
 FIRST_GUESS = dict(smooth=0.03, width=0.01, visit=0.04, part=0.05)

@@ -62,7 +62,7 @@ def draw_whole_models(
     max_len: int,  # positions that they need
     seed: int,
 ) -> list:  # of `Architecture`
-    "Models of every width and embedding, in random order; half of them have at most a quarter of the depth."
+    "Models of every width and embedding, in random order, more shallow ones than deep ones."
     random, depths = np.random.default_rng(seed), np.array(sorted({1, 2, *space.n_layer}))
     places = (np.linspace(0, 1, n) ** 2 * (len(depths) - 1)).round().astype(int)
     depth_of, width_of = random.permutation(depths[places]), random.permutation(np.resize(space.d_model, n))

@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ...core.errors import InputError, MeasurementFailed
+from ...core.workload import Workload
 from ..executor import call_each, died, get_executor
 from ..machine import differences
 from ..measurement import Measurement
@@ -206,11 +207,11 @@ class Boards(Target):
             self._executor.shutdown(wait=False)
             self._executor = None
 
-    def measure(self, architecture, workload, effort=Effort(), memory: bool = True) -> Measurement:
+    def measure(self, architecture, workload=Workload(), effort=Effort(), memory: bool = True) -> Measurement:
         "Measure on any board. Raises like the target."
         return self._measure_one("measure", architecture, workload, dict(effort=effort, memory=memory))
 
-    def measure_parts(self, architecture, workload, effort=Effort(), place: float = 0.0) -> Measurement:
+    def measure_parts(self, architecture, workload=Workload(), effort=Effort(), place: float = 0.0) -> Measurement:
         "Time part by part on any board. Raises like the target."
         return self._measure_one("measure_parts", architecture, workload, dict(effort=effort, place=place))
 

@@ -26,10 +26,10 @@ from ...space.space import SearchSpace
 
 # %% ../../../nbs/profiler/targets/02_conformance.ipynb #acd8cc25
 def require(
-    kept,  # is it so?
+    kept: object,  # is it so?
     sentence: str,  # what must be so
-    found=None,  # what was found instead
-):
+    found: object = None,  # what was found instead
+) -> None:
     "Raise `AssertionError` with the sentence that a target breaks."
     if not kept:
         raise AssertionError(f"{sentence}; found {found!r}")
@@ -37,7 +37,7 @@ def require(
 # %% ../../../nbs/profiler/targets/02_conformance.ipynb #fd0ec67a
 def check_description(
     target: Target,
-):
+) -> None:
     "Check name, key, options and environment. Raises `AssertionError`."
     require(isinstance(target, Target), "a target is a subclass of Target", type(target))
     require(isinstance(target.name, str) and target.name, "name is a text", target.name)
@@ -59,7 +59,7 @@ def check_description(
 def check_claims(
     target: Target,
     architecture: Architecture,  # that it can measure
-):
+) -> None:
     "Check what a target says of what it can run. Raises `AssertionError`."
     require(target.dtype in target.dtypes, "dtype is one of dtypes", (target.dtype, target.dtypes))
     families = target.backbones
@@ -91,7 +91,7 @@ def check_samples(
     m: Measurement,
     workload: Workload,
     repetitions: int,  # that were asked for
-):
+) -> None:
     "Check a measurement's raw samples, and that its times are their medians. Raises `AssertionError`."
     require(isinstance(m, Measurement), "a Measurement is returned", m)
     require(m.latency_clock in CLOCKS, f"latency_clock is one of {', '.join(CLOCKS)}", m.latency_clock)
@@ -114,7 +114,7 @@ def check_samples(
 def check_measure(
     target: Target,
     architecture: Architecture,
-):
+) -> None:
     "Check `measure` with and without new tokens. Raises `AssertionError`."
     effort = Effort(warmup=1, repetitions=2, seconds=0.0)
     for workload in (Workload(1, 8), Workload(1, 4, 2), Workload(1, 4, logits="all")):
@@ -132,7 +132,7 @@ def check_measure(
 def check_parts(
     target: Target,
     architecture: Architecture,
-):
+) -> None:
     "Check `measure_parts`. Raises `AssertionError`."
     effort, workload = Effort(warmup=1, repetitions=2, seconds=0.0), Workload(1, 4, 2)
     for place in (0.0, 1.0):
@@ -148,7 +148,7 @@ def check_parts(
 def check_renewal(
     target: Target,
     architecture: Architecture,
-):
+) -> None:
     "Check that a target measures after `renew` and `close` as before. Raises `AssertionError`."
     key, environment, workload = target.key, environment_key(target.environment()), Workload(1, 4, 2)
     for step in (target.renew, target.renew, target.close, target.close):
@@ -163,7 +163,7 @@ def check_renewal(
 def check_refusals(
     target: Target,
     architecture: Architecture,
-):
+) -> None:
     "Check that a request longer than the model is the user's mistake. Raises `AssertionError`."
     too_long = Workload(1, architecture.max_len + 1)
     try:
@@ -181,7 +181,7 @@ SMALL = Architecture("gpt2", d_model=32, n_head=(2, 4), d_inner=(64, 128), vocab
 def check_target(
     target: Target,
     architecture: Architecture = SMALL,  # that it can measure
-):
+) -> None:
     "Check that a target keeps its contract. Raises `AssertionError` with the first sentence that it breaks."
     check_description(target)
     check_claims(target, architecture)

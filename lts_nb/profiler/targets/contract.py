@@ -41,25 +41,25 @@ class Target(ABC):
     def check_runs(
         self,
         architecture: Architecture,
-    ):
+    ) -> None:
         "Raise `InputError` for an architecture that it never runs, whatever the memory."
         self._check_backbone(architecture.backbone)
 
     def check_space(
         self,
         space: SearchSpace,
-    ):
+    ) -> None:
         "Raise `InputError` for a space of which it never runs a part, saying which choices to leave out."
         self._check_backbone(space.backbone)
 
-    def _check_backbone(self, backbone: str):
+    def _check_backbone(self, backbone: str) -> None:
         if self.backbones is not None and backbone not in self.backbones:
             raise InputError(f"backbone={backbone!r}: target {self.name!r} runs {' and '.join(self.backbones)}")
 
     def check_reads(
         self,
         metric: str,
-    ):
+    ) -> None:
         "Raise `InputError` for a further metric that it does not read, saying why."
         if metric not in self.readings:
             reads = f"reads {' and '.join(self.readings)}" if self.readings else "reads times and memory only"
@@ -94,11 +94,11 @@ class Target(ABC):
         "Get ready for the largest of these architectures. Raises `InputError` if one is too large for the device."
         return spare
 
-    def renew(self):
+    def renew(self) -> None:
         "Draw again what luck decides for as long as a process lives: go on in a fresh process, if it runs in one."
         return None
 
-    def close(self):
+    def close(self) -> None:
         "Give back what it holds, such as processes. A target that is used again afterwards takes it anew."
         return None
 

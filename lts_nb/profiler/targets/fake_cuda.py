@@ -29,7 +29,7 @@ class FakeEvent:
 
     def elapsed_time(self, end: "FakeEvent") -> float:  # milliseconds
         "Time to a later event. Raises `RuntimeError` unless both have passed."
-        if None in (self.at, end.at) or self.cuda.passed < max(self.at, end.at):
+        if self.at is None or end.at is None or self.cuda.passed < max(self.at, end.at):
             raise RuntimeError("an event was read before it was recorded and had passed")
         return 1e3 * (end.at - self.at)
 

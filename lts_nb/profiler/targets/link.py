@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from ...core.errors import MeasurementFailed
 from . import runner
@@ -119,7 +120,11 @@ class Link:
     ):
         self.command, self.opening, self.died, self.patience = command, opening, died, patience
         self.environment = environment or os.environ | {"PYTHONUTF8": "1"} | ONE_THREAD
-        self._process, self._printed, self._end, self._there, self._machine = None, None, None, set(), None
+        self._process: subprocess.Popen | None = None
+        self._printed: IO[bytes] | None = None
+        self._end: weakref.finalize | None = None
+        self._there: set[str] = set()
+        self._machine: dict | None = None
 
     @classmethod
     def local(

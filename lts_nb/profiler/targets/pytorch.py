@@ -123,7 +123,7 @@ class TorchTarget(Target):
         return find_meter(self.open_meter)
 
     @property
-    def readings(self) -> tuple[str, ...]:
+    def readings(self) -> tuple[str, ...]:  # type: ignore[override]
         "Energy, where there is a meter."
         return ("energy_j",) if self.meter else ()
 

@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from ...core.errors import InputError, check_choice
 from .contract import Target
@@ -62,7 +63,7 @@ def _factory(name: str) -> Callable:
 
 def get_target(
     name: str = DEFAULT_TARGET,  # a key of `TARGETS`, or an address whose scheme is one: "ssh://user@host"
-    **options,  # of that target, such as `threads` and `dtype`
+    **options: Any,  # of that target, such as `threads` and `dtype`
 ) -> Target:
     "A target by name. Raises `InputError` if there is none of that name, or it does not take an option."
     factory = _factory(name)

@@ -528,7 +528,7 @@ class LlamaBench:
         return dict(peak_bytes=1024 * most, rss_bytes=1024 * most)
 
 # %% ../../../nbs/profiler/targets/09_runner.ipynb #f9b24773
-ENGINES = {"onnx": OnnxEngine, "llama": LlamaEngine, "llama-f32": LlamaEngineF32}
+ENGINES: dict = {"onnx": OnnxEngine, "llama": LlamaEngine, "llama-f32": LlamaEngineF32}
 "Name in a question -> class."
 
 PROGRAMS = {"llama": LlamaBench, "llama-f32": None}

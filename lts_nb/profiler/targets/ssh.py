@@ -14,6 +14,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import InputError, MeasurementFailed, check_choice, check_integer
 from . import runner
@@ -242,7 +243,7 @@ class SSH(LinkedTarget):
             if name not in takes:
                 told = f"is no option of engine {self.engine!r}; it takes {' and '.join(takes)}"
                 raise InputError(f"{name}={value!r}: {told}")
-        inner = get_target(self.engine, cache=self.cache, **given)
+        inner: Any = get_target(self.engine, cache=self.cache, **given)
         inner.threads = self.threads  # which this machine need not have
         return inner
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ WARM_S = 0.3
 class Moment:
     "A point in the work of a card."
 
-    event: object  # of `torch.cuda`, recorded
+    event: Any  # of `torch.cuda`, recorded
 
     def __sub__(self, earlier: "Moment") -> np.ndarray:  # `(2,)`, in the order of `CLOCKS`
         "Seconds since an earlier moment. Waits until this one has passed."
@@ -174,7 +175,7 @@ class TorchCUDA(TorchTarget):
         return torch.cuda
 
     @property
-    def place(self) -> str:
+    def place(self) -> str:  # type: ignore[override]
         "The torch device."
         return f"cuda:{self.device}"
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
+from typing import IO
 
 from ...core.errors import MeasurementFailed
 from ..measurement import Measurement
@@ -79,7 +80,10 @@ class Worker:
     ):
         self.description, self.imports, self.fork = description, imports, fork
         self.first = None  # the question that every fresh process is asked first
-        self._learned, self._process, self._printed, self._end = [], None, None, None
+        self._learned: list = []
+        self._process: subprocess.Popen | None = None
+        self._printed: IO[bytes] | None = None
+        self._end: weakref.finalize | None = None
 
     def ask(
         self,

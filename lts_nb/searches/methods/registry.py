@@ -38,7 +38,7 @@ def register_method(
 ) -> Callable:  # a decorator
     "Register a function as a search method. Raises `InputError` if a function of another name has taken this one."
 
-    def register(function):
+    def register(function: Callable) -> Callable:
         taken = name in METHODS and METHODS[name].function.__name__ != function.__name__  # a cell may be run again
         if taken and not replace:
             raise InputError(f"name={name!r}: is taken; choose another, or replace=True")
@@ -48,7 +48,7 @@ def register_method(
     return register
 
 # %% ../../../nbs/searches/methods/00_registry.ipynb #803a95df
-def load_methods():
+def load_methods() -> None:
     "Import every module beside this one; each registers its method."
     package = __name__.rpartition(".")[0]
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):

@@ -75,7 +75,7 @@ def check_halves(
     family: Family,
     n_head: tuple,  # of each layer, 0 for a convolution or for no attention
     d_inner: tuple,  # of each layer, 0 for no feed-forward part
-):
+) -> None:
     "Raise `InputError` for a layer without a half that its family always has, or without both."
     halves = [("d_inner", d_inner, "a feed-forward part")]
     if "layer_kind" not in family.fields:

@@ -57,7 +57,7 @@ CONFIGS = {
 UNSIZED = dict(dropout=0.1, attention_dropout=0.0, layerdrop=0.0, init_std=0.02, pad_token_id=None)
 
 
-def check_opt(config: dict):
+def check_opt(config: dict) -> None:
     "Raise `InputError` for an OPT that computes something else than ours."
     must_be(config, "the activation function that is counted here", activation_function="relu")
     must_be(config, "since every layer has biases here", enable_bias=True)

@@ -15,6 +15,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,8 @@ def tensor_bytes(x: torch.Tensor) -> bytes:
 
 def random_states() -> list[bytes]:
     "Where the random numbers of Python, numpy and torch stand."
-    name, words, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    _, words, *rest = state
     return [repr(random.getstate()).encode(), words.tobytes(), repr(rest).encode(), tensor_bytes(torch.get_rng_state())]
 
 
