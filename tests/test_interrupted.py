@@ -37,6 +37,7 @@ def kill_at(rows: int, process, store):
         time.sleep(0.02)
     process.kill()
     process.join()
+    assert process.exitcode < 0  # it had not ended
 
 
 def test_killed_again_and_again(tmp_path, space_file):
