@@ -38,6 +38,7 @@ class Proxy:
     one_sequence: bool = False  # do the passes see one sequence instead of the batch?
     eager: bool = False  # does it need attention without the fused kernel?
     column: str = ""  # of a search's tables that holds it; its name by default
+    variant_of: str = ""  # name of the proxy that this is another reading of
 
     def __post_init__(self) -> None:
         check_choice("takes", self.takes, TAKES)
@@ -100,11 +101,11 @@ def register_proxy(
 
 
 def find_proxies(
-    names: Iterable | str | None,  # names, or proxies themselves; None for all
+    names: Iterable | str | None,  # names, or proxies themselves; None for all that are no variants of another
 ) -> list[Proxy]:
     "Look proxies up. Raises `InputError` that lists what there is."
     if names is None:
-        return list(PROXIES.values())
+        return [proxy for proxy in PROXIES.values() if not proxy.variant_of]
     names = [names] if isinstance(names, str | Proxy) else list(names)
     for name in names:
         if not isinstance(name, Proxy):
