@@ -3,10 +3,12 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from pathlib import Path
+from multiprocessing import get_context
 from unittest.mock import patch
 
 from lts_nb.cli.main import main
@@ -17,17 +19,12 @@ SMALL = SearchSpace.preset(
 )
 
 
-QUICK = "import sys; from kit import main, quick_searches\nwith quick_searches(): sys.exit(main())"
-
-
-def start(*args, quick: bool = False, **options) -> subprocess.Popen:
-    "`lts` in a process of its own, on one thread, its output in pipes; if asked, with quick searches."
-    code = ["-c", QUICK] if quick else ["-m", "lts_nb.cli"]
-    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+def start(*args, **options) -> subprocess.Popen:
+    "`lts` in a process of its own, on one thread, its output in pipes."
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} | options
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "PYTHONPATH": paths}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     return subprocess.Popen(
-        [sys.executable, *code, *map(str, args)], env=environment | options.pop("env", {}), **options
+        [sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment | options.pop("env", {}), **options
     )
 
 
@@ -40,6 +37,65 @@ def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         code = main([*map(str, args)])
     return code, out.getvalue(), err.getvalue()
+
+
+# what a process imports takes it five seconds, and its copy none
+COPIES = get_context("fork" if sys.platform.startswith("linux") else "spawn")
+
+
+def begin(*args, quick: bool = True):
+    "`lts` on one thread, with quick searches, in a copy of this process where the system has such: to be killed."
+    import lts_nb.models.build  # noqa: F401  (once for all copies)
+
+    process = COPIES.Process(target=_begin_in_a_copy, args=(quick, *args))
+    process.start()
+    return process
+
+
+def lts_together(*commands: list) -> list[tuple[int, str, str]]:
+    "`lts` with each of these arguments, in such copies that begin at the same time."
+    import lts_nb.models.build  # noqa: F401
+
+    with COPIES.Pool(len(commands)) as pool:
+        return pool.starmap(_lts_in_a_copy, [(True, *command) for command in commands], chunksize=1)
+
+
+def _begin_in_a_copy(quick: bool, *args):
+    code, _, err = _lts_in_a_copy(quick, *args)
+    sys.exit(err if code else 0)
+
+
+def _lts_in_a_copy(quick: bool, *args) -> tuple[int, str, str]:
+    _one_thread()
+    with quick_searches() if quick else contextlib.nullcontext():
+        return lts(*args)
+
+
+def killed_at(step: int, train: Callable, *args, **options) -> int:  # its exit code
+    "Train in such a copy, which kills itself before a step."
+    process = COPIES.Process(target=_train_in_a_copy, args=(step, train, *args), kwargs=options)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _train_in_a_copy(step: int, train: Callable, *args, **options):
+    from lts_nb.training.progress import Progress
+
+    def die(self, args, state, control, **_):
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _one_thread()
+    Progress.on_step_begin = die
+    train(*args, **options)
+
+
+def _one_thread():
+    "Threads are not copied: a library that had some would wait for them."
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @contextlib.contextmanager

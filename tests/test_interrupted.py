@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from kit import files_up_to, lts, quick_searches, start
+from kit import begin, files_up_to, lts, quick_searches, start
 
 ROWS = "select architecture, workload, occasion, body from measurement"
 
@@ -31,25 +31,21 @@ def rows_of(store) -> dict:  # (architecture, workload, occasion) -> measurement
         db.close()
 
 
-def stop_at(process, folder, rows: int, how) -> None:
-    while process.poll() is None and len(filed(folder)) < rows:
-        time.sleep(0.05)
-    if process.poll() is None:
-        process.send_signal(how)
-    process.communicate()
+def kill_at(rows: int, process, store):
+    "Kill a process once so many rows are filed."
+    while process.exitcode is None and len(rows_of(store)) < rows:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    assert process.exitcode < 0  # it had not ended
 
 
 def test_killed_again_and_again(tmp_path, space_file):
-    run, begin = tmp_path / "run", ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 14]
+    run, first = tmp_path / "run", ["--space", space_file, "--prompt-len", 16, "--method", "lts", "--evaluations", 14]
     known = {}
     for rows in (1, 20, 35):  # while proposing, with a process that measures, and while measuring the frontier afresh
-        asked = [] if (run / "run.json").exists() else begin
-        stop_at(
-            start("search", "--out", run, *asked, "--resume", quick=rows > 1),
-            run,
-            rows,
-            signal.SIGKILL if os.name == "posix" else signal.SIGTERM,
-        )
+        asked = [] if (run / "run.json").exists() else first
+        kill_at(rows, begin("search", "--out", run, *asked, "--resume", quick=rows > 1), run / "store.sqlite")
         now = filed(run)
         assert known.items() <= now.items()  # nothing lost, nothing measured a second time
         known = now
@@ -110,20 +106,14 @@ def test_profile_killed_again_and_again(tmp_path, space_file):
     out, store = tmp_path / "device.json", tmp_path / "device.sqlite"
     known = {}
     for rows in (2, 30):
-        process = start("profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out, quick=True)
-        while process.poll() is None and len(rows_of(store)) < rows:
-            time.sleep(0.02)
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        asked = ["--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out]
+        kill_at(rows, begin("profile", *asked), store)
         now = rows_of(store)
         assert known.items() <= now.items()  # nothing lost, nothing measured a second time
         known = now
     assert not out.exists()
     with quick_searches():
-        code, printed, err = lts(
-            "profile", "--space", space_file, "--prompt-len", 16, "--held-out", 5, "--out", out, "--json"
-        )
+        code, printed, err = lts("profile", *asked, "--json")
     assert code == 0 and known.items() <= rows_of(store).items(), err
     assert json.loads(printed)["validation"]["prefill"]["n"] == 5
     assert lts("profile", "--space", space_file, "--out", out)[0] == 2  # not overwritten

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from kit import SMALL, lts, start
+from kit import SMALL, begin, lts, lts_together
 
 from lts_nb.core.files import LOCK
 
@@ -46,32 +46,30 @@ def other_space(tmp_path):
 
 def test_two_searches_begun_together(tmp_path, space_file, other_space):
     asked = ("search", "--out", tmp_path / "run", "--prompt-len", 8, "--method", "lts", "--evaluations", 5, "--json")
-    processes = [start(*asked, "--space", space) for space in (space_file, other_space)]
-    ended = [(*process.communicate(timeout=300), process.returncode) for process in processes]
-    assert sorted(code for *_, code in ended) == [0, 2], ended
-    winner, loser = sorted(ended, key=lambda end: end[2])
-    assert "another search is running there" in loser[1] or "already holds a search" in loser[1]
-    assert loser[0] == "" and "Traceback" not in loser[1]
+    ended = lts_together(*([*asked, "--space", space] for space in (space_file, other_space)))
+    assert sorted(code for code, *_ in ended) == [0, 2], ended
+    (_, won, _), (_, lost, said) = sorted(ended)
+    assert "another search is running there" in said or "already holds a search" in said
+    assert lost == "" and "Traceback" not in said
     kept = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert kept["space"] == json.loads(winner[0])["run"]["space"]
-    assert {row["id"] for row in json.loads(winner[0])["frontier"]} and not (tmp_path / "run" / LOCK).exists()
+    assert kept["space"] == json.loads(won)["run"]["space"]
+    assert {row["id"] for row in json.loads(won)["frontier"]} and not (tmp_path / "run" / LOCK).exists()
 
 
 def test_a_running_search_is_neither_continued_nor_disturbed_until_it_is_killed(tmp_path, space_file, other_space):
     run = tmp_path / "run"
-    process = start(
-        *("search", "--out", run, "--space", space_file, "--prompt-len", 8, "--method", "lts", "--evaluations", 500)
-    )
-    while process.poll() is None and not (run / "run.json").exists():
+    asked = ("--space", space_file, "--prompt-len", 8, "--method", "lts", "--evaluations", 500)
+    process = begin("search", "--out", run, *asked)
+    while process.exitcode is None and not (run / "run.json").exists():
         time.sleep(0.02)
-    assert process.poll() is None, process.communicate()
+    assert process.exitcode is None
     before = (run / "run.json").read_bytes()
     for more in (["--resume"], [], ["--space", other_space]):
         assert "run': another search is running there; wait until it ends" in refused("search", "--out", run, *more)
-    assert process.poll() is None and (run / "run.json").read_bytes() == before
+    assert process.exitcode is None and (run / "run.json").read_bytes() == before
     assert "has not finished" in refused("show", run)  # reading needs no lock
     process.kill()
-    process.communicate()
+    process.join()
     assert "already holds a search" in refused("search", "--out", run)
 
 

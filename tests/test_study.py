@@ -49,7 +49,7 @@ def trained(folder) -> dict:
 
 def kill_after(trainings: int, study, out):
     "Start a study and end it, as a power cut would, once so many trainings are filed."
-    process = start("study", *study, "--out", out)
+    process = start("study", *study, "--workers", 1, "--out", out)
     while process.poll() is None and len(trained(out)) < trainings:
         time.sleep(0.1)
     assert process.poll() is None, process.communicate()

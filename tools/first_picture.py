@@ -113,9 +113,37 @@ def of_gpt2() -> list[Gain]:
     return [middle("exact picks, not scaled GPT-2s", seconds.baseline / seconds.exact, under)]
 
 
+def shape_rises() -> dict:  # (rule, size) -> text -> a rise for each window, nats
+    "What was lost by shapes of SmolLM2-135M that were fitted one end after the other."
+    lines = (ROOT / "benchmarks/shaped/results_mixture/rivals.jsonl").read_text(encoding="utf-8").splitlines()
+    rows, found = [row for row in map(json.loads, lines) if row["text"] in ("wikitext", "stdlib")], {}
+    parents = {row["text"]: np.array(row["losses"]) for row in rows if row["rule"] == "parent"}
+    for row in rows:
+        if row["repair"] == "fitted":
+            rise = np.array(row["losses"]) - parents[row["text"]]
+            found.setdefault((row["rule"], round(row["share"], 1)), {})[row["text"]] = rise
+    return found
+
+
+def of_shapes() -> list[Gain]:
+    "Rise of the loss of SmolLM2-135M narrowed uniformly over that of its exact shape of the same size; 95 %."
+    rises, found, random = shape_rises(), [], np.random.default_rng(0)
+    for size in sorted({size for rule, size in rises if rule == "uniform"}, reverse=True):
+        pairs = [(rises["uniform", size][text], ours) for text, ours in rises["exact", size].items()]
+        drawn = [random.integers(len(ours), size=(2000, len(ours))) for _, ours in pairs]
+        theirs, ours = (sum(pair[k][i].mean(1) for pair, i in zip(pairs, drawn)) for k in (0, 1))
+        low, high = np.quantile(theirs / ours, [0.025, 0.975])
+        ratio = sum(pair[0].mean() for pair in pairs) / sum(pair[1].mean() for pair in pairs)
+        found.append(Gain(f"{100 * size:.0f} % of it, rise of the loss", float(ratio), low, high, UNDER_SHAPES))
+    return found
+
+
+UNDER_SHAPES = "a parent's exact shape, against one narrowed alike, no training"
+
+
 def stored_gains() -> list[Gain]:
     "All that is in the picture, in its order."
-    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_gpt2()]
+    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_shapes(), *of_gpt2()]
 
 
 def sentences() -> list[str]:
@@ -131,6 +159,10 @@ def sentences() -> list[str]:
     lines.append("with as many decoder parameters, in the median, least and most")
     for g in (*workloads, engine):
         lines.append(f"    {g.what:29} {gain_in_words(g.ratio, 'latency_s', (g.low, g.high))}")
+    lines.append("SmolLM2-135M cut without training; uniform narrowing, repaired alike, raises its loss")
+    for g in of_shapes():
+        size = g.what.split(" of")[0]
+        lines.append(f"    {size} of its size      {g.ratio:.2f} times as much ({g.low:.2f} to {g.high:.2f})")
     lines.append("the paper's GPT-2 space in full size, as many decoder parameters as LTS's scaled baseline")
     lines.append(f"    {'reading a prompt':17} {gain_in_words(gpt2.ratio, 'latency_s', (gpt2.low, gpt2.high))}")
     saved = report.gains(SearchResult.load(ROOT / "benchmarks/gpt2_cpu")).memory_saving

@@ -1,12 +1,16 @@
 """Score the architectures of the study, and some of the published ones, with every proxy.
 
     LTS_NB_PUBLISHED=path/to.zip python benchmarks/proxies/run.py    # into scores.json; nothing is scored twice
+    python benchmarks/proxies/run.py --batches                       # into batches.json: the same by size of the batch
 
+The study's are scored twice: as the backbone begins ("study"), and as the study's training does ("study, as trained").
 Published architectures are rebuilt with the study's vocabulary of 512 tokens, so that they can read the study's text;
 their own have up to 267,735. Forty of each random set, evenly over their decoder parameters.
 """
 
+import argparse
 import json
+import math
 import runpy
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +21,15 @@ import pandas as pd
 import torch
 
 from lts_nb.core.files import replace_text
-from lts_nb.frontier.proxies import PROXIES
+from lts_nb.frontier.proxies import PROXIES, find_proxies
+from lts_nb.models.build import build
 from lts_nb.profiler.machine import describe_machine
 from lts_nb.space.architecture import Architecture
 from lts_nb.study.proxies.scores import scores
 from lts_nb.study.published import published
 from lts_nb.study.published_archive import find_archive
 from lts_nb.study.short_training import short_training
+from lts_nb.training.scaling import initialise_matrices
 from lts_nb.training.tokens import tokenize
 
 HERE = Path(__file__).parent
@@ -53,28 +59,56 @@ def read_published() -> Iterator[tuple[str, list[tuple[str, Architecture]]]]:
         yield name, [(row.id, with_small_vocabulary(row.architecture)) for row in some.itertuples()]
 
 
-def score_set(name: str, architectures: list, proxies: list, batch: torch.Tensor, found: dict):
-    "Score the architectures of a set that `found` does not have yet, and write each when it is done."
+def as_trained(architecture: Architecture, seed: int):
+    "A model with the weights that the study's training begins with."
+    model = build(architecture, seed)
+    initialise_matrices(model, seed)
+    return model
+
+
+def as_rows(table: pd.DataFrame, **columns) -> list[dict]:
+    "Rows for a file, with every digit."
+    records = table.assign(**columns).to_dict("records")
+    return [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in records]
+
+
+def score_set(name: str, architectures: list, proxies: list, batch: torch.Tensor, file: Path, start=build):
+    "Score the architectures of a set that the file does not have yet, and write each when it is done."
+    found = dict(machines={}, rows=[])
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+    found["machines"].setdefault(name, describe_machine())
     done = {row["id"] for row in found["rows"] if row["set"] == name}
     for id, architecture in architectures:
         if id not in done:
-            rows: pd.DataFrame = scores([architecture], proxies, batch)
-            found["rows"] += json.loads(rows.assign(set=name, id=id).to_json(orient="records"))
-            replace_text(SCORES, json.dumps(found))
+            rows = scores([architecture], proxies, batch, start=start)
+            found["rows"] += as_rows(rows, set=name, id=id)
+            replace_text(file, json.dumps(found))
             print(name, id, f"{rows.seconds.sum():.1f} s", rows.error.notna().sum(), "errors", flush=True)
 
 
+def score_batches(valid: torch.Tensor):
+    "The study's architectures, every third of them, by batches of 2 to 64 sequences."
+    names = [proxy.name for proxy in find_proxies(None) if proxy.takes == "model" and not proxy.one_sequence]
+    for size in (2, 8, 16, 32, 64):
+        batch = valid[: size * LENGTH].reshape(size, LENGTH)
+        score_set(f"{size} sequences", read_study()[::3], names, batch, HERE / "batches.json")
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", action="store_true", help="by size of the batch, into batches.json")
     torch.set_num_threads(1)
     valid = torch.from_numpy(tokenize("stdlib", 512).valid.astype(np.int64))
-    found = dict(machine=describe_machine(), rows=[])
-    if SCORES.exists():
-        found = json.loads(SCORES.read_text(encoding="utf-8"))
+    if parser.parse_args().batches:
+        return score_batches(valid)
     batch = valid[: 8 * LENGTH].reshape(8, LENGTH)
-    score_set("study", read_study(), [*PROXIES, short_training(200_000)], batch, found)
+    score_set("study", read_study(), list(PROXIES), batch, SCORES)
+    score_set("study, as trained", read_study(), list(PROXIES), batch, SCORES, as_trained)
+    score_set("study, trained for a moment", read_study(), [short_training(200_000)], batch, SCORES)
     if find_archive():
         for name, architectures in read_published():
-            score_set(name, architectures, list(PROXIES), batch[:2], found)
+            score_set(name, architectures, list(PROXIES), batch[:2], SCORES)
 
 
 if __name__ == "__main__":

@@ -180,8 +180,8 @@ def takes_limits(
         own = inspect.signature(command).parameters
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name != "limits"]
         last = parameters.pop() if parameters[-1].name == "json_" else None
-        parameters += [parameter for _, _, parameter in options.values()] + [last] * (last is not None)
-        with_limits.__signature__ = inspect.Signature(parameters)
+        parameters += [parameter for _, _, parameter in options.values()] + ([] if last is None else [last])
+        with_limits.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         with_limits.__annotations__ = {p.name: p.annotation for p in parameters}
         return with_limits
 

@@ -75,7 +75,7 @@ class LocalExecutor(ThreadPoolExecutor):
         super().__init__(workers or usable_cores())
         self.running = set()
 
-    def submit(self, function, /, *arguments):
+    def submit(self, function, /, *arguments):  # type: ignore[override]
         return super().submit(self._call, function, *arguments)
 
     def _call(self, function, *arguments):
@@ -161,7 +161,7 @@ class DaskExecutor(Executor):
                 has = f"has lts_nb {there}" if isinstance(there, str) else f"has no lts_nb ({there})"
                 raise InputError(f"executor={self.name!r}: {who} {has}; install {here}, which runs here")
 
-    def submit(self, function, /, *arguments):
+    def submit(self, function, /, *arguments):  # type: ignore[override]
         return self._pool.submit(function, *arguments)
 
     @property
@@ -193,7 +193,7 @@ class JobExecutor(ThreadPoolExecutor):
         super().__init__(at_once)
         self.jobs, self.name = jobs, type(jobs).__name__
 
-    def submit(self, function, /, *arguments):
+    def submit(self, function, /, *arguments):  # type: ignore[override]
         return super().submit(self.jobs.submit(function, *arguments).result)
 
 

@@ -10,6 +10,7 @@ __all__ = ['RIDGE', 'Stream', 'through', 'Regression', 'put', 'whole_matrix', 'r
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -88,7 +89,8 @@ class Regression:
     "Sums over batches from which an end is fitted."
 
     def __init__(self):
-        self.second, self.product = 0.0, 0.0
+        self.second: Any = 0.0  # a matrix from the first input on, as the product
+        self.product: Any = 0.0
 
     def add(
         self,

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Callable
+from typing import Any
 
 import anywidget
 import traitlets
@@ -108,7 +109,8 @@ class Explorer(anywidget.AnyWidget):
     def _ipython_display_(self):
         from IPython.display import display
 
-        bundle = dict(super()._repr_mimebundle_()[0]) | {"text/plain": repr(self)}
+        shown: Any = super()._repr_mimebundle_()
+        bundle = dict(shown[0]) | {"text/plain": repr(self)}
         if self.picture is not None:
             bundle["image/png"] = base64.b64encode(self.picture()).decode()
         display(bundle, raw=True)

@@ -26,10 +26,10 @@ def _draw_of_size(
 ) -> tuple[Population, np.ndarray]:
     "Different members of a space with `low` to `high` decoder parameters, and those numbers."
     drawn = space.sample(n, generator)
-    drawn = drawn[np.unique(drawn.matrix, axis=0, return_index=True)[1]]
     params = count(drawn).decoder
     fitting = np.flatnonzero((params >= low) & (params <= high))
-    return drawn[fitting], params[fitting]
+    once = fitting[np.unique(drawn.matrix[fitting], axis=0, return_index=True)[1]]
+    return drawn[once], params[once]
 
 # %% ../../nbs/training/15_jobs.ipynb #0e8376a5
 def draw_evenly_spaced(

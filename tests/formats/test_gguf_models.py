@@ -150,7 +150,7 @@ def test_greedy_continuation_of_halves(tmp_path):
 def test_llama_cpp_computes_the_same(tmp_path, backbone, dtype):
     "Heads, key/value heads and feed-forwards drawn per layer; half of the tolerance must do."
     pytest.importorskip("llama_cpp")
-    for seed in range(8):
+    for seed in range(8 if FORMATS[dtype].multiple <= 32 else 4):  # wide ones take seconds
         model, ids = draw(backbone, seed, dtype)
         to_gguf(model, tmp_path / "model.gguf", dtype)
         rounded = read_weights(tmp_path / "model.gguf", model)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
 from lts_nb.core.workload import Workload
-from lts_nb.models.build import architecture_of, build, part_modules
+from lts_nb.models.build import architecture_of, build, config_of, part_modules
 from lts_nb.models.conformance import (
     cached_tensors,
     check_cached,
@@ -23,7 +23,7 @@ from lts_nb.models.conformance import (
 from lts_nb.models.formulas import rms_norm, rotate, split_heads, swiglu
 from lts_nb.models.gpt2 import LtsGPT2Config
 from lts_nb.models.llama import LtsLlamaConfig
-from lts_nb.models.small_models import draw_shaped, draw_tokens, randomised, relative_difference
+from lts_nb.models.small_models import draw_alike, draw_shaped, draw_tokens, randomised, relative_difference
 from lts_nb.profiler.parts import request_by_parts
 from lts_nb.profiler.targets.torch_cpu import measure_model
 from lts_nb.profiler.timing import VISIT
@@ -205,7 +205,10 @@ def test_files(tmp_path, architecture):
 
 
 def test_files_without_this_package():
-    check_elsewhere(ALL)
+    "And those of stock models, in the same process: each takes seconds to start."
+    alike = [draw_alike(backbone, 40) for backbone in ("gpt2", "opt", "llama", "lfm2")]
+    stock = [next(a for a in some if not config_of(a).model_type.startswith("lts")) for some in alike]
+    check_elsewhere([*ALL, *stock])
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")

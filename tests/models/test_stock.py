@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from lts_nb.core.errors import InputError
 from lts_nb.core.workload import Workload
 from lts_nb.models.build import architecture_of, build, config_of, part_modules, seeded, twin_of
-from lts_nb.models.conformance import check_elsewhere, check_twin
+from lts_nb.models.conformance import check_twin
 from lts_nb.models.small_models import draw_alike, draw_tokens, randomised
 from lts_nb.profiler.memory import live_peak
 from lts_nb.profiler.timing import request
@@ -100,10 +100,6 @@ def test_a_stock_folder(backbone, tmp_path):
     assert config["architectures"] == [type(build(a)).__name__]
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
     assert architecture_of(AutoConfig.from_pretrained(tmp_path)) == a
-
-
-def test_stock_folders_elsewhere():
-    check_elsewhere(stock_architectures(backbone)[0] for backbone in KINDS)
 
 
 GPT2 = Architecture("gpt2", 32, (2, 2), (64, 64), **SIZES)

@@ -38,6 +38,14 @@ def test_gains_by_hand(made):
     assert writing.high == pytest.approx(np.median(ordinary / narrow)) and writing.low > 1
 
 
+def test_gains_of_shapes_by_hand(made):
+    first, *_ = made.of_shapes()
+    rises = made.shape_rises()
+    ours, theirs = (np.concatenate(list(rises[rule, 0.9].values())) for rule in ("exact", "uniform"))
+    assert first.what.startswith("90 %") and first.ratio == pytest.approx(theirs.mean() / ours.mean())
+    assert 1 < first.low < first.ratio < first.high < 2
+
+
 def test_the_picture(made):
     gains = made.stored_gains()
     curves, bars = made.draw().axes

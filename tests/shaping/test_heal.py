@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from kit import killed_at
 from tiny_parent import TINY, save_tiny_parent, stories, tiny_parent, token_windows
 
 from lts_nb.core.errors import InputError
@@ -29,19 +28,6 @@ from lts_nb.training.start import Lesson, divergence_loss, layers_in, stream_los
 HALF, ALL = Kept((0, 1), range(0, 192, 2)), Kept((0, 1), range(192))
 SHALLOW = Shape((ALL, ALL, None, ALL))
 RECIPE = recipe_for(TINY, "heal", tokens=10_240, batch_size=8, lr=0.002, dtype="float32", valid_tokens=2_048)
-
-# kills itself before a step
-KILLED = """
-import os, signal, sys, torch
-from lts_nb.training.progress import Progress
-from test_heal import RECIPE, heal, stories
-torch.set_num_threads(1)
-def die(self, args, state, control, **_):
-    if state.global_step == 13: os.kill(os.getpid(), signal.SIGKILL)
-Progress.on_step_begin = die
-heal(sys.argv[1], sys.argv[2], stories(), RECIPE, teacher="parent", hidden=0.5, say=None)
-"""
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,13 +107,10 @@ def test_what_does_not_learn_does_not_change(place):
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_killed_and_continued(place, healed):
     "On one thread, as in the process that is killed: the same to the last bit."
-    folder, script = place / "killed", [sys.executable, "-c", KILLED, str(place / "half"), str(place / "killed")]
-    tests = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent), *sys.path])}
-    done = subprocess.run(script, capture_output=True, text=True, env=environment)
-    assert done.returncode == -9, done.stderr[-2000:]
+    folder, options = place / "killed", dict(teacher="parent", hidden=0.5, say=None)
+    assert killed_at(13, heal, place / "half", folder, stories(), RECIPE, **options) == -9
     assert list(folder.glob("checkpoints/0/checkpoint-*")) and not (folder / "config.json").exists()
-    record = heal(place / "half", folder, stories(), RECIPE, teacher="parent", hidden=0.5, say=None)
+    record = heal(place / "half", folder, stories(), RECIPE, **options)
     for name in ("loss", "curve", "judged"):
         assert record[name] == healed[1][name]
     weights = opened(healed[0]).state_dict()

@@ -24,10 +24,10 @@ def shrunk(choice: Choice) -> Replacement:
 @pytest.fixture(scope="module")
 def asked():
     choices = [Choice(layer, half, n) for layer in range(4) for half in ("attention", "feed_forward") for n in (1, 2)]
-    return tiny_parent(), token_windows(stories().valid).reshape(-1, 16)[:160], choices
+    return tiny_parent(), token_windows(stories().valid).reshape(-1, 16)[:80], choices
 
 
-def by_gradients(asked, folder, n=160, **more) -> Gradients:
+def by_gradients(asked, folder, n=80, **more) -> Gradients:
     parent, sequences, choices = asked
     return score_gradients(parent, sequences[:n], choices, shrunk, folder / "gradients.jsonl", **more)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kit import killed_at
 
 from lts_nb.core.errors import InputError
 from lts_nb.models.build import seeded, twin_of
@@ -75,24 +76,20 @@ def test_a_step_in_parts_is_the_same_step(name, data):
         assert at_once == pytest.approx(in_parts, abs=2e-4)
 
 
-def kill_at(step, folder, recipe, tiny, data_file):
-    command = [sys.executable, CHILD, data_file, folder, tiny.to_json(), json.dumps(asdict(recipe)), step]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr[-2000:]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-def test_killed_with_damaged_checkpoints(tmp_path, tiny, data, data_file):
-    folder = tmp_path / "run"
-    kill_at(20, folder, PAPER, tiny, data_file)
-    *_, older, newest = sorted((folder / "0").iterdir(), key=step_of)
+def test_killed_with_damaged_checkpoints(tmp_path, tiny, data):
+    "Once in each budget."
+    folder, recipe = tmp_path / "run", replace(PAPER, tokens=(4_000, 8_000))
+    for step in (8, 24):
+        assert killed_at(step, train, tiny, data, recipe, folder=folder, saves=7) == -9
+    *_, older, newest = sorted((folder / "1").iterdir(), key=step_of)
     (newest / "trainer_state.json").write_text('{"best', encoding="utf-8")
     for i, name in enumerate(("model.safetensors", "optimizer.pt"), step_of(older) + 1):
         shutil.copytree(older, cut := older.with_name(f"checkpoint-{i}"))
         os.truncate(cut / name, 100)
     models = {}
-    continued = train(tiny, data, PAPER, folder=folder, saves=7, receive=lambda model: models.update(continued=model))
-    straight = train(tiny, data, PAPER, receive=lambda model: models.update(straight=model))
+    continued = train(tiny, data, recipe, folder=folder, saves=7, receive=lambda model: models.update(continued=model))
+    straight = train(tiny, data, recipe, receive=lambda model: models.update(straight=model))
     assert (continued["losses"], continued["curve"]) == (straight["losses"], straight["curve"])
     weights = models["straight"].state_dict()
     assert all(torch.equal(weight, weights[name]) for name, weight in models["continued"].state_dict().items())

@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from kit import SMALL, lts, start
+from kit import SMALL, begin, lts
 
 from lts_nb.training.corpus import stdlib_corpus
 
@@ -30,7 +29,7 @@ def run(tmp_path_factory, quickly):
 
 def options(folder, *more):
     "Of `lts train`; where one stands there twice, the last counts."
-    text = ["--corpus", folder / "text", "--tokens", 40_000, "--batch-size", 8, "--dtype", "float32"]
+    text = ["--corpus", folder / "text", "--tokens", 24_000, "--batch-size", 8, "--dtype", "float32"]
     return ["train", folder / "run", *text, "--json", *more]
 
 
@@ -85,12 +84,12 @@ def test_several_by_their_ids(run):
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_killed_and_continued(run, straight):
-    "Both on one thread, as `start` and the fixture of this folder see to: so the losses agree to the last bit."
-    process = start(*options(run, "--out", run / "killed"))
-    while process.poll() is None and not list(run.glob("killed/checkpoints/0/*/trainer_state.json")):
+    "Both on one thread, as `begin` and the fixture of this folder see to: so the losses agree to the last bit."
+    process = begin(*options(run, "--out", run / "killed"))
+    while process.exitcode is None and not list(run.glob("killed/checkpoints/0/*/trainer_state.json")):
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     code, out, err = lts(*options(run, "--out", run / "killed"))
     assert code == 0, err
     assert without_time(json.loads(out)[0]) == without_time(straight)

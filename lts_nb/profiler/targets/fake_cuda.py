@@ -25,6 +25,7 @@ class FakeEvent:
 
     def synchronize(self):
         "Wait until it has passed, and all before it."
+        assert self.at is not None, "an event is waited for that was not recorded"
         self.cuda.passed = max(self.cuda.passed, self.at)
 
     def elapsed_time(self, end: "FakeEvent") -> float:  # milliseconds

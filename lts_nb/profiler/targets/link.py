@@ -185,7 +185,7 @@ class Link:
 
     def _begin(self):
         self.close()
-        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        pipes: dict = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._printed = tempfile.TemporaryFile()
         self._process = subprocess.Popen(self.command, stderr=self._printed, env=self.environment, **pipes)
         self._end = weakref.finalize(self, end_process, self._process, os.getpid())

@@ -122,7 +122,8 @@ class Worker:
         self.close()
         setup = json.dumps([self.description, list(self.imports), described_families(), self.fork])
         command = [sys.executable, "-P", "-c", START, json.dumps(import_path()), setup]
-        pipes, self._printed = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE), tempfile.TemporaryFile()
+        pipes: dict = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._printed = tempfile.TemporaryFile()
         environment = os.environ | {"PYTHONUTF8": "1"}
         self._process = subprocess.Popen(command, stderr=self._printed, env=environment, **pipes)
         self._end = weakref.finalize(self, end_process, self._process, os.getpid())
