@@ -12,9 +12,9 @@ import pandas as pd
 from lts_nb.profiler.store import Store
 from lts_nb.searches import report
 from lts_nb.searches.result import SearchResult
-from lts_nb.show.choose import gain_in_words
 from lts_nb.show.gains import Curve, Gain, draw_curves, draw_gains
 from lts_nb.show.plots import BLUE, DARK_GREY, ORANGE
+from lts_nb.show.ratios import gain_in_words
 from lts_nb.study.equal_loss import gain
 from lts_nb.training.training_runs import read_training_runs
 

@@ -19,7 +19,6 @@ from ..frontier.shown import RESOLUTION, Shown, choose_shown, factor_of
 from .quality import Quality
 from .run_folder import failures_in_words, tabulate
 from lts_nb.show.choose import (
-    decimals,
     describe_range,
     latency_interval,
     latency_value,
@@ -27,6 +26,7 @@ from lts_nb.show.choose import (
     number_on_screen,
     without_heads,
 )
+from ..show.ratios import decimals
 
 # %% ../../nbs/searches/05_report.ipynb #676f2283
 def compared_names(result) -> list[str]:

@@ -13,9 +13,10 @@ import pandas as pd
 from ..core.metrics import get_metric, latencies
 from ..searches.report import how_many, rounded, shape_columns
 from .shaped_folder import RISE, ShapedFolder
-from ..show.choose import decimals, in_words
+from ..show.choose import in_words
 from ..show.picture import save_picture
 from ..show.plots import BLUE, DARK_GREY, ORANGE, on_screen
+from ..show.ratios import decimals
 
 # %% ../../nbs/shaping/17_shaped_report.ipynb #f5baafbf
 def quality_columns(

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..core.metrics import Metric, get_metric
-from .choose import gain_in_words, measured_rows
+from .choose import measured_rows
+from .ratios import gain_in_words
 
 # %% ../../nbs/show/00_plots.ipynb #3c5e5cfe
 def on_screen(

@@ -8,7 +8,8 @@ import pytest
 import show_frames as frames
 
 from lts_nb.core.errors import InputError
-from lts_nb.show.choose import choose, gain_in_words, in_words
+from lts_nb.show.choose import choose, in_words
+from lts_nb.show.ratios import gain_in_words
 
 FRONTIER = frames.frontier_within(frames.candidates())
 LOSSY = frames.by_loss()

@@ -11,8 +11,8 @@ import pytest
 from lts_nb.core.errors import InputError
 from lts_nb.searches.explored import view_of
 from lts_nb.searches.result import SearchResult
-from lts_nb.show.choose import times_in_words
 from lts_nb.show.page import write_page
+from lts_nb.show.ratios import times_in_words
 
 RUNS = ("gpt2_cpu", "lfm2_cpu", "gpt2_lts")
 

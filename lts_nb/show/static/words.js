@@ -11,7 +11,7 @@ function plain(value, figures = 3) {
   return Number(shown).toLocaleString("en", { maximumFractionDigits: 6 });
 }
 
-// As `times_in_words` and `off_in_words` of lts_nb.show.choose.
+// As `times_in_words` and `off_in_words` of lts_nb.show.ratios.
 const LARGE_NUMBERS = [
   [1e12, " trillion"],
   [1e9, " billion"],
