@@ -151,29 +151,6 @@ def test_settings_that_twins_set_on_purpose():
     assert [config_of(a).eos_token_id for a in (LLAMA, larger)] == [None, 50256]
 
 
-@pytest.mark.parametrize("architecture", [GPT2, OPT, replace(OPT, d_embed=16), LLAMA, LFM2], ids=lambda a: a.backbone)
-@torch.no_grad()
-def test_older_folders(architecture, tmp_path):
-    "A folder of our own class, saved when there was no other, opens as what it was."
-    before = randomised(older_twin(architecture))
-    before.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["model_type"].startswith("lts_")
-    after, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
-    assert type(after) is type(before) and not any(report.values())
-    tokens = draw_tokens(architecture)
-    assert torch.allclose(after.eval()(tokens).logits, before(tokens).logits, rtol=1e-5, atol=1e-5)
-    assert architecture_of(after) == architecture
-
-
-def older_twin(architecture):
-    "A twin as it was once built: a narrow embedding of OPT was an adaptive one of a single cluster."
-    module = twin_of(architecture.backbone)
-    config = module.config_of(architecture)
-    if architecture.backbone == "opt":
-        config = module.CONFIG.from_dict(config.to_dict() | dict(d_embed=architecture.d_embed, word_embed_proj_dim=32))
-    return module.MODEL(config).eval()
-
-
 def test_models_of_other_people():
     "Stock configurations that somebody else wrote: read, or refused with the field that no backbone says."
     llama = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, vocab_size=97)
