@@ -8,6 +8,7 @@ __all__ = ['ERRORS', 'TINY', 'READY', 'AGAIN', 'ask_to_reserve', 'ask_to_measure
 
 # %% ../../../nbs/profiler/targets/03_serving.ipynb #dad41128
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -213,7 +214,9 @@ def main():
     "Be a worker: this is what runs in the process that a `Worker` starts."
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that asks decides
     pipes, (description, imports, families, fork) = take_pipes(), json.loads(sys.argv[2])
+    gc.disable()  # collecting garbage while torch is imported finds none, and takes up to a second
     made, target = answer(prepare, description, imports, families), None
+    gc.enable()
     if "value" in made:
         target, made["value"] = made["value"]
     with open(pipes[1], "wb", closefd=False) as answers:
