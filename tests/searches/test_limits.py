@@ -54,7 +54,7 @@ def test_idle_limits_in_words():
 
 def test_a_choice_that_fails_asks_the_same():
     frontier = pd.DataFrame(dict(id=["a" * 16, "b" * 16], latency_s=[0.01, 0.02], decoder_params=[1e6, 2e6]))
-    with pytest.raises(InputError, match=r"≤ 1.5e-05: no member .* off.; was latency .* ≤ 15 meant"):
+    with pytest.raises(InputError, match=r"≤ 1.5e-05: no member .* .666,667 times as much.; was latency .* ≤ 15 meant"):
         choose(frontier, latency_s=1.5e-8)
     with pytest.raises(InputError, match=r"off\)$"):
         choose(frontier, latency_s=0.005)
