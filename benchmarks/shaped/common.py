@@ -70,7 +70,7 @@ def pieces(texts) -> list[str]:
 
 def settings_of(read: str) -> ShapeSettings:
     "How the parent is shaped, by what is read."
-    return ShapeSettings(window=WINDOW, n_calibration=N_CALIBRATION[read], n_judged=N_JUDGED["wikitext"], n_alike=2)
+    return ShapeSettings(window=WINDOW, n_calibration=N_CALIBRATION[read], n_judged=N_JUDGED["wikitext"])
 
 
 def alternating(*texts: list[str]) -> tuple:

@@ -30,12 +30,9 @@ class Evidence:
     replays: np.ndarray  # nats, `(n_windows, len(large))`
     small: Gradients  # of all other choices
 
-    def scores(
-        self,
-        generator: np.random.Generator | None = None,  # then windows are drawn anew, with replacement
-    ) -> Scores:
+    def scores(self) -> Scores:
         "The sum that the solver minimises."
-        return summarize_scores([(self.large, self.replays), (self.small.choices, self.small.nats)], generator)
+        return summarize_scores([(self.large, self.replays), (self.small.choices, self.small.nats)])
 
     def of_pairs(
         self,
@@ -82,7 +79,11 @@ class Shaping:
         replays = score_windows(*asked, folder / "scores.jsonl", self.how, self.settings.seconds, done)
         return Evidence(large, replays, gradients)
 
-    def scored(self, evidence: Evidence, generator: np.random.Generator | None = None) -> Scored:
+    def scored(
+        self,
+        evidence: Evidence,
+        shrinkage: float = 0.0,  # of scores, towards those of other layers
+    ) -> Scored:
         "What the solver needs."
         lists = self.settings.widths, self.settings.groups
-        return Scored(self.parent, evidence.scores(generator), self.orders, *lists)
+        return Scored(self.parent, evidence.scores().shrunk(shrinkage), self.orders, *lists)

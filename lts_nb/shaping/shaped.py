@@ -54,9 +54,9 @@ def alike(
     evidence: Evidence,
     asked: tuple,  # objectives, profile and workload, as `shape_frontier` takes them
 ) -> list[ShapeFrontier]:
-    "The frontier by all windows, and others by windows drawn anew: noise in the scores tells none of them apart."
-    generators = [None, *(np.random.default_rng(i) for i in range(shaping.settings.n_alike - 1))]
-    return [shape_frontier(shaping.scored(evidence, each), *asked) for each in generators]
+    "The frontier by scores as they are, and others by scores that are drawn towards those of other layers."
+    strengths = [i / shaping.settings.n_alike for i in range(shaping.settings.n_alike)]
+    return [shape_frontier(shaping.scored(evidence, each), *asked) for each in strengths]
 
 
 def best_alike(
