@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator
 from scipy.stats import spearmanr
-from tables import HERE, OWN, WORDS, of_rule, predictions, read_rows, rises
+from tables import HERE, OURS, OWN, WORDS, of_rule, predictions, read_rows, rises
 
 COLOURS = dict(zip(WORDS, ("k", *plt.get_cmap("tab10").colors)))
 DROPS = ("influence", "loss", "greedy")  # leave nothing to repair
@@ -41,8 +41,8 @@ def write_plainly(axis):
 def draw_rises(ax, table):
     "Every rule by size: dashed as its authors have it, solid with our repair."
     for rule, words in WORDS.items():
-        if rule == OWN:
-            draw_rule(ax, table, rule, "", "-", words)
+        if rule in OURS:
+            draw_rule(ax, table, rule, "", "-" if rule == OWN else ":", words)
             continue
         draw_rule(ax, table, rule, "plain", "--", words if rule in DROPS else None)
         if rule not in DROPS:

@@ -10,8 +10,10 @@ from lts_nb.shaping.verification import from_the_others, rise_of
 
 HERE = Path(__file__).parent
 OWN = "exact"  # the rule whose shapes are ours
+OURS = (OWN, "sum")  # and those that scores alone chose, before they were drawn towards each other
 WORDS = dict(
     exact="exact shapes",
+    sum="exact by scores as they are",
     uniform="uniform narrowing",
     flap="FLAP's allocation",
     influence="layers by influence",
@@ -48,7 +50,7 @@ def rises(rows: list[dict], text: str = "wikitext", n_windows: int | None = None
 def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.DataFrame:
     "Shapes of a rule in full precision; of our own, each as it was repaired."
     found = table[(table.rule == rule) & table.bits.isna()]
-    if rule == OWN or repair is None:
+    if rule in OURS or repair is None:
         return found
     drops = repair == "repaired" and rule in ("influence", "loss", "greedy")  # nothing is left to repair
     return found[found.repair == ("plain" if drops else repair)]
@@ -57,7 +59,7 @@ def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.Dat
 def at_size(table: pd.DataFrame, rule: str, goal: float, repair: str) -> pd.DataFrame:
     "A rule's shapes of a size: several for random ones, and of ours the largest that has no more parameters."
     found = of_rule(table, rule, repair)
-    if rule == OWN:
+    if rule in OURS:
         return found[found.share <= goal + 0.005].head(1)
     return found[np.isclose(found.goal.astype(float), goal)]
 
