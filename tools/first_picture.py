@@ -105,6 +105,17 @@ def of_engines() -> list[Gain]:
     return [middle("this engine, not another", found, under)]
 
 
+def of_formats() -> list[Gain]:
+    "What fewer bits save in llama.cpp while a token is written, of one and the same architecture."
+    engines = read("targets/matrix.json")["engines"]
+    seconds = {name: np.array(found["decode_s"]) for name, found in engines.items() if name.startswith("llama-cpp")}
+    under = "fewer bits in llama.cpp, the same architecture"
+    return [
+        middle(f"{words}, to write", seconds["llama-cpp-f32"] / seconds[f"llama-cpp-{name}"], under)
+        for name, words in {"q8_0": "8 bits", "q4_0": "4 bits"}.items()
+    ]
+
+
 def of_gpt2() -> list[Gain]:
     "What a search of the paper's space gains on one CPU, against LTS's scaled baseline."
     rows = pd.DataFrame(read("equal_parameters/results.json")["rows"])
@@ -143,7 +154,26 @@ UNDER_SHAPES = "a parent's exact shape, against one narrowed alike, no training"
 
 def stored_gains() -> list[Gain]:
     "All that is in the picture, in its order."
-    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_shapes(), *of_gpt2()]
+    return [*small_models().gains("gpt2"), *of_workloads(), *of_engines(), *of_formats(), *of_shapes(), *of_gpt2()]
+
+
+def formats_in_words() -> list[str]:
+    "What fewer bits save, and what they cost on trained models."
+    lines, rows = ["the same architecture in llama.cpp, in place of float32"], read("targets/formats.json")["rows"]
+    for g, name in zip(of_formats(), ("q8_0", "q4_0"), strict=True):
+        rises = [row["formats"][f"llama.cpp {name}"]["rise"] for row in rows]
+        faster = gain_in_words(g.ratio, "latency_s", (g.low, g.high))
+        lines.append(f"    {g.what:17} {faster}; {min(rises):.4f} to {max(rises):.4f} nats more")
+    return lines
+
+
+def shapes_in_words() -> list[str]:
+    "What a parent loses by its exact shape and by a uniform one."
+    lines = ["SmolLM2-135M cut without training; uniform narrowing, repaired alike, raises its loss"]
+    for g in of_shapes():
+        size = g.what.split(" of")[0]
+        lines.append(f"    {size} of its size      {g.ratio:.2f} times as much ({g.low:.2f} to {g.high:.2f})")
+    return lines
 
 
 def sentences() -> list[str]:
@@ -159,10 +189,7 @@ def sentences() -> list[str]:
     lines.append("with as many decoder parameters, in the median, least and most")
     for g in (*workloads, engine):
         lines.append(f"    {g.what:29} {gain_in_words(g.ratio, 'latency_s', (g.low, g.high))}")
-    lines.append("SmolLM2-135M cut without training; uniform narrowing, repaired alike, raises its loss")
-    for g in of_shapes():
-        size = g.what.split(" of")[0]
-        lines.append(f"    {size} of its size      {g.ratio:.2f} times as much ({g.low:.2f} to {g.high:.2f})")
+    lines += [*formats_in_words(), *shapes_in_words()]
     lines.append("the paper's GPT-2 space in full size, as many decoder parameters as LTS's scaled baseline")
     lines.append(f"    {'reading a prompt':17} {gain_in_words(gpt2.ratio, 'latency_s', (gpt2.low, gpt2.high))}")
     saved = report.gains(SearchResult.load(ROOT / "benchmarks/gpt2_cpu")).memory_saving
