@@ -142,6 +142,8 @@ class Scores:
         share: float,  # 0 for none, 1 for layers that are all alike
     ) -> "Scores":
         "Scores drawn towards what the same choice costs in other layers: geometric means, weighted."
+        if not share:
+            return self
         logs, alike = np.log(np.maximum(self.mean, LEAST)), {}
         for at, choice in enumerate(self.choices):
             alike.setdefault((choice.half, choice.units), []).append(at)

@@ -65,6 +65,27 @@ def test_the_frontier_is_that_of_all_shapes(backbone, seed):
         assert front.F[front.within("decoder_params", limit), 0] == pytest.approx(best, abs=1e-9)
 
 
+def test_scores_of_layers_drawn_towards_each_other():
+    "The sum takes all from the layer that seems to cost least; scores that are all alike take from every layer alike."
+    a = Architecture("gpt2", 16, (4, 4, 4), (12, 12, 12), **SIZES)
+    parent = Parent(a, build(a))
+    choices = choices_of(parent, [4, 8], [])
+    cost = {4: 0.4, 8: 0.1}
+    mean = np.array([cost.get(c.units, 9) * (0.01 if c.layer == 1 else 1) for c in choices])
+    orders = {place: list(range(end.n_units)) for place, end in ends_of(parent).items() if place[1] == "feed_forward"}
+    scores = Scores(choices, mean, mean)
+
+    def narrowed(share: float, n: int) -> list:  # how many neurons the layers keep when `n` leave
+        scored = Scored(parent, scores.shrunk(share), orders, (4, 8), ())
+        most = sum(scored.params(i, *scored.options(i)[-1]) for i in range(3)) - n * (2 * 16 + 1)
+        front = shape_frontier(scored)
+        return [len(kept.neurons) for kept in front.shape(front.within("decoder_params", most)).layers]
+
+    assert scores.shrunk(0) is scores
+    assert narrowed(0, 8) == [12, 4, 12] and narrowed(1, 12) == [8, 8, 8]
+    assert 4 < narrowed(0.9, 12)[1] <= 8
+
+
 def test_what_layers_may_become():
     whole = [(0, 0), (0, 4), (0, 8), (1, 0), (1, 4), (1, 8), (2, 0), (2, 4), (2, 8), (4, 0), (4, 4), (4, 8)]
     assert scored_of(PARENTS["gpt2"], 0).options(1) == whole
