@@ -10,10 +10,10 @@ from lts_nb.shaping.verification import from_the_others, rise_of
 
 HERE = Path(__file__).parent
 OWN = "exact"  # the rule whose shapes are ours
-OURS = (OWN, "sum")  # and those that scores alone chose, before they were drawn towards each other
+OURS = (OWN, "drawn")  # and those for which scores were drawn towards those of other layers
 WORDS = dict(
     exact="exact shapes",
-    sum="exact by scores as they are",
+    drawn="exact, scores drawn together",
     uniform="uniform narrowing",
     flap="FLAP's allocation",
     influence="layers by influence",
@@ -102,7 +102,7 @@ def verdicts(table: pd.DataFrame, goals: list[float]) -> pd.DataFrame:
         own = at_size(table, OWN, goal, "")
         for rule in WORDS:
             others = pd.concat([at_size(table, rule, goal, repair) for repair in ("plain", "repaired", "fitted")])
-            if rule == OWN or own.empty or others.empty:
+            if rule in OURS or own.empty or others.empty:
                 continue
             best = others.sort_values("rise").iloc[0]
             about = dict(size=f"{goal:.0%}", rival=WORDS[rule], repair=best.repair, own=own.iloc[0].rise)
