@@ -14,6 +14,7 @@ from lts_nb.frontier.pareto import knee
 from lts_nb.frontier.shown import RESOLUTION, choose_shown, factor_of
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
+from lts_nb.searches import sampling
 from lts_nb.searches.limits import counted_values
 from lts_nb.searches.methods.exact import compute_frontier
 from lts_nb.searches.methods.registry import METHODS, register_method
@@ -279,3 +280,20 @@ def test_a_method_of_ones_own():
         assert result.candidates.generation.max() == 19
     finally:
         METHODS.pop("walk")
+
+
+def test_a_sampled_frontier_is_decided_by_some_rounds_and_told_by_others(monkeypatch):
+    "What is told may be anything: it decides nothing; and what decides is not told."
+    measure = sampling.measure_afresh
+
+    def in_reverse(*args):
+        found = measure(*args)
+        return replace(found, told={a: m and replace(m, latency_s=1 / m.latency_s) for a, m in found.told.items()})
+
+    plain = quiet_search(FEW, FakeTarget(), "lts", evaluations=40)
+    monkeypatch.setattr(sampling, "measure_afresh", in_reverse)
+    other = quiet_search(FEW, FakeTarget(), "lts", evaluations=40)
+    for name in ("frontier", "baseline"):
+        before, after = (getattr(result, name).set_index("id").latency_s for result in (plain, other))
+        assert set(before.index) == set(after.index) and len(before) > 2
+        assert after[before.index].to_numpy() == pytest.approx(1 / before.to_numpy())

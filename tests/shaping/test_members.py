@@ -91,3 +91,11 @@ def test_what_pairs_add():
     assert evidence.of_pairs(taken) == pytest.approx(9 / 2 - 5 / 2)
     assert evidence.of_pairs(Shape((Kept([0], range(192)), WHOLE, WHOLE, WHOLE))) == pytest.approx(0)
     assert evidence.of_pairs(Shape.whole(TINY)) == 0
+
+
+@pytest.mark.parametrize("n, strengths", [(1, [0]), (3, [0, 1 / 3, 2 / 3])])
+def test_frontiers_are_solved_with_scores_drawn_together_ever_more(monkeypatch, n, strengths):
+    shaping = SimpleNamespace(settings=ShapeSettings(n_alike=n), scored=lambda evidence, strength: (evidence, strength))
+    monkeypatch.setattr(shaped, "shape_frontier", lambda scored, *asked: (scored, asked))
+    found = shaped.alike(shaping, "evidence", ("objectives", "profile"))
+    assert found == [(("evidence", pytest.approx(each)), ("objectives", "profile")) for each in strengths]
