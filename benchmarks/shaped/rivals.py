@@ -36,12 +36,12 @@ FILE = "rivals.jsonl"
 
 def key_of(row: dict) -> tuple:
     "What tells lines apart."
-    return tuple(row.get(name) for name in ("rule", "goal", "seed", "id", "bits", "repair", "text"))
+    return tuple(row.get(name) for name in ("rule", "goal", "seed", "id", "bits", "repair", "tokens", "text"))
 
 
-def judge(bench: Bench, about: dict, make) -> list[dict]:
+def judge(bench: Bench, about: dict, make, file: str = FILE):
     "Judge the model that `make` makes on every text on which it was not, and file the losses."
-    known, model = {key_of(row) for row in bench.rows(FILE)}, None
+    known, model = {key_of(row) for row in bench.rows(file)}, None
     for text, windows in bench.texts.judged.items():
         if key_of(about | dict(text=text)) in known:
             continue
@@ -50,7 +50,7 @@ def judge(bench: Bench, about: dict, make) -> list[dict]:
         began = time.perf_counter()
         losses = losses_of(model, windows)
         row = about | more | dict(text=text, losses=losses, seconds=round(time.perf_counter() - began, 1))
-        bench.file(FILE, row)
+        bench.file(file, row)
         name = " ".join(str(value) for value in key_of(row) if value is not None)
         print(f"{name}: {sum(losses) / len(losses):.4f} nats, {row['seconds']} s", flush=True)
 
@@ -93,11 +93,11 @@ def whole(bench: Bench) -> list:
     return [(bench.ends[i, "attention"].n_units, n) for i, n in enumerate(bench.parent.architecture.d_inner)]
 
 
-def judge_parent(bench: Bench):
+def judge_parent(bench: Bench, file: str = FILE):
     "The parent itself."
     decoder = count(bench.parent.architecture).decoder
     about = dict(rule="parent", goal=1.0, share=1.0, repair="plain", decoder_params=decoder)
-    judge(bench, about, lambda: (bench.parent.model, {}))
+    judge(bench, about, lambda: (bench.parent.model, {}), file)
 
 
 def judge_bits(bench: Bench, formats: list[str]):

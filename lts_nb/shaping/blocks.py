@@ -192,7 +192,7 @@ def in_threads(
             own.put(theirs)
 
     try:
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers or 1) as pool:
             waited = [pool.submit(one, number) for number in range(n)]
             try:
                 for each in waited:

@@ -130,13 +130,14 @@ def score_gradients(
 ) -> Gradients:
     "What choices change, one thread a core. Raises `InputError` for a file of other scores."
     question = question_of(parent, sequences, [how, [vars(choice) for choice in choices]])
-    taken = grouped(choices, replacement)
+    with open_filing(path, question, done=done) as filing:
+        left = [number for number in range(len(sequences)) if (number,) not in filing.found]
+        taken = grouped(choices, replacement) if left else {}
 
-    def one(own: Parent, number: int):  # ask and file what is not filed yet
-        if (number,) not in filing.found:
-            asked = Asked(ends_of(own), taken)
+        def one(own: Parent, i: int):  # ask and file
+            asked, number = Asked(ends_of(own), taken), left[i]
             filing.add(number, figures=ask(asked, own.model, sequences[number : number + 1], number))
 
-    with open_filing(path, question, done=done) as filing, differentiable(parent, taken):
-        in_threads(parent, one, len(sequences))
+        with differentiable(parent, taken):
+            in_threads(parent, one, len(left))
     return Gradients(choices, sequences.shape[1], np.array([filing.found[i,] for i in range(len(sequences))]))

@@ -34,7 +34,7 @@ from ..space.population import Population
 SHAPED = "shaped.json"
 "The file by which such a folder is known."
 
-FILED = ("gradients.jsonl", "scores.jsonl", "candidates.jsonl")
+FILED = ("orders.jsonl", "gradients.jsonl", "scores.jsonl", "candidates.jsonl")
 "Files that grow line by line while a parent is shaped."
 
 REQUIRED = ("parent", "licence", "place", "weights", "architecture", "settings", "loss")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from kit import SMALL, lts
 from safetensors.torch import load_file, save_file
 from tiny_parent import save_stories, save_tiny_parent, stories, tiny_parent
@@ -240,6 +241,30 @@ def test_damaged_scores(place, run):
     for spoiled in (cut_within, short, ["{}\n", *lines[1:]], ["\0\n"], [lines[0], "{}\n"]):
         (run / "scores.jsonl").write_text("".join(spoiled), encoding="utf-8")
         one_line("scores=", of=shape(place, run, "--profile", place / "device.json"))
+
+
+def test_damaged_orders(place, run):
+    question, first, *more = (run / "orders.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    doubled = json.dumps([*json.loads(first)[:-1], [0] * len(json.loads(first)[-1])]) + "\n"
+    for spoiled in ([question, first[:9] + "\n", *more], [question, doubled, *more]):
+        (run / "orders.jsonl").write_text("".join(spoiled), encoding="utf-8")
+        one_line("orders.jsonl", "is damaged; delete it", of=shape(place, run, "--profile", place / "device.json"))
+
+
+def test_ends_of_a_member(run, tmp_path):
+    "What was judged is what is built; ends that were deleted are repaired once more, and damaged ones are refused."
+    id = first_id(run)
+    assert "listening" not in lts("build", run, id, "--out", tmp_path / "model")[2]
+    ends, whole = run / "members" / f"{id}.safetensors", load_file(tmp_path / "model" / "model.safetensors")
+    stored = load_file(ends).values()
+    assert all(any(torch.equal(end, weight) for weight in whole.values()) for end in stored if end.dim() == 2)
+    ends.write_bytes(ends.read_bytes()[:-1])
+    one_line("ends=", "delete it, and it is made anew", of=lts("build", run, id, "--out", tmp_path / "other"))
+    ends.unlink()
+    assert "listening" in lts("build", run, id, "--out", tmp_path / "other")[2]
+    again = load_file(tmp_path / "other" / "model.safetensors")
+    for name, weight in whole.items():
+        torch.testing.assert_close(again[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_a_folder_that_is_not_finished(run, tmp_path):

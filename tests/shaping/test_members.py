@@ -50,10 +50,11 @@ def test_no_two_purposes_share_a_window():
 
 @pytest.mark.parametrize("losses", [(2.0, 1.0), (1.0, 2.0)])
 def test_the_repair_that_loses_less_is_taken(monkeypatch, losses):
-    monkeypatch.setattr(Repairs, "model", lambda self, shape, fitted: losses[fitted])
+    monkeypatch.setattr(Repairs, "outputs", lambda self, shape, fitted: (losses[fitted], {}))
+    monkeypatch.setattr(repaired, "cut", lambda parent, shape, matrices, biases: matrices)
     monkeypatch.setattr(repaired, "window_losses", lambda model, windows: np.array([model]))
     repairs = Repairs(tiny_parent(), torch.zeros((2, 8), dtype=torch.long))
-    assert repairs.best_model(None, None) == (1.0, losses[1] == 1.0)
+    assert repairs.best_model(None, None) == (1.0, losses[1] == 1.0, (1.0, {}))
 
 
 def frontier_of(*shapes):

@@ -1,0 +1,132 @@
+"""Shapes of one size healed on the same tokens by the same teacher; call it again to continue where it stopped.
+
+    python benchmarks/shaped/healing.py runs/shaped --goal 0.8 --tokens 131072 --seeds 0 1 2    # writes healed.jsonl
+
+Members of a folder that `lts shape` wrote, and rivals, all fitted: each learns from its parent's predictions, as
+`lts train --teacher parent` does it, and is judged on the texts that judge everything here. What the teacher says of a
+sequence is computed once and kept, 50 MB for 512 tokens, since all shapes and all seeds read the same ones. Several
+processes may share the work: each takes the next run that no other is at.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from allocations import RULES, allocations, share_of
+from common import WINDOW, Bench, arguments, corpus_of, digest, keeping_fits
+from rivals import judge, judge_parent, members_in, model_of, repairs_of
+
+from lts_nb.core.errors import InputError
+from lts_nb.core.files import new_folder, only_one, replace_array
+from lts_nb.evaluation.stored_models import open_backbone_model
+from lts_nb.shaping import heal as healing
+from lts_nb.shaping import repaired
+from lts_nb.shaping.real_parent import find_real_parent
+from lts_nb.training.corpus import Corpus
+from lts_nb.training.recipe import recipe_for
+from lts_nb.training.start import Lesson
+
+FILE = "healed.jsonl"
+
+
+class Remembering(torch.nn.Module):
+    "A teacher that is asked once about a sequence: the logarithms of its probabilities are kept, half precision."
+
+    def __init__(self, teacher, folder: Path):
+        super().__init__()
+        self.teacher, self.folder = teacher, folder
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool = False) -> SimpleNamespace:
+        "What a model of transformers says, of `(B, T)` tokens."
+        return SimpleNamespace(logits=torch.stack([self.said_of(tokens) for tokens in input_ids]))
+
+    def said_of(self, tokens: torch.Tensor) -> torch.Tensor:  # `(T, vocab_size)`
+        "Of one sequence."
+        path = self.folder / f"{digest(tokens)}.npy"
+        if not path.exists():
+            said = self.teacher(input_ids=tokens[None], use_cache=False).logits[0].log_softmax(-1)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_array(path, said.half().numpy())
+        return torch.from_numpy(np.load(path)).float()
+
+
+def text_of(bench: Bench, read: str, data: Path, tokens: int) -> Corpus:
+    "The beginnings of all pieces of the text that shapes and repairs, a little more than so many tokens."
+    corpus = corpus_of(read, data)
+    known = sum(len(each) for each in bench.parent.tokenizer(list(corpus.train))["input_ids"])
+    share = min(1, 1.02 * tokens / known)
+    train = tuple(piece[: int(share * len(piece))] for piece in corpus.train)
+    return Corpus(corpus.name, train, corpus.valid, f"{corpus.sha256}-{tokens}")
+
+
+def patients(bench: Bench, options):  # yields what to file, and what makes a model
+    "Our member of a size and rivals of it, all fitted."
+    repaired.refit, goal = keeping_fits(bench.cache), options.goal
+    shape, about = min(members_in(options.folder), key=lambda member: abs(member[1]["share"] - goal))
+    about = dict(goal=goal) | {name: about[name] for name in ("rule", "id", "share", "layers")}
+    yield about, lambda: repairs_of(bench, options.folder).model(shape, True)
+    for found in allocations(bench, goal, options.rules):
+        about = dict(goal=goal, rule=found.rule, share=share_of(bench.parent, found.layers), layers=found.layers)
+        yield about, lambda found=found: model_of(bench, found, "fitted")[0]
+
+
+def written(bench: Bench, about: dict, make) -> Path:
+    "The folder of a model that is to be healed, written if it was not."
+    folder = bench.cache / "healing" / f"{about['rule']}-{about['goal']:g}"
+    if not folder.exists():
+        with new_folder(folder) as temporary:
+            make().save_pretrained(temporary)
+            bench.parent.tokenizer.save_pretrained(temporary)
+    return folder
+
+
+@dataclass(frozen=True)
+class Lessons:
+    "What all healings have in common."
+
+    bench: Bench
+    corpus: Corpus
+    teacher: str  # where it lies
+    tokens: int
+
+    def heal(self, about: dict, place: Path, seed: int):
+        "Heal a model, unless it was or another process is at it, and judge it."
+        bench, folder = self.bench, place.with_name(f"{place.name}-{self.tokens}-{seed}")
+        recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, valid_tokens=2 * WINDOW)
+
+        def healed():
+            record = healing.heal(place, folder, self.corpus, recipe, self.teacher, seed=seed, saves=4)
+            told = {name: record[name] for name in ("recipe", "learned_by", "seconds")}
+            return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
+
+        try:
+            with only_one(folder.with_suffix(".lock"), f"healing={folder.name!r}", "healing"):
+                judge(bench, about | dict(repair="healed", seed=seed, tokens=self.tokens), healed, FILE)
+        except InputError as error:
+            print(error, flush=True)
+
+
+def main():
+    parser = arguments(__doc__)
+    parser.add_argument("folder", type=Path, help="that `lts shape` wrote")
+    parser.add_argument("--goal", type=float, default=0.8, help="share of the parent's decoder parameters")
+    parser.add_argument("--tokens", type=int, default=131_072, help="to heal with")
+    parser.add_argument("--rules", nargs="*", choices=RULES, default=["uniform", "flap"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options = parser.parse_args()
+    bench = Bench.open(options)
+    said = bench.cache / "teacher"
+    healing.Lesson = lambda teacher, *more: Lesson(Remembering(teacher, said), *more)
+    corpus = text_of(bench, options.read, options.data, options.tokens)
+    lessons = Lessons(bench, corpus, options.parent or str(find_real_parent()), options.tokens)
+    judge_parent(bench, FILE)
+    begun = [(about, written(bench, about, make)) for about, make in patients(bench, options)]
+    for seed in options.seeds:
+        for about, place in begun:
+            lessons.heal(about, place, seed)
+
+
+if __name__ == "__main__":
+    main()
