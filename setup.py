@@ -9,7 +9,7 @@ parser = ConfigParser()
 parser.read("settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 readme = Path("README.md")
-TRIED = ("eval", "parquet", "onnx", "gguf", "dask", "nvml")  # extras that the tests need too
+TRIED = ("eval", "parquet", "onnx", "gguf", "dask", "nvml", "discovery")  # extras that the tests need too
 
 setup(
     name=cfg["lib_name"],

@@ -13,7 +13,7 @@ from repository import LIB, settings
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))  # the commands of this very Python
 # what only these ask for may be imported inside functions
-EXTRAS = ("eval", "parquet", "onnx", "gguf", "llama", "dask", "nvml", "benchmarks")
+EXTRAS = ("eval", "parquet", "onnx", "gguf", "llama", "dask", "nvml", "discovery", "benchmarks")
 IMPORTED_AS = {"ipython": "IPython", "pyyaml": "yaml", "llama_cpp_python": "llama_cpp", "nvidia_ml_py": "pynvml"}
 NOTEBOOK_ONLY = {"nbdev", "fastcore", "execnb"}  # settings.ini promises none of them to users
 

@@ -1,28 +1,30 @@
 """Shapes of one size healed on the same tokens by the same teacher; call it again to continue where it stopped.
 
-    python benchmarks/shaped/healing.py runs/shaped --goal 0.8 --tokens 131072 --seeds 0 1 2    # writes healed.jsonl
+    python benchmarks/shaped/healing.py --goal 0.7 --tokens 65536 --seeds 0 1 2    # writes healed.jsonl
 
-Members of a folder that `lts shape` wrote, and rivals, all fitted: each learns from its parent's predictions, as
+Our shape of that size in rivals.jsonl, and its rivals, all fitted: each learns from its parent's predictions, as
 `lts train --teacher parent` does it, and is judged on the texts that judge everything here. What the teacher says of a
 sequence is computed once and kept, 50 MB for 512 tokens, since all shapes and all seeds read the same ones. Several
 processes may share the work: each takes the next run that no other is at.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
-from allocations import RULES, allocations, share_of
-from common import WINDOW, Bench, arguments, corpus_of, digest, keeping_fits
-from rivals import judge, judge_parent, members_in, model_of, repairs_of
+from allocations import RULES, Allocation, allocations, share_of
+from common import WINDOW, Bench, arguments, corpus_of, digest
+from rivals import judge, model_of
+from tables import OURS
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import new_folder, only_one, replace_array
 from lts_nb.evaluation.stored_models import open_backbone_model
 from lts_nb.shaping import heal as healing
-from lts_nb.shaping import repaired
 from lts_nb.shaping.real_parent import find_real_parent
 from lts_nb.training.corpus import Corpus
 from lts_nb.training.recipe import recipe_for
@@ -61,23 +63,23 @@ def text_of(bench: Bench, read: str, data: Path, tokens: int) -> Corpus:
     return Corpus(corpus.name, train, corpus.valid, f"{corpus.sha256}-{tokens}")
 
 
-def patients(bench: Bench, options):  # yields what to file, and what makes a model
-    "Our member of a size and rivals of it, all fitted."
-    repaired.refit, goal = keeping_fits(bench.cache), options.goal
-    shape, about = min(members_in(options.folder), key=lambda member: abs(member[1]["share"] - goal))
-    about = dict(goal=goal) | {name: about[name] for name in ("rule", "id", "share", "layers")}
-    yield about, lambda: repairs_of(bench, options.folder).model(shape, True)
-    for found in allocations(bench, goal, options.rules):
-        about = dict(goal=goal, rule=found.rule, share=share_of(bench.parent, found.layers), layers=found.layers)
-        yield about, lambda found=found: model_of(bench, found, "fitted")[0]
+def own(bench: Bench, goal: float) -> Allocation:
+    "Our shape of a size, as it was judged before."
+    judged = pd.DataFrame([row for row in bench.rows("rivals.jsonl") if row["rule"] in OURS and not row.get("bits")])
+    near = judged[(judged.share - goal).abs() < 0.01]
+    if near.empty:
+        raise InputError(f"goal={goal}: no shape of ours of that size was judged")
+    row = near.iloc[near.rule.map(OURS.index).argmax()]  # of scores drawn together, where there is one
+    return Allocation(row.rule, goal, [tuple(layer) for layer in row.layers])
 
 
-def written(bench: Bench, about: dict, make) -> Path:
+def written(bench: Bench, shape: Allocation) -> Path:
     "The folder of a model that is to be healed, written if it was not."
-    folder = bench.cache / "healing" / f"{about['rule']}-{about['goal']:g}"
+    folder = bench.cache / "healing" / f"{shape.rule}-{shape.goal:g}"
     if not folder.exists():
-        with new_folder(folder) as temporary:
-            make().save_pretrained(temporary)
+        model = model_of(bench, shape, "fitted")[0]
+        with contextlib.suppress(InputError), new_folder(folder) as temporary:  # another process was faster
+            model.save_pretrained(temporary)
             bench.parent.tokenizer.save_pretrained(temporary)
     return folder
 
@@ -91,28 +93,29 @@ class Lessons:
     teacher: str  # where it lies
     tokens: int
 
-    def heal(self, about: dict, place: Path, seed: int):
+    def heal(self, shape: Allocation, seed: int):
         "Heal a model, unless it was or another process is at it, and judge it."
-        bench, folder = self.bench, place.with_name(f"{place.name}-{self.tokens}-{seed}")
+        bench, name = self.bench, f"{shape.rule}-{shape.goal:g}-{self.tokens}-{seed}"
+        folder = bench.cache / "healing" / name
+        about = dict(rule=shape.rule, goal=shape.goal, share=share_of(bench.parent, shape.layers), repair="healed")
         recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, valid_tokens=2 * WINDOW)
 
         def healed():
-            record = healing.heal(place, folder, self.corpus, recipe, self.teacher, seed=seed, saves=4)
+            record = healing.heal(written(bench, shape), folder, self.corpus, recipe, self.teacher, seed=seed, saves=4)
             told = {name: record[name] for name in ("recipe", "learned_by", "seconds")}
             return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
 
         try:
-            with only_one(folder.with_suffix(".lock"), f"healing={folder.name!r}", "healing"):
-                judge(bench, about | dict(repair="healed", seed=seed, tokens=self.tokens), healed, FILE)
+            with only_one(folder.with_suffix(".lock"), f"healing={name!r}", "healing"):
+                judge(bench, about | dict(seed=seed, tokens=self.tokens), healed, FILE)
         except InputError as error:
             print(error, flush=True)
 
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("folder", type=Path, help="that `lts shape` wrote")
-    parser.add_argument("--goal", type=float, default=0.8, help="share of the parent's decoder parameters")
-    parser.add_argument("--tokens", type=int, default=131_072, help="to heal with")
+    parser.add_argument("--goal", type=float, default=0.7, help="share of the parent's decoder parameters")
+    parser.add_argument("--tokens", type=int, default=65_536, help="to heal with")
     parser.add_argument("--rules", nargs="*", choices=RULES, default=["uniform", "flap"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
@@ -121,11 +124,13 @@ def main():
     healing.Lesson = lambda teacher, *more: Lesson(Remembering(teacher, said), *more)
     corpus = text_of(bench, options.read, options.data, options.tokens)
     lessons = Lessons(bench, corpus, options.parent or str(find_real_parent()), options.tokens)
-    judge_parent(bench, FILE)
-    begun = [(about, written(bench, about, make)) for about, make in patients(bench, options)]
+    for row in bench.rows("rivals.jsonl")[:]:
+        if row["rule"] == "parent" and row not in bench.rows(FILE):
+            bench.file(FILE, row)
+    shapes = [own(bench, options.goal), *allocations(bench, options.goal, options.rules)]
     for seed in options.seeds:
-        for about, place in begun:
-            lessons.heal(about, place, seed)
+        for shape in shapes:
+            lessons.heal(shape, seed)
 
 
 if __name__ == "__main__":

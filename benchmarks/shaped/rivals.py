@@ -93,11 +93,11 @@ def whole(bench: Bench) -> list:
     return [(bench.ends[i, "attention"].n_units, n) for i, n in enumerate(bench.parent.architecture.d_inner)]
 
 
-def judge_parent(bench: Bench, file: str = FILE):
+def judge_parent(bench: Bench):
     "The parent itself."
     decoder = count(bench.parent.architecture).decoder
     about = dict(rule="parent", goal=1.0, share=1.0, repair="plain", decoder_params=decoder)
-    judge(bench, about, lambda: (bench.parent.model, {}), file)
+    judge(bench, about, lambda: (bench.parent.model, {}))
 
 
 def judge_bits(bench: Bench, formats: list[str]):

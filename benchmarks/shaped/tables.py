@@ -23,14 +23,15 @@ WORDS = dict(
 )
 FIRST_TRY = {0.95: 0.115, 0.9: 0.152, 0.8: 0.415, 0.7: 0.731}  # nats, on the windows called "first"
 PROMISED = ("sum_of_scores", "with_pairs", "predicted_rise", "judged")  # of our shapes, and what was found in their run
-COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "share", "decoder_bytes", *PROMISED]
+COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "tokens", "share", "decoder_bytes", *PROMISED]
 FOUND = ["rise", "error", "windows"]
 SURE = 2.0  # standard errors beyond which a difference is no chance
 
 
-def read_rows(out: Path = HERE / "results") -> list[dict]:
-    "Every line of rivals.jsonl, whole ones only."
-    lines = (out / "rivals.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+def read_rows(out: Path = HERE / "results", name: str = "rivals.jsonl") -> list[dict]:
+    "Every line of a file of results, whole ones only; none if there is no file."
+    path = out / name
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines]
 
 
@@ -52,7 +53,7 @@ def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.Dat
     found = table[(table.rule == rule) & table.bits.isna()]
     if rule in OURS or repair is None:
         return found
-    drops = repair == "repaired" and rule in ("influence", "loss", "greedy")  # nothing is left to repair
+    drops = repair != "plain" and rule in ("influence", "loss", "greedy")  # nothing is left to repair
     return found[found.repair == ("plain" if drops else repair)]
 
 
@@ -143,6 +144,20 @@ def predictions(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(off=found.others / found.judged - 1)
 
 
+def healed(before: pd.DataFrame, after: pd.DataFrame, goal: float) -> pd.DataFrame:
+    "Rises of fitted shapes of a size, and when they were healed; how much more rivals lose than ours, by window."
+    rows, taken = [], after[after.goal == goal]
+    for (tokens, rule), runs in taken[taken.tokens.notna()].groupby(["tokens", "rule"], sort=False):
+        fitted = at_size(before, rule, goal, "fitted").iloc[0]
+        own = taken[taken.rule.isin(OURS) & (taken.tokens == tokens) & taken.seed.isin(runs.seed)]
+        paired = (dict(windows=np.mean(list(each.windows), 0)) for each in (own, runs))
+        found = verdict(*map(pd.Series, paired))
+        about = {"tokens": int(tokens), "rule": WORDS[rule], "seeds": len(runs), "before": fitted.rise}
+        about |= {"after": runs.rise.mean(), "between seeds": runs.rise.std()}
+        rows.append(about | {"loses more by": found["difference"], "±": found["error"]})
+    return pd.DataFrame(rows)
+
+
 def in_bytes(table: pd.DataFrame) -> pd.DataFrame:
     "Bytes of decoder weights against the rise: the parent and our shapes at fewer bits."
     found = table[table.bits.notna()].sort_values("decoder_bytes", ascending=False)
@@ -210,12 +225,12 @@ def speedups(timed: pd.DataFrame, time: str, more: tuple = (0.05, 0.1)) -> pd.Da
 def equal_latency(timed: pd.DataFrame, time: str) -> pd.DataFrame:
     "Each of our shapes in each engine, and the rise that every rule has at the same speed, between its neighbours."
     rows = []
-    own = timed[timed.rule == OWN]
+    own = timed[timed.rule.isin(OURS)]
     if own.empty:
         return pd.DataFrame()
     for _, row in own.iterrows():
         found = dict(engine=row.engine, shape=row["name"], faster=row[time], ours=row.rise)
-        for rule in (rule for rule in WORDS if rule != OWN and rule in set(timed.rule)):
+        for rule in (rule for rule in WORDS if rule not in OURS and rule in set(timed.rule)):
             faster, rise = curve(timed, rule, row.engine, time)
             inside = row[time] <= faster[-1]
             found[WORDS[rule]] = float(np.interp(row[time], faster, rise)) if inside else np.nan
