@@ -106,7 +106,7 @@ class Lessons:
             return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
 
         try:
-            with only_one(folder.with_suffix(".lock"), f"healing={name!r}", "healing"):
+            with only_one(folder.with_name(f"{name}.lock"), f"healing={name!r}", "healing"):
                 judge(bench, about | dict(seed=seed, tokens=self.tokens), healed, FILE)
         except InputError as error:
             print(error, flush=True)

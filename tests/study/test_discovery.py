@@ -44,6 +44,7 @@ def test_texts_of_gplearn_mean_what_its_programs_mean():
         function_set=functions,
         feature_names=names,
         init_depth=(2, 5),
+        const_range=None,  # texts round constants
         random_state=0,
     )
     engine.fit(X, X[:, 0])
