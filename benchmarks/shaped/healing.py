@@ -101,7 +101,9 @@ class Lessons:
         recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, valid_tokens=2 * WINDOW)
 
         def healed():
-            record = healing.heal(written(bench, shape), folder, self.corpus, recipe, self.teacher, seed=seed, saves=4)
+            record = healing.heal(
+                written(bench, shape), folder, self.corpus, recipe, self.teacher, seed=seed, saves=4, parts=4
+            )
             told = {name: record[name] for name in ("recipe", "learned_by", "seconds")}
             return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
 

@@ -95,32 +95,41 @@ class Contest:
     below: float = BELOW
 
     def __post_init__(self):
-        starts = np.cumsum([0, *(len(each.loss) for each in self.sets)])
-        shifted = [each.layers.assign(architecture=each.layers.architecture + n) for each, n in zip(self.sets, starts)]
-        self.layers, self.slices = pd.concat(shifted, ignore_index=True), list(map(slice, starts, starts[1:]))
-        self.owners = self.layers.architecture.to_numpy()
-        self.pairs = [pairs_between(each.size, 1, self.below) for each in self.sets]
-        if empty := [each.name for each, (i, _) in zip(self.sets, self.pairs) if not len(i)]:
-            raise InputError(f"set {empty[0]!r}: has no two architectures whose sizes differ by less than {self.below}")
-        of_count = [self.right(k, each.size) for k, each in enumerate(self.sets)]
-        self.count_right = np.array([right.mean() for right in of_count])
+        self.starts = np.cumsum([0, *(len(each.loss) for each in self.sets)])
+        shifted = [each.layers.architecture.to_numpy() + start for each, start in zip(self.sets, self.starts)]
+        self.layers = pd.concat([each.layers for each in self.sets], ignore_index=True)
+        self.layers["architecture"] = self.owners = np.concatenate(shifted)
+        self.loss, self.size = (
+            np.concatenate([getattr(each, name) for each in self.sets]) for name in ("loss", "size")
+        )
+        pairs = [pairs_between(each.size, 1, self.below) + start for each, start in zip(self.sets, self.starts)]
+        self.n_pairs = np.array([each.shape[1] for each in pairs])
+        if not self.n_pairs.all():
+            name = self.sets[self.n_pairs.argmin()].name
+            raise InputError(f"set {name!r}: has no two architectures whose sizes differ by less than {self.below}")
+        self.pairs, self.first = np.concatenate(pairs, 1), np.cumsum([0, *self.n_pairs[:-1]])
+        self.count_right = self.by_set(self.right(self.size))
 
     def right(
         self,
-        k: int,  # number of a set
-        score: np.ndarray,  # `(n,)`
-    ) -> np.ndarray:  # of each pair: 1, 0, or .5 where it cannot be told, and where a score is no number
-        "Whether a score is right about the pairs of a set."
-        return np.nan_to_num(verdicts(score, self.sets[k].loss, *self.pairs[k]), nan=0.5)
+        score: np.ndarray,  # of all architectures, `(n,)`
+    ) -> np.ndarray:  # `(n_pairs,)`: 1, 0, or .5 where it cannot be told, or the score is no number
+        "Whether a score is right about pairs."
+        return np.nan_to_num(verdicts(score, self.loss, *self.pairs), nan=0.5)
+
+    def by_set(
+        self,
+        right: np.ndarray,  # `(n_pairs,)`
+    ) -> np.ndarray:  # `(n_sets,)`
+        "Means over the pairs of each set."
+        return np.add.reduceat(right, self.first) / self.n_pairs
 
     def gains(
         self,
         values: np.ndarray,  # of all layers, `(n_layers,)`
     ) -> np.ndarray:  # `(n_sets,)`
         "The share of pairs that a sum over layers is right about, less that of the count, by set."
-        scores = summed(values, self.owners)
-        rights = [self.right(k, scores[part]).mean() for k, part in enumerate(self.slices)]
-        return np.array(rights) - self.count_right
+        return self.by_set(self.right(summed(values, self.owners))) - self.count_right
 
     def gain(self, expression: str) -> float:
         "The mean gain of an expression over sets."
@@ -208,14 +217,14 @@ def judge(
     A row a set, and one of all: `set, n, pairs, count, right` (shares of pairs), `gain, gain_low, gain_high, power`.
     """
     contest, draws, rows = Contest(sealed), [], []
-    scores = Expression(expression).score(contest.layers)
-    for k, part in enumerate(contest.slices):
-        (i, j), n = contest.pairs[k], len(sealed[k].loss)
-        ahead = contest.right(k, scores[part]) - contest.right(k, sealed[k].size)
+    ahead = contest.right(Expression(expression).score(contest.layers)) - contest.right(contest.size)
+    for k, (start, first, n_pairs) in enumerate(zip(contest.starts, contest.first, contest.n_pairs)):
+        part, name, n = slice(first, first + n_pairs), sealed[k].name, len(sealed[k].loss)
+        i, j = contest.pairs[:, part] - start
         copies = draw_resamples(n, resamples, seed + k)[0]
         weight = copies[:, i] * copies[:, j]
-        draws.append(weight @ ahead / np.maximum(weight.sum(1), 1))
-        rows.append((sealed[k].name, n, len(i), contest.count_right[k], contest.count_right[k] + ahead.mean()))
+        draws.append(weight @ ahead[part] / np.maximum(weight.sum(1), 1))
+        rows.append((name, n, n_pairs, contest.count_right[k], contest.count_right[k] + ahead[part].mean()))
     table = pd.DataFrame(rows, columns=["set", "n", "pairs", "count", "right"])
     means = table[["count", "right"]].mean().to_dict()
     table.loc[len(table)] = dict(set="all", n=table.n.sum(), pairs=table.pairs.sum()) | means
