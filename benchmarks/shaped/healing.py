@@ -9,6 +9,7 @@ processes may share the work: each takes the next run that no other is at.
 """
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from rivals import judge, model_of
 from tables import OURS
 
 from lts_nb.core.errors import InputError
-from lts_nb.core.files import new_folder, only_one, replace_array
+from lts_nb.core.files import new_folder, only_one
 from lts_nb.evaluation.stored_models import open_backbone_model
 from lts_nb.shaping import heal as healing
 from lts_nb.shaping.real_parent import find_real_parent
@@ -50,7 +51,9 @@ class Remembering(torch.nn.Module):
         if not path.exists():
             said = self.teacher(input_ids=tokens[None], use_cache=False).logits[0].log_softmax(-1)
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_array(path, said.half().numpy())
+            own = path.with_name(f"{path.stem}.{os.getpid()}.npy")  # another process may be at the same sequence
+            np.save(own, said.half().numpy())
+            os.replace(own, path)
         return torch.from_numpy(np.load(path)).float()
 
 
