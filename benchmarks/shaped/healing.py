@@ -112,6 +112,7 @@ class Lessons:
 
         try:
             with only_one(folder.with_name(f"{name}.lock"), f"healing={name!r}", "healing"):
+                bench.done.pop(FILE, None)  # another process may have added to it
                 judge(bench, about | dict(seed=seed, tokens=self.tokens), healed, FILE)
         except InputError as error:
             print(error, flush=True)
