@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BELOW', 'POPULATION', 'key_of', 'TrainedSet', 'Contest', 'gplearn_proposals', 'Discovery', 'discover', 'judge',
-           'spread_of', 'luck']
+           'gain_draws', 'spread_of', 'luck']
 
 # %% ../../nbs/study/14_discovery.ipynb #3d010d24
 import hashlib
@@ -201,7 +201,7 @@ def discover(
     tried = pd.DataFrame(dict(expression=list(texts), searched=[searched.gain(text) for text in texts]))
     tried = tried.sort_values("searched", ascending=False, ignore_index=True, kind="stable")
     tried["chosen"] = pd.Series([choosing.gain(text) for text in tried.expression[:shortlist]])
-    return Discovery(tried, tried.expression[tried.chosen.idxmax()])
+    return Discovery(tried, tried.expression.iloc[tried.chosen.argmax()])
 
 # %% ../../nbs/study/14_discovery.ipynb #d811d948
 def judge(
@@ -216,19 +216,30 @@ def judge(
 
     A row a set, and one of all: `set, n, pairs, count, right` (shares of pairs), `gain, gain_low, gain_high, power`.
     """
-    contest, draws, rows = Contest(sealed), [], []
+    contest = Contest(sealed)
     ahead = contest.right(Expression(expression).score(contest.layers)) - contest.right(contest.size)
-    for k, (start, first, n_pairs) in enumerate(zip(contest.starts, contest.first, contest.n_pairs)):
-        part, name, n = slice(first, first + n_pairs), sealed[k].name, len(sealed[k].loss)
-        i, j = contest.pairs[:, part] - start
-        copies = draw_resamples(n, resamples, seed + k)[0]
-        weight = copies[:, i] * copies[:, j]
-        draws.append(weight @ ahead[part] / np.maximum(weight.sum(1), 1))
-        rows.append((name, n, n_pairs, contest.count_right[k], contest.count_right[k] + ahead[part].mean()))
-    table = pd.DataFrame(rows, columns=["set", "n", "pairs", "count", "right"])
+    draws = [gain_draws(contest, k, ahead, resamples, seed + k) for k in range(len(sealed))]
+    about = dict(set=[each.name for each in sealed], n=[len(each.loss) for each in sealed], pairs=contest.n_pairs)
+    table = pd.DataFrame(about | dict(count=contest.count_right))
+    table["right"] = table["count"] + contest.by_set(ahead)
     means = table[["count", "right"]].mean().to_dict()
     table.loc[len(table)] = dict(set="all", n=table.n.sum(), pairs=table.pairs.sum()) | means
     return table.assign(**spread_of([*draws, np.mean(draws, 0)], table.right - table["count"], level, effect))
+
+
+def gain_draws(
+    contest: Contest,
+    k: int,  # number of a set
+    ahead: np.ndarray,  # of all pairs: how much more often a score is right than the count, `(n_pairs,)`
+    resamples: int,
+    seed: int,
+) -> np.ndarray:  # `(resamples,)`
+    "The gain in one set, its architectures drawn again and again."
+    part = slice(contest.first[k], contest.first[k] + contest.n_pairs[k])
+    i, j = contest.pairs[:, part] - contest.starts[k]
+    copies = draw_resamples(len(contest.sets[k].loss), resamples, seed)[0]
+    weight = copies[:, i] * copies[:, j]
+    return weight @ ahead[part] / np.maximum(weight.sum(1), 1)
 
 
 def spread_of(

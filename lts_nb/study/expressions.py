@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NEAR_ZERO', 'FUNCTIONS', 'LONGEST', 'guarded', 'read_node', 'names_in', 'value_of', 'Expression', 'summed',
-           'counted_statistics']
+           'layer_rows', 'counted_statistics']
 
 # %% ../../nbs/study/13_expressions.ipynb #59c383c0
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,7 +86,7 @@ def value_of(part: tuple, statistics: Mapping) -> np.ndarray:
     first, *given = part
     if given:
         return FUNCTIONS[first][1](*(value_of(each, statistics) for each in given))
-    return np.float64(first) if isinstance(first, float) else np.asarray(statistics[first], float)
+    return np.asarray(first if isinstance(first, float) else statistics[first], float)
 
 # %% ../../nbs/study/13_expressions.ipynb #0c29fd1d
 @dataclass(frozen=True)
@@ -140,6 +140,20 @@ def summed(
     return np.where(np.isfinite(found), found, np.nan)
 
 # %% ../../nbs/study/13_expressions.ipynb #a236016a
+def layer_rows(
+    a: Architecture,
+) -> Iterator[dict]:  # a layer each
+    "What is counted of the layers of one architecture."
+    whole = dict(d_model=a.d_model, n_layer=a.n_layer, decoder=count(a).decoder)
+    whole["narrow"] = min(1.0, (a.d_embed or a.d_model) / a.d_model)
+    fixed = Population.of([a]).fixed
+    for i, (d_inner, n_head, n_kv_head) in enumerate(a.layers):
+        attention, ffn, _ = layer_params(fixed, a.d_model, d_inner, n_head, n_kv_head)
+        d_head = a.d_head or a.d_model / n_head if n_head else 0
+        halves = dict(attention=int(attention), ffn=int(ffn), d_inner=d_inner, n_head=n_head, d_head=d_head)
+        yield halves | dict(place=i / max(a.n_layer - 1, 1)) | whole
+
+
 def counted_statistics(
     architectures: Iterable[Architecture],
 ) -> pd.DataFrame:
@@ -148,14 +162,5 @@ def counted_statistics(
     Columns: `architecture` (its number), `attention, ffn, d_inner, n_head, d_head, place, d_model, n_layer, decoder,
     narrow`.
     """
-    rows = []
-    for number, a in enumerate(architectures):
-        whole = dict(d_model=a.d_model, n_layer=a.n_layer, decoder=count(a).decoder)
-        whole["narrow"] = min(1.0, (a.d_embed or a.d_model) / a.d_model)
-        fixed = Population.of([a]).fixed
-        for i, (d_inner, n_head, n_kv_head) in enumerate(a.layers):
-            attention, ffn, _ = layer_params(fixed, a.d_model, d_inner, n_head, n_kv_head)
-            d_head = a.d_head or a.d_model / n_head if n_head else 0
-            halves = dict(attention=int(attention), ffn=int(ffn), d_inner=d_inner, n_head=n_head, d_head=d_head)
-            rows.append(dict(architecture=number) | halves | dict(place=i / max(a.n_layer - 1, 1)) | whole)
+    rows = [dict(architecture=i) | row for i, a in enumerate(architectures) for row in layer_rows(a)]
     return pd.DataFrame(rows).astype({"architecture": int})
