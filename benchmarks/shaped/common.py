@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import replace_file, replace_text
@@ -25,6 +25,7 @@ from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.real_parent import find_real_parent
 from lts_nb.shaping.reduction import removal_order
 from lts_nb.shaping.refit import refit
+from lts_nb.shaping.repaired import read_ends, write_ends
 from lts_nb.shaping.settings import ShapeSettings, texts_of
 from lts_nb.training.corpus import Corpus, get_corpus
 
@@ -250,15 +251,7 @@ def keeping_fits(cache: Path) -> Callable:  # takes what `refit` takes
         known = hashlib.sha256(shape.to_json().encode()).hexdigest()[:16]
         path = cache / "fits" / f"{known}-{digest(windows)}.safetensors"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            matrices, biases = refit(parent, shape, windows, outputs)
-            named = {f"matrix.{i}.{half}": matrix.contiguous() for (i, half), matrix in matrices.items()}
-            named |= {f"bias.{i}.{half}": bias for (i, half), bias in biases.items()}
-            replace_file(path, lambda path: save_file(named, path))
-        found = dict(matrix={}, bias={})
-        for name, tensor in load_file(path).items():
-            kind, layer, half = name.split(".")
-            found[kind][int(layer), half] = tensor
-        return found["matrix"], found["bias"]
+            write_ends(path, refit(parent, shape, windows, outputs))
+        return read_ends(path)
 
     return fitted

@@ -150,7 +150,7 @@ def healed(before: pd.DataFrame, after: pd.DataFrame, goal: float) -> pd.DataFra
     for (tokens, rule), runs in taken[taken.tokens.notna()].groupby(["tokens", "rule"], sort=False):
         fitted = at_size(before, rule, goal, "fitted").iloc[0]
         own = taken[taken.rule.isin(OURS) & (taken.tokens == tokens) & taken.seed.isin(runs.seed)]
-        paired = (dict(windows=np.mean(list(each.windows), 0)) for each in (own, runs))
+        paired = (dict(windows=np.mean(list(each.windows), 0)) for each in (own, runs[runs.seed.isin(own.seed)]))
         found = verdict(*map(pd.Series, paired))
         about = {"tokens": int(tokens), "rule": WORDS[rule], "seeds": len(runs), "before": fitted.rise}
         about |= {"after": runs.rise.mean(), "between seeds": runs.rise.std()}

@@ -100,9 +100,10 @@ class LossLaw:
         return outside
 
     @property
-    def at_the_edge(self) -> list[str]:
-        "Terms whose exponent is the least or the greatest that was tried, so that the data do not bound it."
-        return [name for name, exponent in self.exponents.items() if exponent in (EXPONENTS[0], EXPONENTS[-1])]
+    def unbounded(self) -> list[str]:
+        "Terms whose exponent the data do not bound: the least or the greatest that was tried, or that of no weight."
+        edges, terms = (EXPONENTS[0], EXPONENTS[-1]), zip(self.exponents.items(), self.coefficients[1:])
+        return [name for (name, exponent), coefficient in terms if exponent in edges or not coefficient]
 
     def _value(self, exponents, coefficients, n_layer, d_model, decoder_params):
         shape = dict(D=n_layer, W=d_model, N=decoder_params)
@@ -118,7 +119,7 @@ class LossLaw:
             for (name, exponent), coefficient in zip(self.exponents.items(), self.coefficients[1:])
         ]
         law = " + ".join([f"loss = {self.coefficients[0]:.3f}", *terms])
-        edge = f"; the data do not bound the exponent of {' and '.join(self.at_the_edge)}" if self.at_the_edge else ""
+        edge = f"; the data do not bound the exponent of {' and '.join(self.unbounded)}" if self.unbounded else ""
         return f"{law}; wrong by {self.error:.3f} nats on trainings that it had not seen{edge}"
 
     def to_json(self) -> str:
