@@ -33,7 +33,7 @@ from lts_nb.training.training_runs import read_training_runs
 
 HERE = Path(__file__).parent
 SEARCHED = ("random_GPT2_wt103", "random_TransXL_wt103", "random_TransXL_lm1b", "study gpt2")
-N, SEEDS, LUCK = 40_000, range(5), range(5)
+N, SEEDS, LUCK = 20_000, range(18), range(3)
 FILED = HERE / "layers.jsonl"
 BATCH = 8, 128  # sequences, tokens
 
@@ -107,7 +107,12 @@ def main():
     options = parser.parse_args()
     if options.step == "measure":
         return measure()
-    sets, began = sets_of(options.measured), time.perf_counter()
+    search(sets_of(options.measured), HERE / ("measured.json" if options.measured else "counted.json"))
+
+
+def search(sets: dict, file: Path):
+    "Search, choose, judge, and compare with luck; what is found is filed before luck is looked for."
+    began = time.perf_counter()
     searched = [sets[name] for name in SEARCHED]
     sealed = [without(each, searched) for name, each in sets.items() if name not in SEARCHED]
     found = discover(searched, n=N, seeds=SEEDS)
@@ -115,8 +120,6 @@ def main():
     judged = judge(found.best, sealed)
     contest = Contest(sealed)
     opened = found.tried.expression.map(contest.gain)  # only after the judgement
-    best_of_all = dict(expression=found.tried.expression[opened.idxmax()], gain=opened.max())
-    chance = luck(searched, sealed, LUCK, n=N, seeds=SEEDS)
     content = dict(
         machine=describe_machine(),
         n=len(found.tried),
@@ -125,11 +128,17 @@ def main():
         best=found.best,
         top=found.tried[:100].to_dict("records"),
         judged=judged.to_dict("records"),
-        opened=best_of_all | dict(above=int((opened > 0).sum())),
-        luck=chance.to_dict("records"),
+        opened=dict(
+            expression=found.tried.expression[opened.idxmax()], gain=opened.max(), above=int((opened > 0).sum())
+        ),
     )
-    replace_text(HERE / ("measured.json" if options.measured else "counted.json"), json.dumps(content, indent=1))
-    print(judged.round(3).to_string(), chance.round(3).to_string(), sep="\n")
+    replace_text(file, json.dumps(content, indent=1))
+    print(judged.round(3).to_string(), flush=True)
+    content["luck"] = []
+    for exchange in LUCK:
+        content["luck"] += luck(searched, sealed, [exchange], n=N, seeds=SEEDS).to_dict("records")
+        replace_text(file, json.dumps(content, indent=1))
+        print(content["luck"][-1], flush=True)
 
 
 if __name__ == "__main__":

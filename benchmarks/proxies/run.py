@@ -5,7 +5,9 @@
 
 The study's are scored twice: as the backbone begins ("study"), and as the study's training does ("study, as trained").
 Published architectures are rebuilt with the study's vocabulary of 512 tokens, so that they can read the study's text;
-their own have up to 267,735. Forty of each random set, evenly over their decoder parameters.
+their own have up to 267,735. Forty of each random set, evenly over their decoder parameters, on two sequences; what
+compares sequences with each other once more on sixteen, and what compares tokens on four for each width of the widest
+(", wide batch").
 """
 
 import argparse
@@ -36,6 +38,8 @@ HERE = Path(__file__).parent
 SCORES = HERE / "scores.json"
 EACH = 40  # architectures of a published set
 LENGTH = 128  # tokens of a sequence
+OF_SEQUENCES = ("jacobian_covariance", "naswot")  # from a matrix of sequences by sequences
+OF_TOKENS = ("hidden_covariance", "w_pca")  # from a matrix of tokens by widths
 
 
 def with_small_vocabulary(architecture: Architecture) -> Architecture:
@@ -72,16 +76,16 @@ def as_rows(table: pd.DataFrame, **columns) -> list[dict]:
     return [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in records]
 
 
-def score_set(name: str, architectures: list, proxies: list, batch: torch.Tensor, file: Path, start=build):
+def score_set(name: str, architectures: list, proxies: list | None, batch: torch.Tensor, file: Path, start=build):
     "Score the architectures of a set that the file does not have yet, and write each when it is done."
     found = dict(machines={}, rows=[])
     if file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
     found["machines"].setdefault(name, describe_machine())
-    done = {row["id"] for row in found["rows"] if row["set"] == name}
+    done = {(row["id"], row["proxy"]) for row in found["rows"] if row["set"] == name}
     for id, architecture in architectures:
-        if id not in done:
-            rows = scores([architecture], proxies, batch, start=start)
+        if missing := [proxy for proxy in find_proxies(proxies) if (id, proxy.name) not in done]:
+            rows = scores([architecture], missing, batch, start=start)
             found["rows"] += as_rows(rows, set=name, id=id)
             replace_text(file, json.dumps(found))
             print(name, id, f"{rows.seconds.sum():.1f} s", rows.error.notna().sum(), "errors", flush=True)
@@ -108,7 +112,12 @@ def main():
     score_set("study, trained for a moment", read_study(), [short_training(200_000)], batch, SCORES)
     if find_archive():
         for name, architectures in read_published():
-            score_set(name, architectures, list(PROXIES), batch[:2], SCORES)
+            score_set(name, architectures, None, batch[:2], SCORES)
+        for name, architectures in read_published():
+            widest = max(architecture.d_model for _, architecture in architectures)
+            for proxies, sequences in ((OF_SEQUENCES, 16), (OF_TOKENS, max(16, math.ceil(4 * widest / LENGTH)))):
+                wide = valid[: sequences * LENGTH].reshape(sequences, LENGTH)
+                score_set(f"{name}, wide batch", architectures, list(proxies), wide, SCORES)
 
 
 if __name__ == "__main__":

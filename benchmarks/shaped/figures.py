@@ -10,10 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator
 from scipy.stats import spearmanr
-from tables import HERE, OURS, OWN, WORDS, of_rule, predictions, read_rows, rises
+from tables import DROPS, HERE, OURS, OWN, WORDS, of_rule, predictions, read_rows, rises
 
 COLOURS = dict(zip(WORDS, ("k", *plt.get_cmap("tab10").colors)))
-DROPS = ("influence", "loss", "greedy")  # leave nothing to repair
 
 
 def draw_rule(ax, table, rule: str, repair: str, style: str, label: str | None):

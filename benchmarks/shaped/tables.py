@@ -21,6 +21,7 @@ WORDS = dict(
     greedy="layers by loss, greedily",
     random="random",
 )
+DROPS = ("influence", "loss", "greedy")  # whole layers, which leaves nothing to repair
 FIRST_TRY = {0.95: 0.115, 0.9: 0.152, 0.8: 0.415, 0.7: 0.731}  # nats, on the windows called "first"
 PROMISED = ("sum_of_scores", "with_pairs", "predicted_rise", "judged")  # of our shapes, and what was found in their run
 COLUMNS = ["rule", "goal", "seed", "id", "bits", "repair", "tokens", "share", "decoder_bytes", *PROMISED]
@@ -53,7 +54,7 @@ def of_rule(table: pd.DataFrame, rule: str, repair: str | None = None) -> pd.Dat
     found = table[(table.rule == rule) & table.bits.isna()]
     if rule in OURS or repair is None:
         return found
-    drops = repair != "plain" and rule in ("influence", "loss", "greedy")  # nothing is left to repair
+    drops = repair != "plain" and rule in DROPS
     return found[found.repair == ("plain" if drops else repair)]
 
 
@@ -164,19 +165,6 @@ def in_bytes(table: pd.DataFrame) -> pd.DataFrame:
     return found[["rule", "id", "bits", "share", "decoder_bytes", "rise", "error", "windows"]]
 
 
-def equal_bytes(table: pd.DataFrame) -> pd.DataFrame:
-    "For each of our shapes at fewer bits, the parent's best that takes no more bytes."
-    found = in_bytes(table)
-    parents, rows = found[found.rule == "bits"], []
-    for _, own in found[found.rule == OWN].iterrows():
-        smaller = parents[parents.decoder_bytes <= own.decoder_bytes]
-        if len(smaller):
-            rival = smaller.loc[smaller.rise.idxmin()]
-            about = dict(own=f"{own.share:.0%} in {own.bits}", megabytes=own.decoder_bytes / 1e6, rise=own.rise)
-            rows.append(about | dict(parent=rival.bits, parents_rise=rival.rise) | verdict(own, rival))
-    return pd.DataFrame(rows)
-
-
 def read_latency(out: Path = HERE / "results") -> dict | None:  # None if nothing was timed
     "What latency.py wrote."
     path = out / "latency.json"
@@ -193,8 +181,34 @@ def timed_rises(table: pd.DataFrame, latency: dict, repair: str = "repaired") ->
                 if name in models:
                     times = {time: models[name][time]["faster"] for time in models[name]}
                     errors = {f"{time} error": models[name][time]["error"] for time in models[name]}
-                    rows.append(dict(rule=rule, name=name, engine=engine, rise=row.rise) | times | errors)
+                    about = dict(rule=rule, name=name, engine=engine, share=row.share, rise=row.rise)
+                    rows.append(about | times | errors)
     return pd.DataFrame(rows)
+
+
+def savings(timed: pd.DataFrame, time: str) -> pd.DataFrame:
+    """The share of a request's time that goes with a share of the parameters, by engine and by how they go.
+
+    Least squares through the parent, weighted by errors; `misfit` is chi-square by degree of freedom, about 1 where
+    nothing but noise lies between the line and what was timed.
+    """
+    rows = []
+    for engine, found in timed[timed.rule != "parent"].groupby("engine", sort=False):
+        for words, shapes in found.groupby(np.where(found.rule.isin(DROPS), "whole layers", "narrower layers")):
+            gone, saved = 1 - shapes.share, 1 - 1 / shapes[time]
+            weight = (shapes[time] / shapes[f"{time} error"]) ** 2
+            slope, error = (weight * gone * saved).sum() / (weight * gone**2).sum(), (weight * gone**2).sum() ** -0.5
+            misfit = (weight * (saved - slope * gone) ** 2).sum() / max(len(shapes) - 1, 1)
+            rows.append((engine, words, len(shapes), slope, error, misfit))
+    return pd.DataFrame(rows, columns=["engine", "what goes", "shapes", "saved by share", "±", "misfit"])
+
+
+def on_the_line(timed: pd.DataFrame, time: str) -> pd.DataFrame:
+    "What was timed, each shape as fast as all of its kind say together."
+    slopes = savings(timed, time).set_index(["engine", "what goes"])["saved by share"]
+    kinds = np.where(timed.rule.isin(DROPS), "whole layers", "narrower layers")
+    slope = slopes.reindex(pd.MultiIndex.from_arrays([timed.engine, kinds])).to_numpy()
+    return timed.assign(**{time: 1 / (1 - slope * (1 - timed.share))})
 
 
 def name_of(row: pd.Series) -> str:
@@ -250,15 +264,6 @@ def say_verdicts(table: pd.DataFrame, goals: list[float]) -> list[str]:
             f"the rival has {by} more: {best.winner}; ours beats {sum(each.winner == 'ours wins')} of {len(each)} rules"
         )
     return said or ["no exact shape was judged yet"]
-
-
-def say_bits(table: pd.DataFrame) -> list[str]:
-    "A sentence for every exact shape at fewer bits, against the parent in no more bytes."
-    return [
-        f"{row.own}, {row.megabytes:.0f} MB: {row.rise:.3f}; the parent in {row.parent}: {row.parents_rise:.3f} "
-        f"({row.difference:+.3f} ± {row.error:.3f}): {row.winner}"
-        for row in equal_bytes(table).itertuples()
-    ] or ["no exact shape was judged at fewer bits yet"]
 
 
 ENGINE_BITS = {"llama-cpp-q8_0": "Q8_0", "llama-cpp-q4_0": "Q4_0"}

@@ -19,7 +19,7 @@ from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
-RECIPE = Recipe(tokens=(4_000_000, 8_000_000))
+RECIPE = Recipe(tokens=(4_000_000, 8_000_000), dtype="bfloat16")
 
 
 def plan_jobs() -> list[TrainingJob]:

@@ -18,7 +18,7 @@ from lts_nb.training.recipe import Recipe
 from lts_nb.training.tokens import tokenize
 
 FILE = Path(__file__).with_name("sweep.json")
-RECIPE = Recipe(tokens=(1_000_000,))
+RECIPE = Recipe(tokens=(1_000_000,), dtype="bfloat16")
 RATES = (4e-3, 2e-3, 8e-3, 1e-3, 1.6e-2)
 SHAPES = ((64, 10, 256), (128, 3, 512), (48, 2, 192), (96, 3, 384), (192, 2, 768))  # d_model, n_layer, d_inner
 

@@ -27,7 +27,7 @@ from lts_nb.training.model_folder import train_model
 from lts_nb.training.recipe import Recipe
 
 HERE = Path(__file__).parent
-RECIPE = Recipe(tokens=(4_000_000,))
+RECIPE = Recipe(tokens=(4_000_000,), dtype="bfloat16")
 WIDE = Architecture("llama", 256, (4,) * 4, (512, 768, 1024, 768), 4096, 128, n_kv_head=(1, 4, 1, 4), d_head=64)
 ROWS = 96  # of validation text, each as long as the models read
 

@@ -160,7 +160,10 @@ def gplearn_proposals(
         function_set=("add", "sub", "mul", "div", "max", "min", "sqrt", "log", "inv", "neg"),
         feature_names=list(inputs),
         parsimony_coefficient=0.001,
-        stopping_criteria=1.0,  # a gain that none has
+        p_crossover=0.5,
+        p_subtree_mutation=0.25,
+        p_hoist_mutation=0.05,
+        p_point_mutation=0.15,
         init_depth=(1, 4),
         random_state=seed,
         warm_start=True,
@@ -258,14 +261,14 @@ def spread_of(
 def luck(
     sets: list[TrainedSet],
     sealed: list[TrainedSet],
-    seeds: Iterable[int],  # a search each, with losses exchanged by it
+    exchanges: Iterable[int],  # a search each, with losses exchanged by this seed
     **how,  # as of `discover`
-) -> pd.DataFrame:  # a row a seed: `seed, expression, searched, chosen, sealed`
+) -> pd.DataFrame:  # a row an exchange: `exchange, expression, searched, chosen, sealed`
     "What searching gains where there is nothing to find."
     rows = []
-    for seed in seeds:
-        found = discover([each.permuted(seed) for each in sets], **how)
+    for exchange in exchanges:
+        found = discover([each.permuted(exchange) for each in sets], **how)
         best = found.tried[found.tried.expression == found.best].iloc[0]
-        gain = Contest([each.permuted(seed) for each in sealed]).gain(found.best)
-        rows.append((seed, found.best, found.tried.searched.max(), best.chosen, gain))
-    return pd.DataFrame(rows, columns=["seed", "expression", "searched", "chosen", "sealed"])
+        gain = Contest([each.permuted(exchange) for each in sealed]).gain(found.best)
+        rows.append((exchange, found.best, found.tried.searched.max(), best.chosen, gain))
+    return pd.DataFrame(rows, columns=["exchange", "expression", "searched", "chosen", "sealed"])

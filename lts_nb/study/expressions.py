@@ -120,7 +120,8 @@ class Expression:
             known = ", ".join(name for name in layers if name != "architecture")
             raise InputError(f"expression: reads {min(unknown)!r}; there are {known}")
         with np.errstate(all="ignore"):
-            return np.broadcast_to(value_of(self.tree, layers), len(layers))
+            arrays = {name: layers[name].to_numpy(float) for name in self.names}
+            return np.broadcast_to(value_of(self.tree, arrays), len(layers))
 
     def score(
         self,

@@ -27,7 +27,7 @@ class Recipe:
     decay: float = 0.2  # share of each budget
     clip: float = 1.0  # largest norm of a gradient
     valid_tokens: int = 262_144  # at most so many are used to validate
-    dtype: str = "bfloat16"  # of the products, "float32", or "auto": bfloat16 where the machine computes in it
+    dtype: str = "auto"  # of the products: bfloat16 where the machine computes in it, else float32; or one of the two
     curve: str = "linear"  # of the decay, or "cosine"
     floor: float = 0.0  # share of the rate that is left at the end
     optimizer: str = "adamw"  # or "lamb"
@@ -90,7 +90,7 @@ def _check_recipe(recipe: Recipe):
 # %% ../../nbs/training/07_recipe.ipynb #2cad1c9e
 RECIPES = {
     "study": Recipe(),
-    "cosine": Recipe((8_000_000,), decay=0.98, curve="cosine", floor=0.1, weight_decay=0.1, dtype="auto"),
+    "cosine": Recipe((8_000_000,), decay=0.98, curve="cosine", floor=0.1, weight_decay=0.1),
     "heal": Recipe(
         tokens=(1_000_000,),
         batch_size=4,
@@ -99,7 +99,6 @@ RECIPES = {
         warmup=0.1,
         decay=0.9,
         valid_tokens=16_384,
-        dtype="auto",
         curve="cosine",
         scaled=False,
     ),
@@ -111,7 +110,6 @@ RECIPES = {
         warmup=1_000 / 40_000,
         decay=39_000 / 40_000,
         clip=0.25,
-        dtype="auto",
         curve="cosine",
         floor=0.1,
         optimizer="lamb",
