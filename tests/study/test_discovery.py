@@ -108,7 +108,7 @@ def test_sealed_sets_are_not_looked_at_while_searching():
     found = discover([a_set("a", 0), a_set("b", 1)], spying, seeds=(0, 1))
     assert looked == ["a", "b"] * 2 and len(found.tried) == 3
     chance = luck([a_set("a", 0)], sealed, [4], propose=spying)
-    assert looked[4:] == ["a"] and chance.seed.tolist() == [4]
+    assert looked[4:] == ["a"] and chance.exchange.tolist() == [4]
 
 
 def test_the_other_half_chooses(monkeypatch):
