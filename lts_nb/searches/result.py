@@ -41,13 +41,12 @@ def find_architecture(
 ) -> Architecture:
     "An architecture of a run by its id. Raises `InputError` if none or several begin so."
     found = result.candidates[result.candidates.id.str.startswith(str(id))].drop_duplicates("id")
-    if len(found) == 1:
-        return Architecture.from_json(found.iloc[0].architecture)
-    if not len(found) and result.full_frontier:
-        unmeasured = [a for a in result.full_frontier.population if a.id.startswith(str(id))]
-        if len(unmeasured) == 1:
-            return unmeasured[0]
-    how_many = "several architectures of this run begin so" if len(found) else "no architecture of this run begins so"
+    matching = [Architecture.from_json(text) for text in found.architecture]
+    if not matching and result.full_frontier:
+        matching = [a for a in result.full_frontier.population if a.id.startswith(str(id))]
+    if len(matching) == 1:
+        return matching[0]
+    how_many = "several architectures of this run begin so" if matching else "no architecture of this run begins so"
     raise InputError(f"id={id!r}: {how_many}; `lts show` lists them")
 
 
