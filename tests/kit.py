@@ -22,10 +22,9 @@ SMALL = SearchSpace.preset(
 def start(*args, **options) -> subprocess.Popen:
     "`lts` in a process of its own, on one thread, its output in pipes."
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"} | options
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment | options.pop("env", {}), **options
-    )
+    here = {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": ""}  # buffered, as for users
+    environment = os.environ | here | options.pop("env", {})
+    return subprocess.Popen([sys.executable, "-m", "lts_nb.cli", *map(str, args)], env=environment, **options)
 
 
 def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output, standard error
@@ -39,62 +38,64 @@ def lts(*args, **options) -> tuple[int, str, str]:  # exit code, standard output
     return code, out.getvalue(), err.getvalue()
 
 
-# what a process imports takes it five seconds, and its copy none
-COPIES = get_context("fork" if sys.platform.startswith("linux") else "spawn")
+# What a process imports takes it five seconds, and a copy of one that has imported it none. The one that is copied does
+# nothing else: PyTorch refuses to differentiate in a copy of a process that has done so with threads.
+COPIES = get_context("forkserver" if sys.platform.startswith("linux") else "spawn")
+if COPIES.get_start_method() == "forkserver":
+    COPIES.set_forkserver_preload(["lts_nb.models.build", "lts_nb.training.model_folder", "lts_nb.searches.search"])
 
 
 def begin(*args, quick: bool = True):
-    "`lts` on one thread, with quick searches, in a copy of this process where the system has such: to be killed."
-    import lts_nb.models.build  # noqa: F401  (once for all copies)
-
-    process = COPIES.Process(target=_begin_in_a_copy, args=(quick, *args))
+    "`lts` on one thread, with quick searches, in a process of its own: to be killed."
+    process = COPIES.Process(target=_begin_in_a_copy, args=(dict(os.environ), quick, *args))
     process.start()
     return process
 
 
 def lts_together(*commands: list) -> list[tuple[int, str, str]]:
-    "`lts` with each of these arguments, in such copies that begin at the same time."
-    import lts_nb.models.build  # noqa: F401
-
+    "`lts` with each of these arguments, in such processes that begin at the same time."
     with COPIES.Pool(len(commands)) as pool:
-        return pool.starmap(_lts_in_a_copy, [(True, *command) for command in commands], chunksize=1)
+        asked = [(dict(os.environ), True, *command) for command in commands]
+        return pool.starmap(_lts_in_a_copy, asked, chunksize=1)
 
 
-def _begin_in_a_copy(quick: bool, *args):
-    code, _, err = _lts_in_a_copy(quick, *args)
+def _begin_in_a_copy(environment: dict, quick: bool, *args):
+    code, _, err = _lts_in_a_copy(environment, quick, *args)
     sys.exit(err if code else 0)
 
 
-def _lts_in_a_copy(quick: bool, *args) -> tuple[int, str, str]:
-    _one_thread()
+def _lts_in_a_copy(environment: dict, quick: bool, *args) -> tuple[int, str, str]:
+    _prepare_copy(environment)
     with quick_searches() if quick else contextlib.nullcontext():
         return lts(*args)
 
 
 def killed_at(step: int, train: Callable, *args, **options) -> int:  # its exit code
-    "Train in such a copy, which kills itself before a step."
-    process = COPIES.Process(target=_train_in_a_copy, args=(step, train, *args), kwargs=options)
+    "Train in such a process, which kills itself before a step."
+    process = COPIES.Process(target=_train_in_a_copy, args=(dict(os.environ), step, train, *args), kwargs=options)
     process.start()
     process.join()
     return process.exitcode
 
 
-def _train_in_a_copy(step: int, train: Callable, *args, **options):
+def _train_in_a_copy(environment: dict, step: int, train: Callable, *args, **options):
     from lts_nb.training.progress import Progress
 
     def die(self, args, state, control, **_):
         if state.global_step == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _one_thread()
+    _prepare_copy(environment)
     Progress.on_step_begin = die
     train(*args, **options)
 
 
-def _one_thread():
-    "Threads are not copied: a library that had some would wait for them."
+def _prepare_copy(environment: dict):
+    "The environment of who asked, and one thread."
     import torch
 
+    os.environ.clear()
+    os.environ.update(environment)
     torch.set_num_threads(1)
 
 

@@ -30,13 +30,15 @@ BAR = re.compile(r"\[\d\d:\d\d(:\d\d)?[<,]")  # of a progress bar drawn as text
 
 
 def file_faults(notebook: dict) -> Iterator[str]:
-    "What is wrong with the file: an old format, a kernel that nbdev would skip, cell ids that are missing or double."
+    "What is wrong with the file: its format, a kernel that nbdev would skip, what executing left, ids of cells."
     version = notebook["nbformat"], notebook["nbformat_minor"]
     kernel = notebook["metadata"].get("kernelspec", {})
     if version < (4, 5):
         yield "is nbformat {}.{}, which has no cell ids; 4.5 is the least".format(*version)
     if kernel.get("name") != "python3" or kernel.get("language", "python") != "python":
         yield f"has kernelspec {kernel.get('name')!r}, not 'python3': nbdev would pass it without running it"
+    if "widgets" in notebook["metadata"] or any(cell.get("execution_count") for cell in notebook["cells"]):
+        yield "keeps numbers of executions or states of widgets: run nbdev_clean, and delete metadata.widgets"
     seen = set()
     for number, cell in enumerate(notebook["cells"]):
         if "id" not in cell:

@@ -110,8 +110,8 @@ def look_at_torch(known: dict) -> Iterator[Finding]:  # of `facts`
     if known["card"] and torch["build"] == "cpu":
         yield Finding("torch", f"{text}, so the card is not used", "note", "install a CUDA build, see pytorch.org")
     elif torch["build"].startswith("cuda") and not known["card"]:
-        remedy = f"in a new environment, {CPU_BUILD}"
-        yield Finding("torch", f"{text}, gigabytes for a card that is not here", "note", remedy)
+        text += ", gigabytes for a card that is not here; in a new environment"
+        yield Finding("torch", text, "note", CPU_BUILD)
     else:
         yield Finding("torch", text)
     if threads.isdecimal() and int(threads) < cores:

@@ -115,6 +115,7 @@ def test_a_full_disk_behind_the_output(searched):
         code, out, _ = lts("pick", searched[0], "--max-latency-s", 50, stderr=full)
         assert code == 0 and "next: lts build" in out  # a remark is not worth the answer
         assert lts("pick", searched[0], "--max-latency-s", 1e-9, stderr=full)[0] == 2
+        assert lts("--help", stdout=full)[::2] == (2, "error: [Errno 28] No space left on device\n")
 
 
 def test_help_on_a_redirect(searched):

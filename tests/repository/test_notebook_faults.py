@@ -32,6 +32,8 @@ FAULTS = [
     (lambda notebook: notebook["cells"][DEF].update(id=notebook["cells"][EXP]["id"]), "occurs twice"),
     (kernel(name="ir", display_name="R", language="R"), "has kernelspec 'ir'"),
     (kernel(name="python3", display_name="python3", language="sql"), "has kernelspec"),
+    (lambda notebook: notebook["cells"][RUN].update(execution_count=3), "keeps numbers of executions"),
+    (lambda notebook: notebook["metadata"].update(widgets={}), "or states of widgets"),
     (source(RUN, "<<<<<<< HEAD\nx = 1\n>>>>>>> other"), "a merge conflict was left in it"),
     (source(RUN, "#| exprot\nx = 1"), "unknown directive `#| exprot`"),
     (source(RUN, "#| gpu\nx = 1"), "unknown directive `#| gpu`"),
