@@ -186,6 +186,11 @@ def timed_rises(table: pd.DataFrame, latency: dict, repair: str = "repaired") ->
     return pd.DataFrame(rows)
 
 
+def what_goes(timed: pd.DataFrame) -> np.ndarray:
+    "In words, for each shape."
+    return np.where(timed.rule.isin(DROPS), "whole layers", "narrower layers")
+
+
 def savings(timed: pd.DataFrame, time: str) -> pd.DataFrame:
     """The share of a request's time that goes with a share of the parameters, by engine and by how they go.
 
@@ -194,7 +199,7 @@ def savings(timed: pd.DataFrame, time: str) -> pd.DataFrame:
     """
     rows = []
     for engine, found in timed[timed.rule != "parent"].groupby("engine", sort=False):
-        for words, shapes in found.groupby(np.where(found.rule.isin(DROPS), "whole layers", "narrower layers")):
+        for words, shapes in found.groupby(what_goes(found)):
             gone, saved = 1 - shapes.share, 1 - 1 / shapes[time]
             weight = (shapes[time] / shapes[f"{time} error"]) ** 2
             slope, error = (weight * gone * saved).sum() / (weight * gone**2).sum(), (weight * gone**2).sum() ** -0.5
@@ -206,8 +211,7 @@ def savings(timed: pd.DataFrame, time: str) -> pd.DataFrame:
 def on_the_line(timed: pd.DataFrame, time: str) -> pd.DataFrame:
     "What was timed, each shape as fast as all of its kind say together."
     slopes = savings(timed, time).set_index(["engine", "what goes"])["saved by share"]
-    kinds = np.where(timed.rule.isin(DROPS), "whole layers", "narrower layers")
-    slope = slopes.reindex(pd.MultiIndex.from_arrays([timed.engine, kinds])).to_numpy()
+    slope = slopes.reindex(pd.MultiIndex.from_arrays([timed.engine, what_goes(timed)])).to_numpy()
     return timed.assign(**{time: 1 / (1 - slope * (1 - timed.share))})
 
 
