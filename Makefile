@@ -31,15 +31,18 @@ lab: .venv/dev ## open the quickstart in JupyterLab
 clean: ## remove the environment and every build product, but no results
 	rm -rf .venv build dist *.egg-info _docs _proc .pytest_cache .hypothesis
 
-.venv/run: $(NEEDS)
+.venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lts_nb needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	@test '$(TORCH_INDEX)' -o "$$(uname)" != Linux || command -v nvidia-smi > /dev/null || \
 		echo 'no NVIDIA card is seen; before .venv is made, TORCH_INDEX=$(CPU) saves gigabytes'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) torch)
+	@touch $@
+
+.venv/run: $(NEEDS) | .venv/made
 	$(PIP) --editable .
 	@touch $@
 
-.venv/dev: .venv/run
+.venv/dev: $(NEEDS) | .venv/made
 	$(PIP) --editable '.[dev]'
-	@touch $@
+	@touch .venv/run $@

@@ -1,5 +1,6 @@
 """Fixtures that tests of several folders use."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,14 @@ from kit import SMALL, quick_searches
 
 settings.register_profile("the same examples everywhere", derandomize=True, deadline=None)
 settings.load_profile("the same examples everywhere")
+
+
+def pytest_collection_modifyitems(items):
+    "Tests that do once more what others do, with another backbone or engine, take minutes: they wait for LTS_NB_SLOW."
+    if "LTS_NB_SLOW" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long; LTS_NB_SLOW=1 runs it"))
 
 
 @pytest.fixture

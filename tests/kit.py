@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from multiprocessing import get_context
 from unittest.mock import patch
+
+import pytest
 
 from lts_nb.cli.main import main
 from lts_nb.space.space import SearchSpace
@@ -17,6 +19,11 @@ from lts_nb.space.space import SearchSpace
 SMALL = SearchSpace.preset(
     "gpt2", n_layer=[1, 2, 3], d_model=[32, 64], d_inner=[64, 128, 192], n_head=[1, 2], vocab_size=[300], max_len=32
 )
+
+
+def slow_but(parameters: Iterable, *quick) -> list:
+    "Parameters of which these are tried always, and the others only with LTS_NB_SLOW."
+    return [each if each in quick else pytest.param(each, marks=pytest.mark.slow) for each in parameters]
 
 
 def start(*args, **options) -> subprocess.Popen:

@@ -32,7 +32,7 @@ def study(tmp_path_factory) -> list:
     options = "--train --architectures 3 --min-params 2000 --max-params 20000 --repeated 1 --workers 2"
     return [
         *options.split(),
-        *("--tokens", "20500,41000", "--equal", "", "--space", folder / "space.json", "--corpus", folder / "text"),
+        *("--tokens", "8200,16400", "--equal", "", "--space", folder / "space.json", "--corpus", folder / "text"),
     ]
 
 
@@ -67,7 +67,7 @@ def test_killed_and_continued(study, tmp_path):
     now = trained(tmp_path)
     assert len(now) == 7 and known.items() <= now.items()  # nothing trained twice, to the last digit of its seconds
     found = json.loads(out)
-    assert found["failed"] == [] and {row["tokens"] for row in found["agreement"]} == {20500, 41000}
+    assert found["failed"] == [] and {row["tokens"] for row in found["agreement"]} == {8200, 16400}
     assert all(row["n"] == 3 for row in found["agreement"])
     code, out, _ = lts("study", "--out", tmp_path)
     assert code == 0 and "7 trainings of 3 architectures, 0 failed" in out and "another seed changes a loss" in out
@@ -99,7 +99,7 @@ def test_full_disk(study, tmp_path):
     "change, finding",
     [
         (["--tokens", "many"], "tokens='many'"),
-        (["--tokens", "41000,20500"], "must be budgets that rise"),
+        (["--tokens", "16400,8200"], "must be budgets that rise"),
         (["--tokens", "100"], "ten steps"),
         (["--lr", "0"], "lr=0"),
         (["--corpus", "no/such/folder"], "is neither a folder nor a file"),

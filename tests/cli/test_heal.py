@@ -18,7 +18,7 @@ def place(tmp_path_factory):
     save_tiny_parent(folder / "parent")
     save_stories(folder / "texts")
     shape = ["shape", folder / "parent", "--corpus", folder / "texts", "--out", folder / "shaped"]
-    code, _, err = lts(*shape, "--windows", 2, "--members", 3, "--widths", "0,48,96,144,192")
+    code, _, err = lts(*shape, "--windows", 2, "--members", 2, "--widths", "0,96,192")
     assert code == 0, err
     return folder
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kit import SMALL, lts, quick_searches
+from kit import SMALL, lts, quick_searches, slow_but
 
 from lts_nb.core.metrics import get_metric
 from lts_nb.profiler.targets.fake import FakeTarget
@@ -34,7 +34,7 @@ SEARCHES = {
 SAMPLED = ["--method", "random", "--evaluations", "10"]
 
 
-@pytest.fixture(scope="module", params=SEARCHES)
+@pytest.fixture(scope="module", params=slow_but(SEARCHES, *list(SEARCHES)[1:]))
 def searched(request, tmp_path_factory):
     "Objectives, the folder of a run, and what its search printed."
     place = tmp_path_factory.mktemp("objectives")

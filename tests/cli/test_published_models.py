@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kit import lts
+from kit import lts, slow_but
 from published_configs import GPT2, QWEN, SMOLLM2
 
 from lts_nb.space.architecture import Architecture
@@ -46,7 +46,7 @@ def test_what_cannot_be_built_is_one_line(config, tmp_path):
 
 
 @pytest.mark.usefixtures("quickly")
-@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("as_text", slow_but([False, True], True))
 def test_a_search_around_a_model(config, as_text, tmp_path):
     space = config.read_text(encoding="utf-8") if as_text else config.parent
     options = ("--method", "random", "--evaluations", 2, "--prompt-len", 8, "--json")

@@ -35,7 +35,7 @@ def place(tmp_path_factory):
 def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
     out = place / "shaped"
     asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
-    few = ["--windows", "2", "--members", "4"]
+    few = ["--windows", "2", "--members", "3", "--widths", "0,96,192"]
     assert main([*asked, *few]) == 0
     said = capsys.readouterr().out
     table = pd.read_csv(out / "members.csv")
@@ -94,7 +94,7 @@ def test_latency_takes_the_place_of_parameters(place, capsys):
     profile.save(place / "device.json")
     out = place / "timed"
     asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out), "--windows", "2"]
-    assert main([*asked, "--members", "3", "--profile", str(place / "device.json")]) == 0
+    assert main([*asked, "--members", "2", "--widths", "0,96,192", "--profile", str(place / "device.json")]) == 0
     table = pd.read_csv(out / "members.csv")
     for row in table.itertuples():
         true = device.seconds(Architecture.from_json(row.architecture), Workload(prompt_len=32))

@@ -333,7 +333,8 @@ def test_an_unknown_family(place, parent, tmp_path):
 def test_weights_in_shards(place, parent, tmp_path):
     (parent / "model.safetensors").unlink()
     tiny_parent().model.save_pretrained(parent, max_shard_size="200KB")
-    code, _, wrong = lts("shape", parent, "--corpus", place / "texts", "--out", tmp_path / "run", "--windows", 2)
+    few = ["--windows", 2, "--members", 2, "--widths", "0,96,192"]
+    code, _, wrong = lts("shape", parent, "--corpus", place / "texts", "--out", tmp_path / "run", *few)
     assert code == 0, wrong
     shutil.rmtree(tmp_path / "run")
     shard = next(parent.glob("model-00002-*"))

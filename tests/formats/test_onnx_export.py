@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation_samples import model_of
+from kit import slow_but
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -21,7 +22,7 @@ from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 
-@pytest.mark.parametrize("backbone", EXAMPLES)
+@pytest.mark.parametrize("backbone", slow_but(EXAMPLES, "llama", "transformer-xl"))
 def test_backbones(tmp_path, backbone):
     model, path = model_of(backbone), tmp_path / "model.onnx"
     found = to_onnx(model, path)

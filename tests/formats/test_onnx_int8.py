@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kit import slow_but
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -167,7 +168,7 @@ def test_families_pass(backbone):
     check_int8(FAMILIES[backbone], LOGITS[backbone])
 
 
-@pytest.mark.parametrize("backbone", ["gpt2", "opt", "transformer-xl"])
+@pytest.mark.parametrize("backbone", slow_but(["gpt2", "opt", "transformer-xl"], "gpt2"))
 def test_factorised_and_adaptive_embeddings_pass(backbone):
     check_int8(EXAMPLES[backbone], "last")
 

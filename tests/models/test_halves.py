@@ -204,6 +204,7 @@ def test_files(tmp_path, architecture):
     assert relative_difference(again(tokens).logits, model(tokens).logits) < 1e-6
 
 
+@pytest.mark.slow
 def test_files_without_this_package():
     "And those of stock models, in the same process: each takes seconds to start."
     alike = [draw_alike(backbone, 40) for backbone in ("gpt2", "opt", "llama", "lfm2")]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from kit import lts
+from kit import lts, slow_but
 
 from lts_nb.core.workload import Workload
 from lts_nb.searches.result import SearchResult
@@ -39,7 +39,7 @@ def run(*arguments):
     return out
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", slow_but(SPACES, "transformer-xl", "lfm2", "gpt2-edges"))
 def test_search_and_build(name, tmp_path):
     space, path = small_space(name, tmp_path)
     out, workload = tmp_path / "run", Workload(prompt_len=32, new_tokens=8)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from kit import slow_but
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -403,7 +404,7 @@ def test_keys_and_values_of_llama_cpp(server, cache):
     assert len(store) == 2
 
 
-@pytest.mark.parametrize("engine", ["onnx-cpu", "onnx-cpu-int8", "llama-cpp"])
+@pytest.mark.parametrize("engine", slow_but(["onnx-cpu", "onnx-cpu-int8", "llama-cpp"], "onnx-cpu-int8"))
 def test_the_far_engine_is_tried(server, cache, monkeypatch, engine):
     "It computes something else there, and all is well here."
     if engine == "llama-cpp":

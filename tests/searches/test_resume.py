@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from kit import slow_but
 from searches.kit import LAW, TINY, SteadyTarget, quiet_search, run_json
 
 from lts_nb.core.errors import InputError, MeasurementFailed
@@ -78,7 +79,8 @@ def straight_exact(tmp_path_factory):
     return folder, device.asked
 
 
-@pytest.mark.parametrize("after", [0, 9, 40, 100, -3])  # in the first visit, among probes, in later rounds, at the end
+# in the first visit, among probes, in later rounds, at the end
+@pytest.mark.parametrize("after", slow_but([0, 9, 40, 100, -3], 0, 40))
 def test_exact_search_stopped_anywhere(straight_exact, tmp_path, after):
     folder, asked = straight_exact
     assert stop_and_continue(exact, folder, tmp_path / "run", after % len(asked)) == asked

@@ -65,7 +65,13 @@ def believed(lies: dict):
     return quiet_search(target=Liar(lies, cpu="another"), profile=profile)
 
 
-@pytest.fixture(scope="module", params=[(ONE_WIDTH, 0), (NARROW_ONES, 1)], ids=["one width", "narrow ones"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((ONE_WIDTH, 0), id="one width", marks=pytest.mark.slow),
+        pytest.param((NARROW_ONES, 1), id="narrow ones"),
+    ],
+)
 def result(request):
     "A search on the device itself."
     return quiet_search(SPACE, Liar(*request.param), workload=REQUEST)

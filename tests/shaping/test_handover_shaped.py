@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from kit import lts
+from kit import lts, slow_but
 from tiny_parent import save_stories, save_tiny_parent, stories, tiny_parent, token_windows
 from transformers import AutoModelForCausalLM
 
@@ -169,7 +169,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, "llama"))
 def test_engines_have_the_parents_constants(tmp_path, kind):
     "Each file is compared with the model, logit for logit, before it is kept."
     for package in ("gguf", "onnx", "onnxruntime", "onnxscript"):

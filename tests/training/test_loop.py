@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kit import killed_at
+from kit import killed_at, slow_but
 
 from lts_nb.core.errors import InputError
 from lts_nb.models.build import seeded, twin_of
@@ -51,7 +51,7 @@ def test_matrices_start_and_learn_by_their_inputs(name):
     assert {group["lr"] for group in groups} >= {0.001, 0.002, 0.001 * 128 / 192}
 
 
-@pytest.mark.parametrize("name", ["gpt2", "opt", "llama"])
+@pytest.mark.parametrize("name", slow_but(["gpt2", "opt", "llama"], "gpt2"))
 def test_a_stock_model_trains_as_its_twin(name, data, monkeypatch):
     "To the last digit: stock GPT-2 is not known as a causal language model by its class's name."
     alike = replace(ARCHITECTURES[name], n_head=(2, 2), d_inner=(128, 128))
@@ -68,7 +68,7 @@ def twin_model(twin, architecture, seed):
         return twin.MODEL(twin.config_of(architecture)).eval()
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", slow_but(ARCHITECTURES, "gpt2", "lfm2"))
 def test_a_step_in_parts_is_the_same_step(name, data):
     short = replace(data, train=data.train[: 43 * 32])  # epochs of five steps, and three stretches that fill none
     for tokens in (data, short) if name == "gpt2" else (data,):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kit import files_up_to
+from kit import files_up_to, slow_but
 from transformers import AutoModelForCausalLM
 
 from lts_nb.core.errors import InputError
@@ -28,7 +28,7 @@ def straight(small, tmp_path_factory):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the file size as Linux has them")
-@pytest.mark.parametrize("share", [0.5, 1.5])
+@pytest.mark.parametrize("share", slow_but([0.5, 1.5], 0.5))
 def test_a_full_disk(share, straight, small, tmp_path, monkeypatch):
     "At step 20 no file may be larger than a share of the weights, or of the optimizer, which is twice as large."
 

@@ -95,6 +95,7 @@ def test_killed_and_continued(run, straight):
     assert without_time(json.loads(out)[0]) == without_time(straight)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gloo as Linux has it")
 def test_two_processes_come_to_the_same(run, straight, tmp_path):
     script = tmp_path / "lts.py"
