@@ -140,8 +140,7 @@ def of_shapes() -> list[Gain]:
     "Rise of the loss of SmolLM2-135M narrowed uniformly over that of its exact shape of the same size; 95 %."
     rises, found, random = shape_rises(), [], np.random.default_rng(0)
     for size in sorted({size for rule, size in rises if rule == "uniform"}, reverse=True):
-        own = rises.get(("drawn", size), rises["exact", size])  # as `lts shape` chooses now, where it was judged
-        pairs = [(rises["uniform", size][text], ours) for text, ours in own.items()]
+        pairs = [(rises["uniform", size][text], ours) for text, ours in rises["exact", size].items()]
         drawn = [random.integers(len(ours), size=(2000, len(ours))) for _, ours in pairs]
         theirs, ours = (sum(pair[k][i].mean(1) for pair, i in zip(pairs, drawn)) for k in (0, 1))
         low, high = np.quantile(theirs / ours, [0.025, 0.975])

@@ -72,7 +72,7 @@ def own(bench: Bench, goal: float) -> Allocation:
     near = judged[(judged.share - goal).abs() < 0.01]
     if near.empty:
         raise InputError(f"goal={goal}: no shape of ours of that size was judged")
-    row = near.iloc[near.rule.map(OURS.index).argmax()]  # of scores drawn together, where there is one
+    row = near.iloc[near.rule.map(OURS.index).argmin()]
     return Allocation(row.rule, goal, [tuple(layer) for layer in row.layers])
 
 

@@ -35,7 +35,7 @@ ENGINES = {
     "llama-cpp-q4_0": dict(name="llama-cpp", dtype="q4_0"),
 }
 TIMES = ("prefill_s", "decode_s", "latency_s")
-RULES = ("exact", "drawn", "uniform", "influence", "loss", "greedy", "flap")
+RULES = ("exact", "alone", "uniform", "influence", "loss", "greedy", "flap")
 
 
 def name_of(row: dict) -> str:

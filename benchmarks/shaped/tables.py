@@ -10,10 +10,10 @@ from lts_nb.shaping.verification import from_the_others, rise_of
 
 HERE = Path(__file__).parent
 OWN = "exact"  # the rule whose shapes are ours
-OURS = (OWN, "drawn")  # and those for which scores were drawn towards those of other layers
+OURS = (OWN, "alone")  # and those by scores that were not drawn towards those of other layers
 WORDS = dict(
     exact="exact shapes",
-    drawn="exact, scores drawn together",
+    alone="exact, each score alone",
     uniform="uniform narrowing",
     flap="FLAP's allocation",
     influence="layers by influence",
