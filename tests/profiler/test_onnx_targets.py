@@ -88,9 +88,19 @@ def test_what_cannot_be_written_is_traced(cache):
     with pytest.raises(Unlike, match="no attention, or no feed-forward part"):
         family_graph(shaped, build(shaped))
     for architecture in (replace(narrow, cutoffs=(30, 60), div_val=2), odd):
-        target = OnnxCPU(cache=cache)
-        assert target.measure(architecture, REQUEST, VISIT, memory=False).latency_s > 0
-        target.close()
+        check_timed(cache, architecture)
+
+
+def check_timed(cache, architecture):
+    "A target times it, whoever makes its graph."
+    target = OnnxCPU(cache=cache)
+    assert target.measure(architecture, REQUEST, VISIT, memory=False).latency_s > 0
+    target.close()
+
+
+@pytest.mark.slow
+def test_layers_that_lack_a_half_are_traced_and_timed(cache):
+    check_timed(cache, replace(SMALL, n_head=(0, 4), d_inner=(64, 0)))
 
 
 def wrong(graph):
