@@ -42,8 +42,8 @@ def find_architecture(
     "An architecture of a run by its id. Raises `InputError` if none or several begin so."
     found = result.candidates[result.candidates.id.str.startswith(str(id))].drop_duplicates("id")
     matching = [Architecture.from_json(text) for text in found.architecture]
-    could_be = not str(id).strip("0123456789abcdef")  # as ids of all members take seconds
-    if not matching and could_be and result.full_frontier:
+    is_hex = not str(id).strip("0123456789abcdef")  # else no member has it; to compute the ids of all takes seconds
+    if not matching and is_hex and result.full_frontier:
         matching = [a for a in result.full_frontier.population if a.id.startswith(str(id))]
     if len(matching) == 1:
         return matching[0]
