@@ -182,7 +182,7 @@ def extra_requests(
             found += [(model, Workload(batch_size, length, 0, "all")) for model in models for length in lengths]
     return found
 
-
+# %% ../../../nbs/profiler/profile/00_probes.ipynb #3d3d2080
 def plan_round(
     space: SearchSpace,
     lengths: tuple,  # of prompts, ascending
@@ -242,7 +242,7 @@ class Sample:
         known = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return known | dict(architecture=json.loads(self.architecture.to_json()), workload=asdict(self.workload))
 
-
+# %% ../../../nbs/profiler/profile/00_probes.ipynb #6b1bc491
 def reserve_cold_memory(
     plan: list,  # of `Probe`
     target: Target,
