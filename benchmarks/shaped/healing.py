@@ -9,6 +9,8 @@ processes may share the work: each takes the next run that no other is at.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +78,15 @@ def own(bench: Bench, goal: float) -> Allocation:
     return Allocation(row.rule, goal, [tuple(layer) for layer in row.layers])
 
 
+def place_of(bench: Bench, shape: Allocation) -> Path:
+    "Where a model that is to be healed lies: another shape of the same rule and size lies elsewhere."
+    known = hashlib.sha256(json.dumps(shape.layers).encode()).hexdigest()[:8]
+    return bench.cache / "healing" / f"{shape.rule}-{shape.goal:g}-{known}"
+
+
 def written(bench: Bench, shape: Allocation) -> Path:
     "The folder of a model that is to be healed, written if it was not."
-    folder = bench.cache / "healing" / f"{shape.rule}-{shape.goal:g}"
+    folder = place_of(bench, shape)
     if not folder.exists():
         model = model_of(bench, shape, "fitted")[0]
         with contextlib.suppress(InputError), new_folder(folder) as temporary:  # another process was faster
@@ -98,8 +106,8 @@ class Lessons:
 
     def heal(self, shape: Allocation, seed: int):
         "Heal a model, unless it was or another process is at it, and judge it."
-        bench, name = self.bench, f"{shape.rule}-{shape.goal:g}-{self.tokens}-{seed}"
-        folder = bench.cache / "healing" / name
+        bench, place = self.bench, place_of(self.bench, shape)
+        folder = place.with_name(f"{place.name}-{self.tokens}-{seed}")
         about = dict(rule=shape.rule, goal=shape.goal, share=share_of(bench.parent, shape.layers), repair="healed")
         recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, valid_tokens=2 * WINDOW)
 
@@ -111,7 +119,7 @@ class Lessons:
             return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
 
         try:
-            with only_one(folder.with_name(f"{name}.lock"), f"healing={name!r}", "healing"):
+            with only_one(folder.with_name(f"{folder.name}.lock"), f"healing={folder.name!r}", "healing"):
                 bench.done.pop(FILE, None)  # another process may have added to it
                 judge(bench, about | dict(seed=seed, tokens=self.tokens), healed, FILE)
         except InputError as error:
