@@ -5,7 +5,9 @@ ARGS   ?=
 CPU    := https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 NEEDS  := settings.ini setup.py pyproject.toml constraints.txt
-PIP    := .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt
+PIP    := .venv/bin/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt
+# on all cores; pip would take one
+COMPILE := .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 
 .PHONY: help search test llama parent lab clean
 
@@ -41,8 +43,10 @@ clean: ## remove the environment and every build product, but no results
 
 .venv/run: $(NEEDS) | .venv/made
 	$(PIP) --editable .
+	@$(COMPILE)
 	@touch $@
 
 .venv/dev: $(NEEDS) | .venv/made
 	$(PIP) --editable '.[dev]'
+	@$(COMPILE)
 	@touch .venv/run $@

@@ -22,7 +22,7 @@ from lts_nb.shaping.scores import Scores
 from lts_nb.shaping.settings import texts_of
 
 FILE = "scored.jsonl"
-N_WIDTHS = 16  # at which ends are computed, beside none
+N_WIDTHS = 8  # at which ends are computed, beside none
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def scores_by_set(
     rows: pd.DataFrame,  # `set, id, proxy, value`, a row each architecture and proxy of a set
 ) -> dict[str, pd.DataFrame]:  # name of a set -> a column a proxy, a row an `id`
     "Scores of every set; of a proxy that was computed on a wide batch those alone."
-    found = {name: group.pivot(index="id", columns="proxy", values="value") for name, group in rows.groupby("set")}
+    found = {str(name): group.pivot(index="id", columns="proxy", values="value") for name, group in rows.groupby("set")}
     for name in [name for name in found if name.endswith(WIDE)]:
         wide = found.pop(name)
         found[name.removesuffix(WIDE)][wide.columns] = wide

@@ -87,9 +87,21 @@ def test_scores_of_many_shapes(made):
         {judging.COUNT: n, "all of it": n / 100 - 0.3 * s, "nothing": r}
         for n, s, r in zip(size, shape, random.normal(size=60))
     ]
-    scored = [dict(number=i, scores=scores) for i, scores in reversed(list(enumerate(said)))][5:]
+    scored = [dict(number=i, scores=scores) for i, scores in reversed(list(enumerate(said)))][:-5]
     found = judging.judged_scores(shapes, scored, "wikitext").set_index("score")
     assert found.index[:2].sort_values().tolist() == sorted(["all of it", judging.OTHER_WINDOWS])
     assert found.right["all of it"] > 0.9 > found.right[judging.COUNT] > found.right["nothing"]
     assert found.more_low["all of it"] > 0 == found.more[judging.COUNT]
     assert found.rho["all of it"] > found.rho[judging.COUNT] > abs(found.rho["nothing"])
+    spread = [row | dict(spread=0.1 if row["number"] < 30 else 1.0) for row in shapes]
+    by_spread = judging.more_by_spread(spread, scored, "wikitext", ["all of it"])
+    assert by_spread.shapes.to_dict() == {0.1: 25, 1.0: 30} and (by_spread["all of it"].str[0] == "+").all()
+
+
+def test_proxies_of_shapes(made):
+    judging = made["judging"]
+    shapes = [dict(number=i, losses=dict(wikitext=[5.0 - i] * 4)) for i in range(6)]
+    scored = [dict(number=i, scores={judging.COUNT: 100 + i}) for i in range(6)]
+    proxied = [dict(number=i, scores=dict(snip=None if i == 3 else i * 1.5)) for i in range(5)]
+    found = judging.judged_scores(shapes, judging.beside_the_count(proxied, scored), "wikitext").set_index("score")
+    assert found.rho.to_dict() == {judging.COUNT: 1, "snip": 1, judging.OTHER_WINDOWS: 1}  # without what has none
