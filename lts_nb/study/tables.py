@@ -146,8 +146,8 @@ def scores_by_set(
     "Scores of every set; of a proxy that was computed on a wide batch those alone."
     found = {str(name): group.pivot(index="id", columns="proxy", values="value") for name, group in rows.groupby("set")}
     for name in [name for name in found if name.endswith(WIDE)]:
-        wide = found.pop(name)
-        found[name.removesuffix(WIDE)][wide.columns] = wide
+        wide, name = found.pop(name), name.removesuffix(WIDE)
+        found.setdefault(name, wide)[wide.columns] = wide
     return found
 
 # %% ../../nbs/study/06_tables.ipynb #f1472324

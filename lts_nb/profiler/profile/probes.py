@@ -292,7 +292,7 @@ def _measure_round(probes: list, target: Target, store: Store, environment: dict
         done()
     return [found[i][1] for i in sorted(found, key=lambda i: (found[i][0], i))], spent
 
-
+# %% ../../../nbs/profiler/profile/00_probes.ipynb #9599330e
 def describe_probe(probe: Probe) -> str:
     "What was asked, in words."
     return f"block d_model={probe.architecture.d_model} at prompt_len={probe.workload.prompt_len}"
