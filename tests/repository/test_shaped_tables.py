@@ -10,16 +10,19 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "shaped"
 
 
+NAMES = ("tables", "judging", "scored")
+
+
 @pytest.fixture(scope="module")
 def made():
     "The modules of the benchmark."
     sys.path.insert(0, str(FOLDER))
     try:
-        yield {name: importlib.import_module(name) for name in ("tables", "judging")}
+        yield {name: importlib.import_module(name) for name in NAMES}
     finally:
         sys.path.remove(str(FOLDER))
-        for name in ("tables", "judging"):
-            sys.modules.pop(name, None)
+        for path in FOLDER.glob("*.py"):
+            sys.modules.pop(path.stem, None)
 
 
 def row(rule: str, share: float, rise: float, **more) -> dict:
@@ -105,3 +108,11 @@ def test_proxies_of_shapes(made):
     proxied = [dict(number=i, scores=dict(snip=None if i == 3 else i * 1.5)) for i in range(5)]
     found = judging.judged_scores(shapes, judging.beside_the_count(proxied, scored), "wikitext").set_index("score")
     assert found.rho.to_dict() == {judging.COUNT: 1, "snip": 1, judging.OTHER_WINDOWS: 1}  # without what has none
+
+
+def test_what_a_shape_loses(made):
+    halves = {(0, "attention"): ([0, 2], [8.0, 0.0]), (0, "feed_forward"): ([0, 10, 20], [5.0, 1.0, 0.0])}
+    table = made["scored"].Table(halves | {(1, half): at for (_, half), at in halves.items()} | {(1, "layer"): 9.0})
+    assert table.lost([(2, 20), (2, 20)]) == 0
+    assert table.lost([(1, 15), (2, 20)]) == pytest.approx(4 + 0.5)  # straight between what was computed
+    assert table.lost([(0, 0), (0, 0)]) == pytest.approx(13 + 9)  # a layer that was looked at as a whole
