@@ -116,3 +116,11 @@ def test_what_a_shape_loses(made):
     assert table.lost([(2, 20), (2, 20)]) == 0
     assert table.lost([(1, 15), (2, 20)]) == pytest.approx(4 + 0.5)  # straight between what was computed
     assert table.lost([(0, 0), (0, 0)]) == pytest.approx(13 + 9)  # a layer that was looked at as a whole
+
+
+def test_only_near_pairs_count(made):
+    judging = made["judging"]
+    shapes = [dict(number=i, losses=dict(wikitext=[loss] * 2)) for i, loss in enumerate([2.0, 2.1, 1.0])]
+    scored = [dict(number=i, scores={judging.COUNT: size}) for i, size in enumerate([100, 124, 156])]
+    found = judging.judged_scores(shapes, scored, "wikitext").set_index("score")
+    assert found.right[judging.COUNT] == 0  # of the pair that lies within a quarter, the larger one is worse
