@@ -23,7 +23,9 @@ SMALL = SearchSpace.preset(
 
 def slow_but(parameters: Iterable, *quick) -> list:
     "Parameters of which these are tried always, and the others only with LTS_NB_SLOW."
-    return [each if each in quick else pytest.param(each, marks=pytest.mark.slow) for each in parameters]
+    mark = pytest.mark.slow
+    several = ((each, each if isinstance(each, tuple) else (each,)) for each in parameters)
+    return [each if each in quick else pytest.param(*values, marks=mark) for each, values in several]
 
 
 def start(*args, **options) -> subprocess.Popen:

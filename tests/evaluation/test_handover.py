@@ -10,6 +10,7 @@ import pytest
 import torch
 from evaluation_samples import model_of, tokenizer
 from huggingface_hub import ModelCard
+from kit import slow_but
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lts_nb.core.errors import InputError
@@ -111,7 +112,9 @@ def shallow(kind):
     return replace(architecture, n_head=architecture.n_head[:1], d_inner=architecture.d_inner[:1], n_kv_head=n_kv_head)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STOCK if kind != "opt"])  # `test_straight_from_training` has it
+@pytest.mark.parametrize(
+    "kind", slow_but([kind for kind in STOCK if kind != "opt"], "lfm2")
+)  # `test_straight_from_training` has it
 def test_stock_models_as_graphs(tmp_path, kind):
     "Every kind becomes an ONNX graph, which is compared with it, logit for logit."
     for package in ("onnx", "onnxruntime", "onnxscript"):

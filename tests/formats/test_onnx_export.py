@@ -22,7 +22,7 @@ from lts_nb.formats.onnx_model import OnnxModel  # noqa: E402
 from lts_nb.space.architecture import Architecture  # noqa: E402
 
 
-@pytest.mark.parametrize("backbone", slow_but(EXAMPLES, "llama", "transformer-xl"))
+@pytest.mark.parametrize("backbone", slow_but(EXAMPLES, "transformer-xl"))
 def test_backbones(tmp_path, backbone):
     model, path = model_of(backbone), tmp_path / "model.onnx"
     found = to_onnx(model, path)
@@ -42,7 +42,7 @@ SHAPED_ONES = [
 ]
 
 
-@pytest.mark.parametrize("architecture", SHAPED_ONES, ids=lambda a: a.backbone)
+@pytest.mark.parametrize("architecture", slow_but(SHAPED_ONES, *SHAPED_ONES[:1]), ids=lambda a: a.backbone)
 def test_layers_that_lack_a_half(tmp_path, architecture):
     "The graph has a past for layers that attend, numbered among themselves."
     model, path = random_model(architecture), tmp_path / "model.onnx"

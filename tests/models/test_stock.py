@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kit import slow_but
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
@@ -61,7 +62,7 @@ def test_the_twin_is_the_same_model(backbone):
         assert architecture_of(stock) == architecture_of(ours) == architecture_of(ours.config) == a
 
 
-@pytest.mark.parametrize("backbone", KINDS)
+@pytest.mark.parametrize("backbone", slow_but(KINDS, "llama"))
 @torch.no_grad()
 def test_the_twin_costs_the_same(backbone, monkeypatch):
     "Peak memory and FLOPs of stock model and twin, and by the closed forms; convolutions as this processor does them."

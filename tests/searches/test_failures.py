@@ -62,9 +62,11 @@ def test_a_frontier_that_cannot_be_measured_afresh():
         quiet_search(TINY, LateFailure(), "random", evaluations=10)
 
 
-@pytest.mark.parametrize("method", [dict(), dict(method="lts", evaluations=22)])
-@pytest.mark.parametrize("limit", ["max_latency_s", "max_prefill_s"])
-def test_an_impossible_limit_costs_one_measurement_and_leaves_nothing(method, limit, tmp_path):
+@pytest.mark.parametrize(
+    "limit, method",
+    [("max_latency_s", dict()), ("max_prefill_s", dict(method="lts", evaluations=22))],
+)
+def test_an_impossible_limit_costs_one_measurement_and_leaves_nothing(limit, method, tmp_path):
     device, said = (
         FakeTarget(),
         f"{limit}=1e-09: no architecture is likely to meet it; one of those with the least work",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from kit import slow_but
 from searches.kit import FEW, quiet_search
 
 from lts_nb.core.workload import Workload
@@ -167,16 +168,16 @@ def profile() -> DeviceProfile:
     return DeviceProfile.measure(FEW, FakeTarget(), held_out=0)
 
 
-@pytest.mark.parametrize(
-    "objectives, spaced_by",
-    [
-        ("decoder_params,latency_s", "latency"),
-        ("decoder_params,peak_bytes,latency_s", "latency"),
-        ("decoder_params,decode_s,peak_bytes", "one new token"),
-        ("decoder_params,peak_bytes", "peak memory"),
-        ("decoder_params,flops,weight_bytes", "FLOPs"),
-    ],
-)
+SPACED_BY = [
+    ("decoder_params,latency_s", "latency"),
+    ("decoder_params,peak_bytes,latency_s", "latency"),
+    ("decoder_params,decode_s,peak_bytes", "one new token"),
+    ("decoder_params,peak_bytes", "peak memory"),
+    ("decoder_params,flops,weight_bytes", "FLOPs"),
+]
+
+
+@pytest.mark.parametrize("objectives, spaced_by", slow_but(SPACED_BY, *SPACED_BY[2:4]))
 def test_any_objectives_make_a_report(objectives, spaced_by, profile):
     request = Workload(prompt_len=160, new_tokens=8)
     result = quiet_search(target=FakeTarget(), profile=profile, workload=request, objectives=objectives.split(","))

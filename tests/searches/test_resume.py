@@ -46,7 +46,7 @@ def straight(tmp_path_factory):
     return folder, sampled(device, folder), device.asked
 
 
-@pytest.mark.parametrize("after", range(0, 60, 5))
+@pytest.mark.parametrize("after", slow_but(range(0, 60, 5), 0, 25, 55))
 def test_sampled_search_stopped_anywhere(straight, tmp_path, after):
     assert stop_and_continue(sampled, straight[0], tmp_path / "run", after) == straight[2]
 
@@ -123,7 +123,7 @@ def refuses_other_quality(run, out):
         assert finding in str(e.value)
 
 
-@pytest.mark.parametrize("run", [exact, sampled])
+@pytest.mark.parametrize("run", slow_but([exact, sampled], exact))
 def test_a_law_travels_in_the_folder(tmp_path, run):
     "The file that a law came from may go; another law does not continue the run."
     (file := tmp_path / "law.json").write_text(LAW.to_json(), encoding="utf-8")
@@ -157,7 +157,9 @@ def test_runs_from_before_there_was_a_choice(straight, tmp_path):
     assert device.asked == []
 
 
-@pytest.mark.parametrize("run, whole", [(sampled, "straight"), (exact, "straight_exact")])
+@pytest.mark.parametrize(
+    "run, whole", slow_but([(sampled, "straight"), (exact, "straight_exact")], (exact, "straight_exact"))
+)
 def test_a_run_goes_on_after_a_reboot(request, tmp_path, run, whole):
     machine = dict(cpu="made up", memory_bytes=25276510208, last_level_cache_bytes=2**25, python="3.12.3", torch="2.9")
     before, after, other = SteadyTarget(stop_after=30), SteadyTarget(), SteadyTarget()

@@ -106,6 +106,7 @@ def opened_notebook(context, address: str):
     return page
 
 
+@pytest.mark.slow
 def test_run_saved_killed_and_opened_again(tmp_path):
     path, home = tmp_path / "notebooks" / "a.ipynb", tmp_path / "home"
     write_notebook(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import browser_kit
 import numpy as np
 import pytest
+from kit import slow_but
 
 from lts_nb.core.errors import InputError
 from lts_nb.searches.explored import view_of
@@ -63,7 +64,7 @@ def budgets(result: SearchResult, n: int) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", slow_but(RUNS, "gpt2_cpu"))
 def test_the_choice_is_that_of_pick(opened, files, run):
     result, path = files[run]
     page, met = browser_kit.open_file(opened, path), 0

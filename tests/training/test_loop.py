@@ -68,7 +68,7 @@ def twin_model(twin, architecture, seed):
         return twin.MODEL(twin.config_of(architecture)).eval()
 
 
-@pytest.mark.parametrize("name", slow_but(ARCHITECTURES, "gpt2", "lfm2"))
+@pytest.mark.parametrize("name", slow_but(ARCHITECTURES, "gpt2"))
 def test_a_step_in_parts_is_the_same_step(name, data):
     short = replace(data, train=data.train[: 43 * 32])  # epochs of five steps, and three stretches that fill none
     for tokens in (data, short) if name == "gpt2" else (data,):
@@ -131,6 +131,7 @@ def test_random_states_come_back_after_an_error(tiny, data, monkeypatch):
     assert (np.random.get_state()[1] == before).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gloo as Linux has it")
 def test_two_processes_share_each_step(tmp_path, tiny, data, data_file):
     "As `accelerate launch` starts them, with two budgets."
