@@ -92,11 +92,11 @@ def score_set(name: str, architectures: list, proxies: list | None, batch: torch
 
 
 def score_batches(valid: torch.Tensor):
-    "The study's architectures, every third of them, by batches of 2 to 64 sequences."
+    "The study's architectures, every third of them and as trained, by batches of 2 to 64 sequences."
     names = [proxy.name for proxy in find_proxies(None) if proxy.takes == "model" and not proxy.one_sequence]
     for size in (2, 8, 16, 32, 64):
         batch = valid[: size * LENGTH].reshape(size, LENGTH)
-        score_set(f"{size} sequences", read_study()[::3], names, batch, HERE / "batches.json")
+        score_set(f"{size} sequences", read_study()[::3], names, batch, HERE / "batches.json", as_trained)
 
 
 def main():

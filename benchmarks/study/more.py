@@ -1,7 +1,7 @@
 """Beside the 84: seeds and learning rates of Llama, learning rates of thin and thick feed-forwards, and English.
 
     python benchmarks/study/more.py seeds               # four Llama at five seeds, 8 M tokens
-    python benchmarks/study/more.py rates               # the same four at five learning rates, 1 M tokens
+    python benchmarks/study/more.py rates               # the same four at four learning rates, 1 M tokens
     python benchmarks/study/more.py inner               # feed-forwards of 2 and 8 times the width, 8 M tokens
     python benchmarks/study/more.py english FOLDER      # 24 of the GPT-2 on a folder of English text, 4 M tokens
 
@@ -25,7 +25,7 @@ from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000), dtype="float32")
-RATES = (4e-3, 2e-3, 8e-3, 1e-3, 1.6e-2)
+RATES = (4e-3, 2e-3, 8e-3, 1.6e-2)
 THICKNESSES = ((64, 6, 2), (64, 6, 8), (128, 2, 2), (128, 2, 8))  # d_model, n_layer, d_inner / d_model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lts_nb.core.errors import InputError
-from lts_nb.frontier.evolution import evolve, planned_evaluations, random_search
+from lts_nb.frontier.evolution import AT_ONCE, accept_all, draw_new, evolve, planned_evaluations, random_search
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 
@@ -52,6 +52,20 @@ def test_what_is_not_accepted_is_never_evaluated():
 def test_a_dry_space_ends_the_search():
     assert len(evolve(TINY, objectives, population=10, progress=False).F) == 4
     assert len(random_search(TINY, objectives, 10, progress=False).F) == 4
+
+
+@pytest.mark.parametrize("n", (3, 30, 5_000))
+def test_a_dry_space_is_told_by_few_draws(n):
+    asked, rng = [], np.random.default_rng(0)
+
+    def draw(m):
+        asked.append(m)
+        return TINY.sample(m, rng)
+
+    found = draw_new(draw, 10 + n, set(), accept_all, rounds=200)
+    assert len(found) == 4 and len(np.unique(found.matrix, axis=0)) == 4
+    assert sum(asked) >= 200 * (10 + n) and max(asked) <= AT_ONCE  # as thoroughly as in as many draws
+    assert len(asked) < 15 + sum(asked) / (AT_ONCE / 2)
 
 
 def test_with_nothing_to_breed_from_it_goes_on_drawing():
