@@ -23,9 +23,11 @@ SMALL = SearchSpace.preset(
 
 def slow_but(parameters: Iterable, *quick) -> list:
     "Parameters of which these are tried always, and the others only with LTS_NB_SLOW."
-    mark = pytest.mark.slow
-    several = ((each, each if isinstance(each, tuple) else (each,)) for each in parameters)
-    return [each if each in quick else pytest.param(*values, marks=mark) for each, values in several]
+
+    def slow(each):
+        return pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.slow)
+
+    return [each if each in quick else slow(each) for each in parameters]
 
 
 def start(*args, **options) -> subprocess.Popen:

@@ -5,8 +5,8 @@
     python benchmarks/study/more.py inner               # feed-forwards of 2 and 8 times the width, 8 M tokens
     python benchmarks/study/more.py english FOLDER      # 24 of the GPT-2 on a folder of English text, 4 M tokens
 
-Into benchmarks/study/more.sqlite; called again, each continues where it stopped. Products in float32, so
-that a machine without bfloat16 trains the same.
+Into benchmarks/study/more.sqlite; called again, each continues where it stopped. Products are in float32, so that they
+are the same on a machine without bfloat16.
 """
 
 import argparse
@@ -14,39 +14,41 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import run
+
 from lts_nb.profiler.executor import LocalExecutor
 from lts_nb.profiler.store import Store
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 from lts_nb.training.jobs import TrainingJob, plan_training_jobs
-from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
-RECIPE = Recipe(tokens=(4_000_000, 8_000_000), dtype="float32")
+RECIPE = replace(run.RECIPE, dtype="float32")
 RATES = (4e-3, 2e-3, 8e-3, 1.6e-2)
 THICKNESSES = ((64, 6, 2), (64, 6, 8), (128, 2, 2), (128, 2, 8))  # d_model, n_layer, d_inner / d_model
 
 
 def llama_jobs() -> list[TrainingJob]:
     "Four of the study's Llama, evenly over its range, at seeds 0 to 4; all at a seed before any at the next."
-    space = SearchSpace.preset("llama-study")
-    planned = plan_training_jobs(space, n=16, low=60e3, high=800e3, sizes=(400e3,), alike=8, repeated=4, seeds=4)
+    planned = plan_training_jobs(SearchSpace.preset("llama-study"), **run.LLAMA, repeated=4, seeds=4)
     again = [job for job in planned if job.group == "seeds"]
     again += [replace(job, seed=0) for job in again if job.seed == 1]
     return sorted(again, key=lambda job: (job.seed, count(job.architecture).decoder))
 
 
 def english_jobs() -> list[TrainingJob]:
-    "24 of the study's 42 GPT-2 of all sizes, evenly over them, from the middle to both ends."
-    spread = [job for job in plan_training_jobs(SearchSpace.preset("gpt2-study")) if job.group == "spread"]
+    "24 of the study's 42 GPT-2 of all sizes, evenly over them, in an order in which what is there is a fair part."
+    spread = [job for job in run.JOBS if job.group == "spread" and job.architecture.backbone == "gpt2"]
     spread.sort(key=lambda job: count(job.architecture).decoder)
-    chosen = [spread[round(i * (len(spread) - 1) / 23)] for i in range(24)]
-    return sorted(chosen, key=lambda job: abs(chosen.index(job) - 11.5))
+    evenly = np.linspace(0, len(spread) - 1, 24).round().astype(int)
+    return [spread[i] for i in np.random.default_rng(0).permutation(evenly)]
 
 
 def thick_jobs() -> list[TrainingJob]:
+    "GPT-2 of two widths, each with a thin and a thick feed-forward."
     shapes = [(width, (4,) * depth, (width * times,) * depth) for width, depth, times in THICKNESSES]
     return [TrainingJob(Architecture("gpt2", *shape, vocab_size=512, max_len=128), group="inner") for shape in shapes]
 

@@ -19,14 +19,14 @@ from lts_nb.training.recipe import Recipe
 from lts_nb.training.training_runs import run_training_jobs
 
 HERE = Path(__file__).parent
+LLAMA = dict(n=16, low=60e3, high=800e3, sizes=(400e3,), alike=8)  # what is drawn of it
 RECIPE = Recipe(tokens=(4_000_000, 8_000_000), dtype="bfloat16")
 
 
 def plan_jobs() -> list[TrainingJob]:
     "The trainings in an order in which what is there at any time is a fair part of all."
-    llama = SearchSpace.preset("llama-study")
     jobs = plan_training_jobs(SearchSpace.preset("gpt2-study"))
-    jobs += plan_training_jobs(llama, n=16, low=60e3, high=800e3, sizes=(400e3,), alike=8, repeated=0)
+    jobs += plan_training_jobs(SearchSpace.preset("llama-study"), **LLAMA, repeated=0)
     return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
 
 

@@ -165,7 +165,7 @@ def origin_of(
     licence = f"Its licence is its parent's, {licence}." if licence else NO_LICENCE
     return dict(origin=origin, training=text, licence=licence)
 
-
+# %% ../../nbs/evaluation/10_card.ipynb #2cc64b76
 def model_card(
     architecture: Architecture,
     about: dict,  # by section of `ABOUT`; what is missing is said to be missing

@@ -107,7 +107,7 @@ class GgufModel:
         self.package.llama_free(self.context)
         self.package.llama_model_free(self.model)
 
-
+# %% ../../nbs/formats/13_gguf_model.ipynb #d1164532
 def _pointer(structure, field: str, array: np.ndarray):
     return array.ctypes.data_as(dict(structure._fields_)[field])
 

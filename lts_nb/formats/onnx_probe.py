@@ -80,7 +80,7 @@ class Probe:
         "The probe that `to_json` wrote. Raises `InputError` for any other text."
         return from_fields(cls, "onnx_probe", read_json(text, "onnx_probe", 1))
 
-
+# %% ../../nbs/formats/06_onnx_probe.ipynb #f525baae
 TYPES: dict[int, np.dtype] = {1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8)}
 "Numbers of ONNX for the types of weights."
 
@@ -159,7 +159,7 @@ def true_shape(
     small, true = shapes[base]
     return true if dims == small else tuple(true[small.index(n)] for n in dims)
 
-
+# %% ../../nbs/formats/06_onnx_probe.ipynb #913747bb
 def int8_probe_of(
     proto,  # onnx.ModelProto, without the weights that follow
     weights: dict,  # as `probe_of` takes them, all float32

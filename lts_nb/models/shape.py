@@ -111,7 +111,7 @@ def check_shape(
             if (numbers := getattr(kept, name)) and numbers[-1] >= most:
                 raise InputError(f"layers[{i}].{name}: names {numbers[-1]}; the parent's layer has {most}, from 0")
 
-
+# %% ../../nbs/models/16_shape.ipynb #160637e5
 def common_head_width(
     parent: Architecture,
 ) -> int | None:  # None where a family cannot say it, or layers differ

@@ -85,7 +85,7 @@ def choose_probes(session: Session, n_probes: int) -> tuple[Population, np.ndarr
     spaced = np.linspace(0, len(population) - 1, min(n_probes, len(population))).astype(int)
     return population[np.argsort(work)[spaced]], work
 
-
+# %% ../../nbs/searches/10_budget.ipynb #adbc7c0b
 def budget_for(
     session: Session,
     budget_s: float,  # seconds for everything that is measured

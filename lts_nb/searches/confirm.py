@@ -175,7 +175,7 @@ def confirm(
     take_in(state, plain, compute)
     return state
 
-
+# %% ../../nbs/searches/17_confirm.ipynb #fadf826e
 def take_in(state: Confirmed, plain: DeviceProfile, compute: Callable) -> float:  # the resolution
     "Refit with all that was measured, and solve again. Raises `InputError` if nothing could be measured."
     state.contest.update()

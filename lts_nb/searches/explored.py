@@ -127,7 +127,7 @@ def view_of(
         **time_by_part(result, members),
     )
 
-
+# %% ../../nbs/searches/18_explored.ipynb #4e940f74
 def time_by_part(
     result,  # a `SearchResult`
     members: Population,

@@ -195,7 +195,7 @@ def measure_here(
             result.save(folder)
     say(f"measured beside members of this run, which take {slowness:.2f} times as long now as in the search")
 
-
+# %% ../../nbs/searches/20_measure_pick.ipynb #862b659e
 def measure_member(
     run,  # a `SearchResult`, or the folder of one
     id: str,  # of a member, or its beginning

@@ -53,7 +53,7 @@ def predicted_columns(profile: DeviceProfile, settings: SearchSettings, architec
         predicted_peak_bytes=counted_values("peak_bytes", population, workload, profile.memory),
     )
 
-
+# %% ../../nbs/searches/19_promised.ipynb #7489d8a8
 def promised_table(
     profile: DeviceProfile,
     settings: SearchSettings,

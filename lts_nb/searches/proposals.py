@@ -74,7 +74,7 @@ class Pool:
             parts.append(Population.of(self.known, space.max_layer).matrix)
         return Population(np.concatenate(parts), space.fixed)
 
-
+# %% ../../nbs/searches/15_proposals.ipynb #f8c58ac3
 def propose(
     pool: Pool,
     profile: DeviceProfile,

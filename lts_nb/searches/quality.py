@@ -165,7 +165,7 @@ def homogeneous_ends(
     ]
     return Population.of(members, space.max_layer)
 
-
+# %% ../../nbs/searches/00_quality.ipynb #54dcdc50
 def check_quality(quality: Quality, space: SearchSpace):
     "Raise `InputError` for a law that predicts no plausible loss somewhere at the ends of a space."
     if not quality.law:

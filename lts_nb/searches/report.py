@@ -116,7 +116,7 @@ def time_column(
     of_what = "" if name == "latency_s" else f"{metric.short or metric.label}, "
     return {f"{of_what}predicted [{metric.unit}]": values.where(intervals == "", values + " (" + intervals + ")")}
 
-
+# %% ../../nbs/searches/05_report.ipynb #9d8ac33d
 def cost_columns(result, frontier: pd.DataFrame) -> dict:
     "What each member is worth and costs in what it was searched for: column of the screen -> values."
     f, quality = frontier, result.quality
@@ -187,7 +187,7 @@ def sampled_in_words(result) -> str:
     n = measured.sum() if measured.any() else len(candidates)
     return f"{how_many(n, 'architecture')} measured, {len(result.frontier)} on the frontier"
 
-
+# %% ../../nbs/searches/05_report.ipynb #4098744d
 WANTED = 0.06
 "A resolution that a run should reach; where it does not, it says how long that would take."
 

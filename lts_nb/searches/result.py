@@ -67,7 +67,7 @@ def predicted_interval(
     nearest = np.abs(promised / latency_s[..., None] - 1).argmin(-1)
     return {end: latency_s * known[end].to_numpy()[nearest] / promised[nearest] for end in ends}
 
-
+# %% ../../nbs/searches/06_result.ipynb #b24b3f20
 def unmeasured_row(
     result: "SearchResult",
     architecture: Architecture,
@@ -100,7 +100,7 @@ def measured_row(
             return found.iloc[-1]
     return None
 
-
+# %% ../../nbs/searches/06_result.ipynb #70f960f3
 def measured_as_good(
     result: "SearchResult",
     chosen: pd.Series,  # the objectives of a member of the full frontier

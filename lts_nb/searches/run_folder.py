@@ -78,7 +78,7 @@ def check_place(out: Path):
     if names and not names & {"run.json", LOCK}:
         raise InputError(f"out={str(out)!r}: holds files but no search; choose an empty folder or a new name")
 
-
+# %% ../../nbs/searches/04_run_folder.ipynb #9401cb85
 @contextmanager
 def hold_run_folder(
     out: Path,  # is made if it does not exist

@@ -95,7 +95,7 @@ def still_on_frontier(
     member[member] = frontier_of(objectives_of(session, deciding)[member])
     return member
 
-
+# %% ../../nbs/searches/11_sampling.ipynb #b85ed67a
 def confirm_frontier(
     task: SearchTask,
     history: History,  # everything that was evaluated

@@ -44,7 +44,7 @@ def memory_of_run(
     known = run.get("memory", 2 if run["target"].get("dtype") == "bfloat16" else 4)
     return known and MemoryForm.of(known)
 
-
+# %% ../../nbs/searches/02_settings.ipynb #abd6841e
 PLAIN_FIELDS = ("target", "method", "seed", "budget_s", "evaluations", "measure_s", "ties", "limits")
 "Settings that `run.json` keeps as they are."
 

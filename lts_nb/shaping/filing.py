@@ -51,7 +51,7 @@ def read_filed(
         raise InputError(f"scores={str(path)!r}: are of another parent, text or list of choices; take another folder")
     return found
 
-
+# %% ../../nbs/shaping/05_filing.ipynb #8821d17f
 @dataclass(eq=False)
 class Filing:
     "A file of figures that is open, for several threads."

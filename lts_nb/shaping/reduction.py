@@ -97,7 +97,7 @@ def score_order(
     weights = dict(magnitude=torch.ones_like(size), wanda=second, flap=second - moments.mean**2)
     return (size * weights[rule]).reshape(-1, end.unit).sum(1).argsort().tolist()
 
-
+# %% ../../nbs/shaping/04_reduction.ipynb #1f27660c
 RULES = ("surgeon", "flap", "wanda", "magnitude")
 "How to say which units go first."
 

@@ -96,7 +96,7 @@ def check_profile(
     if wanted[0] < inners[0] or wanted[-1] > inners[-1]:
         raise InputError(f"profile: knows d_inner {inners[0]} to {inners[-1]}; {wanted[0]} to {wanted[-1]} are wanted")
 
-
+# %% ../../nbs/shaping/08_shapes.ipynb #b958b316
 @dataclass(frozen=True, eq=False)
 class Seconds:
     "One latency of what a parent may become."
@@ -185,7 +185,7 @@ class ShapeFrontier:
             raise InputError(f"{objective}={limit:g}: the smallest shape has {values.min():g}")
         return int(inside[self.F[inside, 0].argmin()])
 
-
+# %% ../../nbs/shaping/08_shapes.ipynb #c7d3e701
 def layer_table(
     scored: Scored,
     layer: int,
@@ -229,7 +229,7 @@ def shape_frontier(
     on = on[np.argsort(F[on, 1])]
     return ShapeFrontier(scored, tuple(objectives), F[on], found.options[on])
 
-
+# %% ../../nbs/shaping/08_shapes.ipynb #317d1eba
 def seconds_of(scored: Scored, names: list[str], profile, workload: Workload | None) -> list[Seconds]:
     "The latencies that are asked for. Raises `InputError` for a profile that is missing or does not cover them."
     if not names:

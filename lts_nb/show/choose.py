@@ -176,7 +176,7 @@ def number_on_screen(
         return f"{shown:,.0f}"
     return f"{shown:,.{max(0 if metric.unit == 'MB' else 1, decimals(shown))}f}"
 
-
+# %% ../../nbs/show/03_choose.ipynb #e96fd245
 def latency_value(
     row: pd.Series,
     name: str = "latency_s",  # the latency that standard errors are about

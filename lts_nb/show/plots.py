@@ -55,7 +55,7 @@ class Picture:
         columns = [frame[name].to_numpy(float) for frame in frames if frame is not None and len(frame)]
         return on_screen(np.concatenate(columns), name)
 
-
+# %% ../../nbs/show/00_plots.ipynb #498023a0
 def draw_points(
     ax: Axes,
     frame: pd.DataFrame | pd.Series,  # a table, or one row of it
@@ -130,7 +130,7 @@ def dearer_than_baseline(
     line = cost_of_baseline(frame, baseline, cost, quality, **ends)
     return (np.log(frame[cost]) > line + told_apart(cost, resolution)).to_numpy()
 
-
+# %% ../../nbs/show/00_plots.ipynb #f782fd05
 def cheapest(
     frame: pd.DataFrame,  # n rows
     cost: str,  # a metric
@@ -192,7 +192,7 @@ def as_plain_number(value: float, _=None) -> str:
     "A tick's label."
     return f"{value:,.10g}"
 
-
+# %% ../../nbs/show/00_plots.ipynb #868c256d
 BELOW = 1.5
 "How far below the baseline's worst model the view goes, as a ratio."
 

@@ -146,7 +146,7 @@ def _all_of_each(hashes: np.ndarray, flags: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.r_[True, hashes[1:] != hashes[:-1]])
     return np.repeat(np.logical_and.reduceat(flags, starts), np.diff(np.r_[starts, len(hashes)]))
 
-
+# %% ../../nbs/training/02_copies.ipynb #32bb9630
 class Copies(NamedTuple):
     "What documents have in common."
 

@@ -138,7 +138,7 @@ def _take_apart(documents: Iterable[str], share: float) -> _Parts:
     left_out = Counter({"empty": empty, "copies": len(given) - empty - len(kept)})
     return _Parts(dict(texts), len(kept), n_cut, left_out)
 
-
+# %% ../../nbs/training/03_corpus.ipynb #48383ef3
 def _account(parts: _Parts, valid: tuple[str, ...], copies: str) -> list[str]:
     "What a corpus holds and does not, in words."
     size, valid_size = (sum(map(len, texts)) for texts in (parts.texts.values(), valid))

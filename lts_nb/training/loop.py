@@ -160,7 +160,7 @@ def train(
             found = [_train_budget(training, k, receive if k == last else None) for k in range(last + 1)]
     return _summarise(training, found)
 
-
+# %% ../../nbs/training/14_loop.ipynb #eafdcfbd
 def _settings(training: Training) -> dict:
     "What determines the losses of a training."
     return dict(

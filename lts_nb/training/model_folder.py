@@ -138,7 +138,7 @@ def _tell_what_was_read(text: Corpus, data: Tokens, say: Callable | None):
     if say and data.lost:
         say(f"the tokenizer loses characters ({data.lost}), so there will be no figure per byte")
 
-
+# %% ../../nbs/training/17_model_folder.ipynb #fa70b376
 def train_model(
     architecture: Architecture,
     folder: str | Path,  # new, or of this very training: then it is continued
@@ -189,7 +189,7 @@ def train_model(
             _file_record(folder, training, text)
     return training
 
-
+# %% ../../nbs/training/17_model_folder.ipynb #dce50938
 def _results(found: dict) -> dict:
     "What the record holds beside the settings."
     from lts_nb.profiler.machine import describe_machine

@@ -112,9 +112,10 @@ def shallow(kind):
     return replace(architecture, n_head=architecture.n_head[:1], d_inner=architecture.d_inner[:1], n_kv_head=n_kv_head)
 
 
-@pytest.mark.parametrize(
-    "kind", slow_but([kind for kind in STOCK if kind != "opt"], "lfm2")
-)  # `test_straight_from_training` has it
+OTHERS = [kind for kind in STOCK if kind != "opt"]  # which `test_straight_from_training` has
+
+
+@pytest.mark.parametrize("kind", slow_but(OTHERS, "lfm2"))
 def test_stock_models_as_graphs(tmp_path, kind):
     "Every kind becomes an ONNX graph, which is compared with it, logit for logit."
     for package in ("onnx", "onnxruntime", "onnxscript"):

@@ -1,6 +1,7 @@
 """What could not be measured, or could not be met, is told, noted and tried again; it is never counted as a result."""
 
 import pytest
+from kit import slow_but
 from searches.kit import FEW, TINY, quiet_search, run_json
 
 from lts_nb.core.errors import InputError, MeasurementFailed
@@ -62,10 +63,14 @@ def test_a_frontier_that_cannot_be_measured_afresh():
         quiet_search(TINY, LateFailure(), "random", evaluations=10)
 
 
-@pytest.mark.parametrize(
-    "limit, method",
-    [("max_latency_s", dict()), ("max_prefill_s", dict(method="lts", evaluations=22))],
-)
+LIMITED = [
+    (limit, method)
+    for limit in ("max_latency_s", "max_prefill_s")
+    for method in (dict(), dict(method="lts", evaluations=22))
+]
+
+
+@pytest.mark.parametrize("limit, method", slow_but(LIMITED, LIMITED[0], LIMITED[3]))
 def test_an_impossible_limit_costs_one_measurement_and_leaves_nothing(limit, method, tmp_path):
     device, said = (
         FakeTarget(),

@@ -157,9 +157,10 @@ def test_runs_from_before_there_was_a_choice(straight, tmp_path):
     assert device.asked == []
 
 
-@pytest.mark.parametrize(
-    "run, whole", slow_but([(sampled, "straight"), (exact, "straight_exact")], (exact, "straight_exact"))
-)
+BOTH = [(exact, "straight_exact"), (sampled, "straight")]
+
+
+@pytest.mark.parametrize("run, whole", slow_but(BOTH, BOTH[0]))
 def test_a_run_goes_on_after_a_reboot(request, tmp_path, run, whole):
     machine = dict(cpu="made up", memory_bytes=25276510208, last_level_cache_bytes=2**25, python="3.12.3", torch="2.9")
     before, after, other = SteadyTarget(stop_after=30), SteadyTarget(), SteadyTarget()

@@ -82,7 +82,10 @@ def test_lists_that_do_not_go_are_one_line(lists, said):
         SearchSpace.around(GPT2, **dict([lists]))
 
 
-@pytest.mark.parametrize("config", slow_but([GPT2, OPT_350M, SMOLLM2, QWEN], GPT2, SMOLLM2))
+AROUND = [GPT2, OPT_350M, SMOLLM2, QWEN]
+
+
+@pytest.mark.parametrize("config", slow_but(AROUND, GPT2, SMOLLM2), ids=["gpt2", "opt-350m", "smollm2", "qwen2.5"])
 def test_a_space_around_a_model_can_be_searched(config):
     space, workload = SearchSpace.around(config), Workload(prompt_len=64)
     profile = DeviceProfile.measure(space, FakeTarget(), workload, held_out=4)

@@ -157,7 +157,7 @@ def block_seconds(
         found[at] = np.exp(surfaces[kind](places)) * work
     return found.tolist()
 
-
+# %% ../../../nbs/profiler/profile/03_fit.ipynb #6a0a757e
 def table_from(
     surfaces: dict,  # kind -> `Surface`
     space: SearchSpace,

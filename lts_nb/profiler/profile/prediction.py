@@ -168,7 +168,7 @@ def layer_seconds(
     mixers = [have.mixers(d_model).index(mixer) for mixer in space.mixers(d_model)]
     return sum(weight * one(table) for table, weight in parts)
 
-
+# %% ../../../nbs/profiler/profile/05_prediction.ipynb #03a8c7a1
 def cache_savings(
     parts: list,  # as `weighted_tables` gives them
     weight_bytes: float,  # of a parameter

@@ -124,7 +124,7 @@ def read_held_out(
     check_seconds(where, [prefill] + [decode] * (decode is not None), 1 + (decode is not None))
     return HeldOut(architecture, request, round, prefill, decode, read_board(where, given))
 
-
+# %% ../../../nbs/profiler/profile/11_profile_file.ipynb #b8543c28
 def read_quantity(
     where: str,  # what to blame
     given,  # of JSON
@@ -156,7 +156,7 @@ def read_errors(
         for quantity in judged_quantities(lengths)
     }
 
-
+# %% ../../../nbs/profiler/profile/11_profile_file.ipynb #1e3435e8
 def read_widths(
     where: str,  # what to blame
     given,  # of JSON: d_model, as text -> n_layer, as text -> factor
@@ -223,7 +223,7 @@ def read_description(
         raise InputError(f"{field}={found!r:.200}: must tell {', '.join(sorted(missing))}")
     return found
 
-
+# %% ../../../nbs/profiler/profile/11_profile_file.ipynb #b16a7f59
 def read_memory(
     given,  # the whole profile, of JSON
 ) -> MemoryForm:

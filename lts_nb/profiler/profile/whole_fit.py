@@ -55,7 +55,7 @@ class PassFit:
         "Predict the passes of models."
         return np.log(self.overhead + table.seconds(self.coefficients)) - table.shares @ self.gains
 
-
+# %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #d2ffd864
 class _Unknowns:
     "Everything that is fitted, as one vector: what is expected of it, its bounds, and back."
 
@@ -124,7 +124,7 @@ def planes_of(fit: PassFit, table: BlockTable) -> dict:  # kind -> `Plane`
     left = dict(whole=fit.deviation)
     return {kind: Plane(table.middle[kind], fit.coefficients[kind], left) for kind in fit.coefficients}
 
-
+# %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #25f1f10e
 def whole_passes(
     samples: list,  # of `Sample`, whole models
     phase: str,  # "prefill" or "decode"
@@ -232,7 +232,7 @@ def once_of_all_logits(
     wanted = {d: [once_block(space, d, e) for e in measured_embeddings(space, d)] for d in space.d_model}
     return {d: [each + overhead for each in block_seconds(surfaces, found)] for d, found in wanted.items()}
 
-
+# %% ../../../nbs/profiler/profile/08_whole_fit.ipynb #afe9486d
 def surface_of_rest(
     samples: list,  # of `Sample`
     space: SearchSpace,

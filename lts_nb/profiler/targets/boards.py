@@ -103,7 +103,7 @@ class Board:
             return dict(cache_bytes=self._target.cache_bytes())
         return carry_out(self._target, **question)
 
-
+# %% ../../../nbs/profiler/targets/15_boards.ipynb #0f9d7ad0
 def refuse_another():
     "Raise the `InputError` for a second question at the same time."
     raise InputError(
@@ -136,7 +136,7 @@ def why_no_answer(error: Exception) -> str:
         raise InputError(f"executor: a worker lacks something ({error}); install there what is installed here")
     raise error
 
-
+# %% ../../../nbs/profiler/targets/15_boards.ipynb #c4b51871
 class Boards(Target):
     "A target on several equal machines at once. Raises `InputError` if the executor does not answer."
 

@@ -136,7 +136,7 @@ def is_whole(path: Path) -> bool:
     "Is a file what its name says? One that was written just before a power cut may be empty."
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
-
+# %% ../../../nbs/profiler/targets/09_runner.ipynb #e3d0cfbc
 def put(
     folder: Path,
     stream,  # from which the content is read, to its end whatever happens
@@ -218,7 +218,7 @@ def write_repeated(
         n_bytes -= out.write(view[start : start + n_bytes])
         start = 0
 
-
+# %% ../../../nbs/profiler/targets/09_runner.ipynb #ea69ee28
 def expand(
     folder: Path,
     pieces: list,  # of lists of two
@@ -290,7 +290,7 @@ def versions() -> dict:
         llama["llama_bench"] = lines[0] if lines else "unknown"
     return {"onnx": onnx, "llama": llama, "llama-f32": llama}
 
-
+# %% ../../../nbs/profiler/targets/09_runner.ipynb #391a6989
 def describe() -> dict:
     "Processor, cores that may be used, memory, largest cache, governor, system, and versions by engine."
     memory = re.findall(r"^MemTotal:\s*(\d+)", read_word(Path("/proc/meminfo")), re.M)
@@ -465,7 +465,7 @@ class LlamaEngine:
             self._end()
             self.llama.llama_model_free(self.model)
 
-
+# %% ../../../nbs/profiler/targets/09_runner.ipynb #ebc5b132
 class LlamaEngineF32(LlamaEngine):
     "The same with keys and values in float32."
 
@@ -786,7 +786,7 @@ class Runner:
                 self.opened = key, make(path, threads)
         return self.opened[1]
 
-
+# %% ../../../nbs/profiler/targets/09_runner.ipynb #817080f9
 def answer(
     runner: Runner,
     line: bytes,  # a question

@@ -80,7 +80,7 @@ BOOT = 'import os;f=os.fdopen(0,"rb",0);exec(__import__("base64").b64decode(f.re
 CONNECT_S, ALIVE_S, ALIVE_COUNT = 20, 15, 4
 "Seconds to wait for a connection; between signs of life; how many of them may be missing."
 
-
+# %% ../../../nbs/profiler/targets/14_ssh.ipynb #3512ffbd
 def ssh_command(
     user: str,
     host: str,

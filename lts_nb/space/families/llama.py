@@ -101,7 +101,7 @@ UNSIZED = dict(
     pad_token_id=None,
 )
 
-
+# %% ../../../nbs/space/families/05_llama.ipynb #8b907278
 def window_in(
     config: dict,
     n_layer: int,

@@ -59,7 +59,7 @@ def streams_through(
         for hook in hooks:
             hook.remove()
 
-
+# %% ../../../nbs/study/proxies/05_layer_statistics.ipynb #8b4f9878
 def of_weights(
     pairs: list,  # of `(weight, gradient)`, all of one layer
 ) -> dict:

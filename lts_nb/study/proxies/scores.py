@@ -112,7 +112,7 @@ class Stopwatch:
     def seconds(self) -> float:
         return time.perf_counter() - self.began
 
-
+# %% ../../../nbs/study/proxies/04_scores.ipynb #6c28cee6
 def call_proxy(
     proxy: Proxy,
     architecture: Architecture | None,
