@@ -83,7 +83,8 @@ class LtsTransformerXLAttention(nn.Module):
         bias = self.position_scores((q + self.v) * scale, R)
         if hidden is not None:
             bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        form = "eager" if bias.requires_grad and bias.device.type == "cpu" else self.config._attn_implementation
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(form, eager_attention)
         dropout = self.config.attn_pdrop if self.training else 0.0
         out, weights = attend(self, self.heads(q + self.u), k, v, bias, scaling=scale, dropout=dropout)
         return self.o(out.flatten(2)), weights

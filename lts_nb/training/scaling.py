@@ -85,7 +85,7 @@ def build_for_training(
     scaled: bool = True,  # initialised by inputs and depth; else as the backbone does it
     dropout: float = 0.0,
 ) -> PreTrainedModel:  # in training mode
-    "A model initialised for training, its activation, and on a CPU its attention, in the forms that train fastest."
+    "A model initialised for training, its activation in the form that trains fastest."
     model = build(architecture, seed)
     if scaled:
         initialise_matrices(model, seed)
@@ -96,11 +96,9 @@ def prepare_for_training(
     model: PreTrainedModel,  # of one of the backbones; changed in place
     dropout: float = 0.0,
 ) -> PreTrainedModel:  # the same, in training mode
-    "Put a model's activation, and on a CPU its attention, into the forms that train fastest."
+    "Put a model's activation into the form that trains fastest, and take its dropout out."
     model.loss_type = "ForCausalLM"  # which `Trainer` does not see from the name of stock GPT-2's class
     model.config.use_cache = False
-    if not torch.cuda.is_available():
-        model.set_attn_implementation("eager")
     for module in model.modules():
         for name in ("p", "dropout", "attention_dropout"):
             if isinstance(getattr(module, name, None), float):
