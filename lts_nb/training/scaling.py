@@ -96,7 +96,7 @@ def prepare_for_training(
     model: PreTrainedModel,  # of one of the backbones; changed in place
     dropout: float = 0.0,
 ) -> PreTrainedModel:  # the same, in training mode
-    "Put a model's activation into the form that trains fastest, and take its dropout out."
+    "Put a model's activation into the form that trains fastest, and set its dropout."
     model.loss_type = "ForCausalLM"  # which `Trainer` does not see from the name of stock GPT-2's class
     model.config.use_cache = False
     for module in model.modules():
