@@ -109,7 +109,8 @@ class Lessons:
         bench, place = self.bench, place_of(self.bench, shape)
         folder = place.with_name(f"{place.name}-{self.tokens}-{seed}")
         about = dict(rule=shape.rule, goal=shape.goal, share=share_of(bench.parent, shape.layers), repair="healed")
-        recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, valid_tokens=2 * WINDOW)
+        changes = dict(valid_tokens=2 * WINDOW, dtype="float32")  # as on the machine that healed first
+        recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, **changes)
 
         def healed():
             record = healing.heal(

@@ -3,6 +3,7 @@
     python benchmarks/shaped/rivals.py rivals              # uniform, layers dropped, FLAP, random: rivals.jsonl
     python benchmarks/shaped/rivals.py bits                # the parent at fewer bits
     python benchmarks/shaped/rivals.py members FOLDER      # members of a folder that `lts shape` wrote
+    python benchmarks/shaped/rivals.py ours                # those that were judged before, fitted anew, at fewer bits
 
 Each rule's shape is judged plainly (units removed, nothing repaired) and with our least-squares repair, so that the
 allocation alone is compared; a rule that drops whole layers leaves nothing to repair. `--fitted` judges them a third
@@ -21,6 +22,7 @@ import torch
 from allocations import RULES, Allocation, allocations, losses_of, shape_of, share_of
 from bits import FORMATS, rounded
 from common import GOALS, Bench, arguments, keeping_fits
+from tables import OURS
 
 from lts_nb.core.errors import InputError
 from lts_nb.core.files import read_json, read_text
@@ -132,6 +134,17 @@ def judge_members(bench: Bench, folder: Path, formats: list[str]):
             judge(bench, about | (dict(bits=kind) if kind else {}), lambda: rounded_or_not(model(), kind))
 
 
+def judge_ours(bench: Bench, formats: list[str]):
+    "Fitted shapes of ours that were judged before, at fewer bits."
+    known = [row for row in bench.rows(FILE) if row["rule"] in OURS and row["text"] == "wikitext"]
+    for row in sorted((row for row in known if "bits" not in row), key=lambda row: -row["share"]):
+        shape = Allocation(row["rule"], row["share"], [tuple(layer) for layer in row["layers"]])
+        model = functools.cache(lambda shape=shape: model_of(bench, shape, "fitted")[0])
+        about = {name: row[name] for name in ("rule", "id", "share", "layers", "repair")}
+        for kind in formats:
+            judge(bench, about | dict(bits=kind), lambda: rounded_or_not(model(), kind))
+
+
 def rounded_or_not(model, kind: str | None) -> tuple:
     "A model at fewer bits, if bits are named."
     if kind is None:
@@ -155,7 +168,7 @@ def repairs_of(bench: Bench, folder: Path) -> Repairs:
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("step", choices=("rivals", "bits", "members"))
+    parser.add_argument("step", choices=("rivals", "bits", "members", "ours"))
     parser.add_argument("folder", nargs="?", type=Path, help="that `lts shape` wrote, for members")
     parser.add_argument("--goals", nargs="+", type=float, default=GOALS, help="shares of decoder parameters")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
@@ -168,6 +181,8 @@ def main():
         judge_rivals(bench, options.goals, options.rules, options.fitted)
     elif options.step == "bits":
         judge_bits(bench, options.formats)
+    elif options.step == "ours":
+        judge_ours(bench, options.formats)
     else:
         judge_members(bench, options.folder, options.formats)
 

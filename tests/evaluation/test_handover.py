@@ -17,6 +17,7 @@ from lts_nb.core.errors import InputError
 from lts_nb.evaluation.examples import EXAMPLES, random_model, save_example
 from lts_nb.evaluation.handover import export
 from lts_nb.space.architecture import Architecture
+from lts_nb.training.scaling import prepare_for_training
 
 LLAMA = Architecture("llama", 48, (6, 6), (64, 64), 400, 64, n_kv_head=(3, 3), d_head=8)
 STOCK = {
@@ -158,9 +159,7 @@ def test_straight_from_training(tmp_path):
     "Handed over as it is and not changed by it; its graph is made from a copy in float32."
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    model = random_model(shallow("opt")).bfloat16().train()
-    model.config.use_cache = False
-    model.set_attn_implementation("eager")  # as training has it on a CPU
+    model = prepare_for_training(random_model(shallow("opt")).bfloat16())
     folder = export(model, tmp_path / "out", onnx=("int8",))
     assert model.training and not model.config.use_cache and model.dtype == torch.bfloat16
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
