@@ -136,8 +136,8 @@ def judge_members(bench: Bench, folder: Path, formats: list[str]):
 
 def judge_ours(bench: Bench, formats: list[str]):
     "Fitted shapes of ours that were judged before, at fewer bits."
-    known = [row for row in bench.rows(FILE) if row["rule"] in OURS and row["text"] == "wikitext"]
-    for row in sorted((row for row in known if "bits" not in row), key=lambda row: -row["share"]):
+    ours = [row for row in bench.rows(FILE) if row["rule"] in OURS and "bits" not in row]
+    for row in (row for row in ours if row["text"] == "wikitext"):
         shape = Allocation(row["rule"], row["share"], [tuple(layer) for layer in row["layers"]])
         model = functools.cache(lambda shape=shape: model_of(bench, shape, "fitted")[0])
         about = {name: row[name] for name in ("rule", "id", "share", "layers", "repair")}

@@ -111,7 +111,8 @@ def noise_lines(table) -> list[str]:
     "How much another seed changes a loss, a line for each backbone and token budget."
     return [
         f"{row.backbone}, {row.tokens / 1e6:g} M tokens: another seed changes a loss by {row.sd:.4f} nats "
-        f"(standard deviation, {row.trainings} trainings of {row.architectures} architectures)"
+        f"(standard deviation, 95 % interval {row.low:.4f} to {row.high:.4f}; "
+        f"{row.trainings} trainings of {row.architectures} architectures)"
         for row in table.itertuples()
     ]
 

@@ -9,6 +9,7 @@ __all__ = ['MADE_UP_BUDGETS', 'WIDE', 'make_up_runs', 'first_seeds', 'compare_bu
 # %% ../../nbs/study/06_tables.ipynb #d435abb4
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .ranking import spearman
 from .resampling import agreement
@@ -89,9 +90,10 @@ def compare_on_the_way(
 # %% ../../nbs/study/06_tables.ipynb #2e8c5f68
 def seed_noise(
     runs: pd.DataFrame,  # of `read_training_runs`, some architectures with several seeds
-) -> pd.DataFrame:  # a row a backbone and budget: `backbone, tokens, sd` (nats), `architectures, trainings`
-    "Standard deviation of the loss between seeds, pooled over architectures."
-    rows = []
+    level: float = 0.95,  # of the interval
+) -> pd.DataFrame:  # a row a backbone and budget: `backbone, tokens, sd, low, high` (nats), `architectures, trainings`
+    "Standard deviation of the loss between seeds, pooled over architectures, and its interval by chi-square."
+    rows, tails = [], ((1 + level) / 2, (1 - level) / 2)
     trained = runs[runs.error.isna() & runs.loss.notna()]
     for (backbone, tokens), group in trained.groupby(["backbone", "tokens"], sort=False):
         by_architecture = group.groupby("id").loss
@@ -99,9 +101,10 @@ def seed_noise(
         degrees_of_freedom = by_architecture.size().sub(1).sum()
         if degrees_of_freedom:
             squares = (group.loss - by_architecture.transform("mean")) ** 2
-            sd = float(np.sqrt(squares.sum() / degrees_of_freedom))
-            rows.append((backbone, tokens, sd, group.id[repeated].nunique(), int(repeated.sum())))
-    return pd.DataFrame(rows, columns=["backbone", "tokens", "sd", "architectures", "trainings"])
+            divisors = (degrees_of_freedom, *stats.chi2.ppf(tails, degrees_of_freedom))
+            noise = (float(np.sqrt(squares.sum() / divisor)) for divisor in divisors)
+            rows.append((backbone, tokens, *noise, group.id[repeated].nunique(), int(repeated.sum())))
+    return pd.DataFrame(rows, columns=["backbone", "tokens", "sd", "low", "high", "architectures", "trainings"])
 
 # %% ../../nbs/study/06_tables.ipynb #a499904b
 def ceiling(

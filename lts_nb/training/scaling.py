@@ -93,14 +93,15 @@ def attend_in_float32(
     attention_mask: torch.Tensor | None,
     **more,  # what transformers hands to torch's fused attention
 ) -> tuple[torch.Tensor, None]:  # `(B, T, H, head width)` in the number format of `value`
-    "Torch's fused attention, on a CPU in float32 whatever it is given."
+    "Torch's fused attention, on a CPU in float32 at least, whatever it is given."
     fused = ALL_ATTENTION_FUNCTIONS["sdpa"]
     if query.device.type != "cpu":
         return fused(module, query, key, value, attention_mask, **more)
+    wide = torch.promote_types(value.dtype, torch.float32)
     if attention_mask is not None and attention_mask.is_floating_point():
-        attention_mask = attention_mask.float()
+        attention_mask = attention_mask.to(wide)
     with torch.autocast("cpu", enabled=False):
-        attended, _ = fused(module, query.float(), key.float(), value.float(), attention_mask, **more)
+        attended, _ = fused(module, query.to(wide), key.to(wide), value.to(wide), attention_mask, **more)
     return attended.to(value.dtype), None
 
 

@@ -47,8 +47,19 @@ def test_curves_that_skip_a_stretch():
 def test_noise_by_hand():
     "Squares 1 + 1 + 0 + 0, over two degrees of freedom."
     runs = pd.DataFrame(dict(id=list("aabbc"), backbone="gpt2", tokens=1, loss=[1.0, 3.0, 5.0, 5.0, 9.0], error=None))
-    assert seed_noise(runs).iloc[0].tolist() == ["gpt2", 1, 1.0, 2, 4]
+    found = seed_noise(runs).iloc[0]
+    assert found.drop(["low", "high"]).tolist() == ["gpt2", 1, 1.0, 2, 4] and found.low < 1 < found.high
     assert len(seed_noise(runs[runs.id == "c"])) == 0  # nothing is repeated
+
+
+def test_intervals_of_noise_hold_as_often_as_they_say():
+    "Four architectures at five seeds, of deviation 1: 400 such studies, each as a backbone of its own."
+    rng, studies = np.random.default_rng(0), 400
+    runs = pd.DataFrame(dict(backbone=np.repeat(np.arange(studies), 20), tokens=1, error=None))
+    runs = runs.assign(id=np.tile(np.repeat(list("abcd"), 5), studies), loss=rng.normal(0, 1, len(runs)))
+    found = seed_noise(runs)
+    assert 0.92 < ((found.low < 1) & (found.high > 1)).mean() < 0.98  # three standard errors about .95
+    assert (seed_noise(runs, 0.5).high < found.high).all()
 
 
 def test_ceiling_falls_with_noise():
