@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -10,6 +11,7 @@ import time
 
 import pytest
 from kit import files_up_to, lts, start, trainings_in_this_process
+from repository import ROOT
 
 from lts_nb.profiler.store import Store
 from lts_nb.space.space import SearchSpace
@@ -105,6 +107,11 @@ def test_full_disk(study, tmp_path):
         (["--corpus", "no/such/folder"], "is neither a folder nor a file"),
         (["--space", "gpt9"], "space='gpt9'"),
         (["--min-params", "1e9", "--max-params", "2e9"], "none that was drawn has"),
+        (["--min-params", "0"], "min_params=0.0: must be a number above 0"),
+        (["--min-params", "-1"], "min_params=-1.0: must be a number above 0"),
+        (["--min-params", "nan"], "min_params=nan: must be a number above 0"),
+        (["--min-params", "20000"], "max_params=20000.0: must be a number above 20000"),
+        (["--max-params", "inf"], "max_params=inf: must be a number above 2000"),
         (["--published"], "choose one"),
         (["--equal", "x"], "equal='x'"),
         (["--equal", "3000"], "n=6: only"),
@@ -113,6 +120,31 @@ def test_full_disk(study, tmp_path):
 def test_nonsense(study, tmp_path, change, finding):
     code, out, err = lts("study", *study, "--out", tmp_path / "run", *change)
     assert (code, out, err.count("\n")) == (2, "", 1) and finding in err, err
+
+
+@pytest.mark.parametrize(
+    "place, reason",
+    [
+        ("study.sqlite", "must not end in .sqlite, which trainings have"),
+        ("file/law.json", "cannot be written ("),
+        ("folder", "is a folder; must be a file"),
+    ],
+)
+def test_a_place_for_a_law_is_tried_before_anything_is_trained(study, tmp_path, place, reason):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    law = tmp_path / place
+    code, out, err = lts("study", *study, "--out", tmp_path, "--law", law)
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith(f"error: law={str(law)!r}: {reason}"), err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_law_goes_into_a_new_folder_and_never_over_its_trainings(tmp_path):
+    shutil.copy(ROOT / "benchmarks" / "study" / "study.sqlite", tmp_path)
+    asked = ["study", "--out", tmp_path, "--backbone", "gpt2", "--law"]
+    assert lts(*asked, tmp_path / "study.sqlite")[0] == 2 and len(trained(tmp_path)) > 100
+    code, out, err = lts(*asked, law := tmp_path / "missing" / "law.json")
+    assert code == 0 and "next: lts search --proxy" in out and law.is_file(), err
 
 
 def test_nothing_there(tmp_path):

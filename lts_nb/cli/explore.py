@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from .options import Json, Run, app, echo, examples, note, print_json
+from ..core.files import LOCK, is_held
 from ..core.ready_made import own_run
 
 # %% ../../nbs/cli/05_explore.ipynb #a89f0959
@@ -46,11 +47,10 @@ def explore(run: Run, open_: Open = True, json_: Json = False):
 
     The page is frontier.html in the folder of the run. It needs no server and loads nothing.
     Of a search that still runs: the page as it stands, which is written anew while it goes on."""
-    from lts_nb.core.files import LOCK
     from lts_nb.show.page import PAGE, write_page
 
     page = own_run(run) / PAGE
-    if not ((run / LOCK).exists() and page.exists()):  # else the search that holds the folder writes it
+    if not (page.exists() and is_held(run / LOCK)):  # else the search that holds the folder writes it
         write_page(page_view(run), page)
     opened = open_ and not json_ and webbrowser.open(page.resolve().as_uri())
     if json_:

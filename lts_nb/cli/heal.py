@@ -70,7 +70,8 @@ def starts(
     "Models that are to be healed. Raises `InputError`."
     if not (source / "shaped.json").is_file():
         refuse("is the id of a member, and this folder holds one model", id=ids)
-        return [(source, out or source.with_name(f"{source.name}-healed"))]
+        named = source.resolve() if source.name in ("", "..") else source  # `.` has no name
+        return [(source, out or named.with_name(f"{named.name}-healed"))]
     if not ids:
         raise InputError("id: is missing; members.csv in that folder lists them")
     built = [built_member(source, id) for id in ids]

@@ -7,7 +7,6 @@ __all__ = ['Out', 'HeldOut', 'MeasureSeconds', 'Seed', 'Listed', 'EXAMPLES', 'CO
            'list_profiles', 'measure', 'report']
 
 # %% ../../nbs/cli/03_profile.ipynb #306ae1ce
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -31,19 +30,15 @@ from lts_nb.cli.options import (
     print_table,
 )
 from ..core.errors import InputError
-from ..core.files import LOCK, only_one
+from ..core.files import LOCK, STORE, check_file, only_one
 from ..core.screen import pasteable, progress_bar
 
 # %% ../../nbs/cli/03_profile.ipynb #9bf4f748
 def check_new_file(path: Path):
-    "Raise `InputError` unless a file of this name can be made."
+    "Raise `InputError` unless a profile of this name can be made, beside its measurements."
+    check_file("out", path, "its measurements")
     if path.exists():
         raise InputError(f"out={str(path)!r}: exists; choose a new name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as e:
-        raise InputError(f"out={str(path)!r}: cannot be written ({e.strerror})") from None
 
 # %% ../../nbs/cli/03_profile.ipynb #87b554ad
 Out = Annotated[Path, typer.Option(help="the profile; its measurements go into a file beside it, ending in .sqlite")]
@@ -136,7 +131,7 @@ def measure(space, target, workload, out: Path, held_out: int, seed: int, measur
     from lts_nb.profiler.store import Store, moved_from
 
     total = DeviceProfile.n_measurements(space, workload, held_out, target.times_parts)
-    store_path = out.with_suffix(".sqlite")
+    store_path = out.with_suffix(STORE)
     stopped = f"stopped; everything measured is kept in {store_path}. Call the same command again to continue"
     with (
         keeps_results(out, stopped, "everything measured so far is kept, call again when there is room"),

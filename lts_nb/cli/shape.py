@@ -7,7 +7,6 @@ __all__ = ['ParentPlace', 'Texts', 'ShapedOut', 'Widths', 'Groups', 'Profile', '
            'COLUMNS', 'shape', 'measure', 'report']
 
 # %% ../../nbs/cli/13_shape.ipynb #a73b8ea7
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -87,19 +86,21 @@ def shape(
 # %% ../../nbs/cli/13_shape.ipynb #55388849
 def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a table of members
     "Shape a parent; what is filed is not scored or judged again."
+    from lts_nb.shaping.origin import lasting_place
     from lts_nb.shaping.rebuilt import check_before
     from lts_nb.shaping.shaped import shape_parent
 
     steps = settings.n_scored * parent.architecture.n_layer + settings.n_sequences + settings.n_members
     stopped = f"stopped; all scores are kept in {out}. Call the same command again to continue"
+    whole = out.resolve()  # `.` has no name
     with (
-        only_one(out.with_name(f".{out.name}{LOCK}"), f"out={str(out)!r}", "shaping"),
+        only_one(whole.parent / f".{whole.name}{LOCK}", f"out={str(out)!r}", "shaping"),
         keeps_results(out, stopped, "all scores so far are kept, call again when there is room"),
         progress_bar("step", steps) as bar,
     ):
         check_before(out, parent, settings, profile)
-        where = os.path.abspath(place) if os.path.exists(place) else place  # the folder may be read from elsewhere
-        return shape_parent(parent, corpus, out, settings, profile, place=where, say=note, done=bar.update)
+        lies_at = lasting_place(place)  # the folder may be read from elsewhere
+        return shape_parent(parent, corpus, out, settings, profile, place=lies_at, say=note, done=bar.update)
 
 
 COLUMNS = {

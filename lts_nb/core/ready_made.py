@@ -8,12 +8,11 @@ __all__ = ['SAMPLE', 'PACKED', 'ready_made', 'run_place', 'own_run', 'profile_na
 # %% ../../nbs/core/06_ready_made.ipynb #bb0f49a4
 import gzip
 import json
-import shutil
 from importlib import resources
 from pathlib import Path
 
 from .errors import InputError
-from .files import read_text
+from .files import new_folder, read_text
 
 # %% ../../nbs/core/06_ready_made.ipynb #c3a29349
 SAMPLE = "sample"
@@ -38,7 +37,9 @@ def own_run(
 ) -> Path:  # the same
     "A run to file something in: the one that comes along is copied into a folder of its name. Raises `OSError`."
     if (place := run_place(folder)) != folder:
-        shutil.copytree(place, folder)
+        with new_folder(folder) as made:
+            for file in place.iterdir():
+                (made / file.name).write_bytes(file.read_bytes())  # may be written, whatever the installation allows
     return folder
 
 # %% ../../nbs/core/06_ready_made.ipynb #48923c15

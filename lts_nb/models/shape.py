@@ -6,6 +6,7 @@
 __all__ = ['ascending', 'Kept', 'layer_groups', 'Shape', 'check_shape', 'common_head_width', 'head_width', 'layer_fields']
 
 # %% ../../nbs/models/16_shape.ipynb #94580589
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -71,6 +72,11 @@ class Shape:
     def stays(self) -> list[tuple[int, Kept]]:
         "Number in the parent, and what is kept, of each layer that stays."
         return [(i, kept) for i, kept in enumerate(self.layers) if kept is not None]
+
+    @property
+    def id(self) -> str:
+        "16 hexadecimal digits of the SHA-256 of its JSON; shapes of one architecture have different ones."
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def architecture(
         self,

@@ -65,7 +65,7 @@ class LocalExecutor(ThreadPoolExecutor):
     """Calls functions in processes of this machine, each call in its own.
 
     A call that fails raises `RuntimeError` with the worker's error, and its traceback as a note; `WorkerDied` if there
-    was none. Left by an exception, the executor ends the processes that run.
+    was none. Left by an exception, or shut down with `cancel_futures`, the executor ends the processes that run.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LocalExecutor(ThreadPoolExecutor):
         workers: int | None = None,  # processes at once; one a core that counts by default
     ):
         super().__init__(workers or usable_cores())
-        self.running = set()
+        self.running, self._closing, self._lock = set(), False, threading.Lock()
 
     def submit(self, function, /, *arguments):  # type: ignore[override]
         return super().submit(self._call, function, *arguments)
@@ -85,7 +85,10 @@ class LocalExecutor(ThreadPoolExecutor):
         process = context.Process(target=_live, args=(sender, function, arguments), daemon=True)
         process.start()
         sender.close()
-        self.running.add(process)
+        with self._lock:
+            self.running.add(process)
+            if self._closing:  # since it began to start
+                process.terminate()
         try:
             value, error, trace = receiver.recv()
         except EOFError:
@@ -93,7 +96,8 @@ class LocalExecutor(ThreadPoolExecutor):
             raise WorkerDied(f"its process ended with exit code {process.exitcode}") from None
         finally:
             receiver.close()
-            self.running.discard(process)
+            with self._lock:
+                self.running.discard(process)
         if error:
             failure = RuntimeError(error)
             if trace:
@@ -101,12 +105,22 @@ class LocalExecutor(ThreadPoolExecutor):
             raise failure
         return value
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False):
+        "Take no more calls; with `cancel_futures`, end also those that run or start."
+        super().shutdown(False, cancel_futures=cancel_futures)
+        if cancel_futures:
+            with self._lock:
+                self._closing = True
+                for process in self.running:
+                    process.terminate()
+        super().shutdown(wait)
+
     def __exit__(self, kind, *_):
-        self.shutdown(wait=False, cancel_futures=kind is not None)
-        if kind is not None:
-            for process in list(self.running):
-                process.terminate()
-        self.shutdown(wait=True)
+        try:
+            self.shutdown(cancel_futures=kind is not None)
+        except BaseException:  # interrupted while it waited
+            self.shutdown(cancel_futures=True)
+            raise
 
 # %% ../../nbs/profiler/09_executor.ipynb #33bdfc07
 TIMEOUT_S = 10.0

@@ -108,7 +108,7 @@ def on_battery() -> bool:
 
 def has_card() -> bool:
     "Is there an NVIDIA card, by its driver?"
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    return os.path.exists("/proc/driver/nvidia/version") or shutil.which("nvidia-smi") is not None
 
 
 def describe_noise() -> dict:
@@ -126,13 +126,13 @@ def describe_folder(
 ) -> dict:  # `path`, `free_bytes`, `writable`
     "How much room there is for a folder, and whether something can be written there."
     path = Path(os.path.abspath(path))
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    writable = True
-    try:
+    there = next((folder for folder in (path, *path.parents) if os.path.exists(folder)), path)
+    found = dict(path=str(path), free_bytes=0, writable=False)
+    with contextlib.suppress(OSError):
+        found["free_bytes"] = shutil.disk_usage(there).free
         tempfile.TemporaryFile(dir=there).close()
-    except OSError:
-        writable = False
-    return dict(path=str(path), free_bytes=shutil.disk_usage(there).free, writable=writable)
+        found["writable"] = True
+    return found
 
 
 def hub_folder() -> Path:

@@ -129,6 +129,8 @@ def score_gradients(
     done: Callable = lambda: None,  # called after each sequence
 ) -> Gradients:
     "What choices change, one thread a core. Raises `InputError` for a file of other scores."
+    if not choices:
+        return Gradients([], sequences.shape[1], np.zeros((len(sequences), 0)))
     question = question_of(parent, sequences, [how, [vars(choice) for choice in choices]])
     with open_filing(path, question, done=done) as filing:
         left = [number for number in range(len(sequences)) if (number,) not in filing.found]

@@ -40,9 +40,10 @@ def fetch(
     try:
         with offline(not hub_answers()):
             return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
-    except (OSError, ValueError) as error:  # no such model, no access, no connection, no proper name
+    except Exception as error:  # no such model, no access, no proper name, a connection that ends midway
+        reason = shorten(" ".join(f"{type(error).__name__}: {error}".split()), 200)
         raise InputError(
-            f"{field}: is no file or folder, and cannot be had from the Hugging Face hub ({type(error).__name__})"
+            f"{field}: is no file or folder, and cannot be had from the Hugging Face hub ({reason})"
         ) from None
 
 
@@ -65,6 +66,8 @@ def find_files(
 ) -> Path:  # a folder with `config.json`, or a GGUF file
     "Where the files of a parent lie. Raises `InputError` if there are none."
     path = Path(place)
+    if not str(place).strip():
+        raise InputError(f"{field}: must be a folder with a model, a .gguf file, or an id of the hub")
     if path.is_dir():
         return path if (path / "config.json").is_file() else gguf_in(path, field)
     if path.suffix in PICKLED:

@@ -6,7 +6,6 @@
 __all__ = ['REPAIRS', 'open_parent', 'calibration_size', 'check_rest', 'hub_id', 'shaping_facts', 'write_member', 'check_before']
 
 # %% ../../nbs/shaping/18_rebuilt.ipynb #5b374b39
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import numpy as np
 
 from ..core.errors import InputError, shorten
 from ..evaluation.handover import export
-from ..models.parent import Parent, digest_of_weights
+from ..models.parent import Parent
 from ..models.shape import Shape, layer_groups
-from .origin import Origin, write_origin
+from .origin import Origin, lasting_place, write_origin
 from .parents import read_parent
 from .settings import ShapeSettings
-from .shaped import build_member, find_member
+from .shaped import build_member, check_parent, find_member
 from .shaped_folder import check_scores, read_about, read_member_files
 from .shapes import Seconds, check_profile
 from ..space.architecture import Architecture
@@ -38,10 +37,7 @@ def open_parent(
         parent = read_parent(where)
     except InputError as error:
         raise InputError(f"{error}; if {about['parent']} has moved, name the place with --parent") from None
-    if json.loads(parent.architecture.to_json()) != about["architecture"]:
-        raise InputError(f"{field}: has another architecture than {about['parent']} had when it was shaped")
-    if digest_of_weights(parent.model) != about["weights"]:
-        raise InputError(f"{field}: has other weights than {about['parent']} had when it was shaped")
+    check_parent(parent, about, field)
     return parent
 
 # %% ../../nbs/shaping/18_rebuilt.ipynb #b841be88
@@ -125,10 +121,9 @@ def write_member(
     say(f"reading {place or about['place']}")
     parent = open_parent(about, place)
     model, _, architecture = build_member(folder, id, parent, say)
-    facts = shaping_facts(folder, about, find_member(folder, id))
-    export(model, out, parent.tokenizer, dict(shaping=facts))
-    shape = Shape.from_json(find_member(folder, id)["shape"])
-    write_origin(Path(out), Origin(parent.name, place or about["place"], parent.licence, shape))
+    member, lies_at = find_member(folder, id), lasting_place(place or about["place"])
+    export(model, out, parent.tokenizer, dict(shaping=shaping_facts(folder, about, member)))
+    write_origin(Path(out), Origin(parent.name, lies_at, parent.licence, Shape.from_json(member["shape"])))
     return architecture, parent
 
 # %% ../../nbs/shaping/18_rebuilt.ipynb #e420d065

@@ -81,7 +81,9 @@ def texts_of(
     read = sample_windows(corpus.train, parent.tokenizer, settings.window, sum(wanted))
     if len(read) < 4:
         raise InputError(f"corpus: has {len(read)} windows of {settings.window} tokens to read; must have 4 or more")
-    n_scored, n_drawn = (max(1, n * len(read) // sum(wanted)) for n in wanted[:2])
+    # However the wishes are shared out, one window at least is left to draw from, and one to repair with.
+    n_scored = min(max(1, wanted[0] * len(read) // sum(wanted)), len(read) - 2)
+    n_drawn = min(max(1, wanted[1] * len(read) // sum(wanted)), len(read) - n_scored - 1)
     quarter = settings.window // 4
     drawn = read[n_scored : n_scored + n_drawn, : 4 * quarter].reshape(-1, quarter)[: settings.n_sequences]
     judged = sample_windows(corpus.valid, parent.tokenizer, settings.window, settings.n_judged)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMALLEST_SHARE', 'ENDS', 'spread_members', 'alike', 'best_alike', 'judge_member', 'shape_parent', 'judge_members',
-           'row_of', 'with_correction', 'write_folder', 'find_member', 'build_member']
+           'row_of', 'with_correction', 'write_folder', 'find_member', 'check_parent', 'build_member']
 
 # %% ../../nbs/shaping/14_shaped.ipynb #77adacd9
 import json
@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.errors import InputError
-from ..core.files import read_json, read_text, replace_array, replace_text, write_json
+from ..core.errors import InputError, shorten
+from ..core.files import read_json, read_text, replace_array, replace_file, replace_text, write_json
 from ..core.metrics import latencies
 from ..core.workload import Workload
 from ..models.cut import cut
@@ -64,7 +64,7 @@ def best_alike(
     shaping: Shaping,
     frontiers: list[ShapeFrontier],
     number: int,  # of a member of the first frontier
-    filing: Filing,  # of losses by ids
+    filing: Filing,  # of losses by the id of a shape
 ) -> tuple[ShapeFrontier, int]:  # a member of one of them
     "Of the shapes of one size the one that is truly best on the scored windows, repaired."
     first, best = frontiers[0], {}
@@ -72,11 +72,10 @@ def best_alike(
     for frontier in frontiers:
         at = number if frontier is first else frontier.within(first.objectives[1], max(limit, frontier.F[:, 1].min()))
         shape = frontier.shape(at)
-        key = (shape.architecture(shaping.parent.architecture).id,)
-        if key not in filing.found:
+        if (shape.id,) not in filing.found:
             model = shaping.repairs.model(shape, False)
-            filing.add(*key, figures=window_losses(model, shaping.texts.scored).tolist())
-        best.setdefault(float(np.mean(filing.found[key])), (frontier, at))
+            filing.add(shape.id, figures=window_losses(model, shaping.texts.scored).tolist())
+        best.setdefault(float(np.mean(filing.found[shape.id,])), (frontier, at))
     return best[min(best)]
 
 # %% ../../nbs/shaping/14_shaped.ipynb #b0df5231
@@ -143,7 +142,7 @@ def judge_members(
     folder: Path,
     done: Callable,
 ) -> pd.DataFrame:
-    "Members of all sizes, the best of those that are alike, judged."
+    "Members of all sizes, the best of those that are alike, judged. Raises `InputError` if choices leave none."
     rows, question = [], question_of(shaping.parent, shaping.texts.scored, shaping.how)
     with open_filing(folder / "candidates.jsonl", question) as filing:
         for number in spread_members(frontiers[0], shaping.settings.n_members):
@@ -151,7 +150,12 @@ def judge_members(
             found = judge_member(shaping, taken[0].shape(taken[1]), parents, folder)
             rows.append(row_of(shaping, evidence, taken, found, parents.mean()))
             done()
-    return with_correction(pd.DataFrame(rows).drop_duplicates("id"))
+    if not rows:
+        raise InputError(
+            f"widths, groups: leave no shape between {SMALLEST_SHARE:.0%} and 100 % of the parent; must leave one there"
+        )
+    # Two shapes may have one architecture, which is what a member is called by; its file holds the last one.
+    return with_correction(pd.DataFrame(rows).drop_duplicates("id", keep="last"))
 
 
 def row_of(shaping: Shaping, evidence: Evidence, taken: tuple, found: dict, parents_loss: float) -> dict:
@@ -195,7 +199,7 @@ def with_correction(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_folder(folder: Path, parent: Parent, settings: ShapeSettings, table: pd.DataFrame, about: dict):
     "Write what was found beside what is filed."
-    table.to_csv(folder / "members.csv", index=False)
+    replace_file(folder / "members.csv", lambda path: table.to_csv(path, index=False))
     seconds = None if settings.seconds == float("inf") else settings.seconds
     content = about | dict(
         parent=parent.name,
@@ -220,6 +224,18 @@ def find_member(
     return json.loads(read_text("member", found[0]))
 
 
+def check_parent(
+    parent: Parent,
+    about: dict,  # what the folder says of the parent that was shaped
+    field: str,  # to blame
+):
+    "Raise `InputError` for a parent that is not the one that was shaped."
+    if json.loads(parent.architecture.to_json()) != about["architecture"]:
+        raise InputError(f"{field}: has another architecture than {about['parent']} had when it was shaped")
+    if digest_of_weights(parent.model) != about["weights"]:
+        raise InputError(f"{field}: has other weights than {about['parent']} had when it was shaped")
+
+
 def build_member(
     folder: str | Path,  # that `shape_parent` wrote
     id: str,  # of a member, or the beginning of it
@@ -232,8 +248,7 @@ def build_member(
     folder = Path(folder)
     about, member = read_json(read_text("folder", folder / "shaped.json"), "shaped", 1), find_member(folder, id)
     parent = parent or read_parent(about["place"])
-    if json.loads(parent.architecture.to_json()) != about["architecture"]:
-        raise InputError(f"parent={about['place']!r}: has another architecture than when it was shaped")
+    check_parent(parent, about, f"parent={shorten(parent.name)!r}")
     shape, path = Shape.from_json(member["shape"]), folder / "members" / f"{member['id']}{ENDS}"
     if path.exists():
         ends = read_ends(path)

@@ -124,7 +124,8 @@ def read_member_files(
     id: str = "",  # of a member, or the beginning of it; all by default
 ) -> list[dict]:
     "What is filed about members. Raises `InputError` for one that is damaged."
-    return [read_member(path) for path in sorted((folder / "members").glob(f"{id}*.json"))]
+    files = sorted((folder / "members").glob("*.json"))
+    return [read_member(path) for path in files if path.stem.startswith(id)]
 
 # %% ../../nbs/shaping/16_shaped_folder.ipynb #b8fec5f0
 def check_scores(

@@ -55,7 +55,7 @@ def download(
 
     try:
         return Path(hf_hub_download(name, "config.json"))
-    except (OSError, ValueError) as e:  # no such model, no access, no connection, no proper name
+    except Exception as e:  # no such model, no access, no proper name, or whatever the hub's client raises
         raise InputError(
             f"{field}={name!r}: no file or folder of this name, and its config.json cannot be had from the hub "
             f"({type(e).__name__})"

@@ -179,7 +179,7 @@ def near_copies(
     n, sizes = len(found), np.array([len(one) for one in found], int)
     if not sizes.sum():
         return Copies(np.arange(n), np.zeros(n), np.zeros(0, np.uint64), np.zeros(0, int))
-    hashes, owners = np.concatenate(found), np.repeat(np.arange(n), sizes)
+    hashes, owners = np.concatenate(found), np.repeat(np.arange(n, dtype=np.int64), sizes)
     order = np.lexsort((owners, hashes))
     hashes, owners = hashes[order], owners[order]
     groups = _join_pairs(*_count_shared(hashes, owners, n), enough, sizes)

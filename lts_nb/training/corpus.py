@@ -22,7 +22,7 @@ import numpy as np
 
 from ..core.errors import InputError, shorten
 from .copies import cut_document, near_copies
-from .tables import clean_text, read_table
+from .tables import JSON, clean_text, read_table
 from .text_files import TABLE_ENDS, describe_counts, find_files, kind_of, read_document, split_at_ends
 
 # %% ../../nbs/training/03_corpus.ipynb #f1c23ae4
@@ -210,7 +210,7 @@ def _is_json(text: str) -> bool:
     "Do the first lines of a text look like JSON objects, a line each?"
     lines = [line for line in text[:100_000].split("\n", 4)[:3] if line.strip()]
     try:
-        return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+        return bool(lines) and all(isinstance(JSON.decode(line), dict) for line in lines)
     except (json.JSONDecodeError, RecursionError):
         return False
 

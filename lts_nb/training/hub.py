@@ -25,9 +25,10 @@ def _load_splits(field: str, name: str, stream: bool) -> dict:
     repository, _, configuration = rest.partition("/")
     try:
         return load_dataset(f"{owner}/{repository}" if rest else owner, configuration or None, streaming=stream)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of `datasets`, the hub's client or the connection, each with its own kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{field}: cannot be had ({' '.join(str(error).split())[:200]}); must be owner/name or "
+            f"{field}: cannot be had ({reason}); must be owner/name or "
             f"owner/name/configuration, and needs the internet{', at every call' if stream else ' once'}"
         ) from None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, check_number
 from ..space.architecture import Architecture
 from ..space.counts import count
 from ..space.population import Population
@@ -41,8 +41,11 @@ def draw_evenly_spaced(
 ) -> list[Architecture]:  # by rising decoder parameters
     """Draw one architecture from each of `n` equal steps of the logarithm of decoder parameters.
 
-    Within a step, a random depth and width, and a random member of these. Raises `InputError` where a step has none.
+    Within a step, a random depth and width, and a random member of these. Raises `InputError` where a step has none,
+    and for numbers that are no range.
     """
+    check_number("min_params", low)
+    check_number("max_params", high, low)
     generator = np.random.default_rng(seed)
     drawn, params = _draw_of_size(space, low, high, generator)
     edges = np.geomspace(low, high, n + 1)

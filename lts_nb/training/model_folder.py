@@ -163,8 +163,10 @@ def train_model(
     tokenizer that loses characters.
     Raises `InputError` for what does not fit, `OSError` if there is no room: the next call continues what is there.
     """
+    from lts_nb.models.build import check_seed
     from lts_nb.training.loop import train
 
+    check_seed(seed)  # before a folder is begun with it
     folder, recipe = Path(folder), recipe or recipe_for(architecture)
     recipe = replace(recipe, tokens=recipe.tokens[-1:])
     text, data = read_data(architecture, recipe, (corpus, text_column), (tokenizer, end_of_text), vocab_size)

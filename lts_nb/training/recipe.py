@@ -134,7 +134,7 @@ def recipe_for(
     if name == "heal":
         changes = dict(seq_len=min(recipe.seq_len, architecture.max_len)) | changes
     if tokens is not None:
-        changes["tokens"] = (int(tokens),)
+        changes["tokens"] = (int(check_number("tokens", tokens, 0, 1e15)),)
     return replace(recipe, **changes)
 
 # %% ../../nbs/training/07_recipe.ipynb #5377583f

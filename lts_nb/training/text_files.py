@@ -14,6 +14,7 @@ import gzip
 import lzma
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_content(
     try:
         with OPENERS.get(file.suffix.lower(), open)(file, "rb") as stream:
             return stream.read()
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"corpus={str(file)!r}: cannot be read ({reason})") from None
 

@@ -87,7 +87,8 @@ def _read_tokenizer(place: Path):  # of transformers
     if merges.is_file() and not any(other.is_file() for other in others):
         parsed = ByteLevelBPETokenizer.from_file(str(folder / "vocab.json"), str(merges))._tokenizer
         return PreTrainedTokenizerFast(tokenizer_object=parsed)
-    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    # an id of the hub has a slash on every system
+    return AutoTokenizer.from_pretrained(folder.as_posix(), trust_remote_code=False)
 
 # %% ../../nbs/training/05_tokenizer.ipynb #d2ef29a6
 LIKELY_ENDS = ("</s>", "<eos>", "<|end_of_text|>", "<|im_end|>", "<|end|>", "[EOS]", "<EOS>", "[SEP]")

@@ -171,9 +171,9 @@ def run_training_job(
 def absolute_corpus(
     corpus: str,  # as `get_corpus` takes it
 ) -> str:
-    "A corpus as a worker finds it, whatever folder it was started in."
+    "A corpus as a worker finds it, whatever folder it was started in; `~` is the home folder of who asks."
     named = corpus == "stdlib" or str(corpus).startswith(("hub:", "stream:"))
-    return corpus if named else os.path.abspath(corpus)
+    return corpus if named else os.path.abspath(os.path.expanduser(corpus))
 
 
 def run_training_jobs(
@@ -197,12 +197,14 @@ def run_training_jobs(
         say(f"corpus {text.name}: {text.account}")
     missing = _find_missing(jobs, store, recipe_key, text.sha256)
     settings = absolute_corpus(corpus), text_column, text.sha256, folder and os.path.abspath(folder), compiled
-    outcomes = _train_each(get_executor(executor), run, missing, recipe, *settings)
-    for i, (job, found, environment, error) in enumerate(outcomes, 1):
-        file_training_run(store, job, recipe_key, text.sha256, found, error, environment)
-        if say:
-            losses = ", ".join(f"{loss:.4f}" for loss in found["losses"]) if found else ""
-            say(f"{i}/{len(missing)} {job.architecture.id} seed {job.seed}: {error or losses}")
+    pool = get_executor(executor)
+    with pool if isinstance(executor, str) else nullcontext():  # what is opened here is closed here
+        outcomes = _train_each(pool, run, missing, recipe, *settings)
+        for i, (job, found, environment, error) in enumerate(outcomes, 1):
+            file_training_run(store, job, recipe_key, text.sha256, found, error, environment)
+            if say:
+                losses = ", ".join(f"{loss:.4f}" for loss in found["losses"]) if found else ""
+                say(f"{i}/{len(missing)} {job.architecture.id} seed {job.seed}: {error or losses}")
 
 
 def _train_each(executor: Executor, run: Callable, jobs: list, *settings) -> Iterator[tuple]:

@@ -16,7 +16,6 @@ from kit import SMALL, lts
 
 import lts_nb
 from lts_nb.cli.options import app, note
-from lts_nb.cli.study import agreement_lines
 from lts_nb.core.ready_made import own_run, profile_names, ready_made, run_place
 from lts_nb.core.screen import progress_bar, table_text, width_of
 from lts_nb.core.workload import Workload
@@ -25,6 +24,7 @@ from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.searches.search import search
 from lts_nb.searches.session import SearchTask
+from lts_nb.study.report import agreement_lines
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COMMANDS = typer.main.get_command(app).commands

@@ -15,6 +15,7 @@ from lts_nb.core.workload import Workload
 from lts_nb.evaluation.stored_models import open_backbone_model
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
+from lts_nb.shaping.origin import place_of_parent
 from lts_nb.shaping.parents import read_parent
 from lts_nb.shaping.settings import ShapeSettings
 from lts_nb.shaping.shaped import shape_parent
@@ -47,6 +48,17 @@ def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
     assert json.loads(capsys.readouterr().out)["members"][0]["rise"] == pytest.approx(table.rise[0])
     assert (out / "scores.jsonl").read_text(encoding="utf-8") == scores
     check_built(place, out, table.iloc[-1], capsys)
+
+
+def test_a_model_finds_its_parent_from_every_folder(place, capsys, monkeypatch):
+    "Though the parent was named from one folder, the model is healed from another."
+    out, few = place / "found_again", ["--windows", "2", "--members", "2", "--widths", "0", "--groups", "0"]
+    assert main(["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out), *few]) == 0
+    id = pd.read_csv(out / "members.csv").id[0]
+    monkeypatch.chdir(place)
+    assert main(["build", str(out), id, "--out", "built", "--parent", "parent"]) == 0
+    monkeypatch.chdir(out)
+    assert read_parent(place_of_parent("parent", place / "built", "teacher")).name == "parent"
 
 
 def check_built(place, out, row, capsys):
@@ -106,12 +118,25 @@ def test_latency_takes_the_place_of_parameters(place, capsys):
     assert "profile: is of llama, d_model=[128], d_head=16; the parent is llama, d_model=64" in capsys.readouterr().err
 
 
-def test_a_folder_belongs_to_one_process_at_a_time(place, capsys):
-    out = place / "held"
+def test_a_folder_belongs_to_one_process_at_a_time(place, capsys, monkeypatch):
+    (out := place / "held").mkdir()
+    monkeypatch.chdir(out)
     with only_one(place / f".held{LOCK}", "out", "shaping"):
-        asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
-        assert main(asked) == 2
-    assert "out=" in capsys.readouterr().err and not (out / "scores.jsonl").exists()
+        for name in (str(out), "."):
+            asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", name]
+            assert main(asked) == 2
+            assert f"out={name!r}: another shaping is running there" in capsys.readouterr().err
+    assert not (out / "scores.jsonl").exists()
+
+
+def test_the_current_folder_is_shaped_into(place, monkeypatch):
+    (place / "here").mkdir()
+    monkeypatch.chdir(place / "here")
+    asked = ["shape", "../parent", "--corpus", "../texts", "--out", ".", "--windows", "2", "--members", "2"]
+    before = {path.name for path in place.iterdir()}
+    assert main([*asked, "--widths", "0,96,192"]) == 0
+    assert (place / "here" / "shaped.json").is_file()
+    assert {path.name for path in place.iterdir()} == before  # nothing is left beside it
 
 
 @pytest.mark.parametrize("limit", [1_000, 20_000])  # bytes a file: for the calibration text, and for scores

@@ -225,7 +225,8 @@ def test_damaged_members(place, run, tmp_path):
         one_line("is cut short or damaged", of=lts("build", run, first_id(run), "--out", tmp_path / "model"))
         one_line("is cut short or damaged; delete it", of=shape(place, run, "--profile", place / "device.json"))
     file.unlink()
-    one_line("0 members begin so", of=lts("build", run, first_id(run), "--out", tmp_path / "model"))
+    for nobody in (first_id(run), "/abc", "../x", "**", "[", "*"):
+        one_line("0 members begin so", of=lts("build", run, nobody, "--out", tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 
 

@@ -1,6 +1,7 @@
 """What a check-up makes of machines that are made up, and of this one."""
 
 import json
+import os
 import re
 
 import pytest
@@ -106,6 +107,33 @@ def test_a_folder_that_is_closed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(inspection.tempfile, "TemporaryFile", refuse)
     assert not describe_folder(tmp_path / "a" / "b")["writable"] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_below_a_folder_that_may_not_be_entered(tmp_path):
+    (closed := tmp_path / "closed").mkdir(mode=0o600)
+    user = os.geteuid()
+    try:
+        if not user:
+            os.seteuid(65534)  # a superuser may enter every folder
+        found = describe_folder(closed / "a" / "b")
+    finally:
+        os.seteuid(user)
+    assert (found["path"], found["writable"]) == (str(closed / "a" / "b"), False)
+
+
+def test_a_drive_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection.os.path, "exists", lambda path: False)
+    path = tmp_path / "not" / "there"
+    assert describe_folder(path) == dict(path=str(path), free_bytes=0, writable=False)
+
+
+def test_a_disk_that_does_not_tell_its_size(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError
+
+    monkeypatch.setattr(inspection.shutil, "disk_usage", refuse)
+    assert describe_folder(tmp_path) == dict(path=str(tmp_path), free_bytes=0, writable=False)
 
 
 def test_this_machine(monkeypatch):

@@ -1,12 +1,15 @@
 "Which windows are read, which of shapes that are alike is taken, which repair, and what pairs add: by hand."
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny_parent import TINY, stories, tiny_parent
 
+from lts_nb.core.errors import InputError
 from lts_nb.models.shape import Kept, Shape
 from lts_nb.shaping import repaired, shaped
 from lts_nb.shaping.evidence import Evidence
@@ -16,6 +19,7 @@ from lts_nb.shaping.moments import STRETCH, sample_windows
 from lts_nb.shaping.repaired import Repairs
 from lts_nb.shaping.scores import Choice
 from lts_nb.shaping.settings import ShapeSettings, texts_of
+from lts_nb.training.corpus import Corpus
 
 WHOLE = Kept(range(2), range(192))
 
@@ -82,6 +86,77 @@ def test_the_truly_best_of_shapes_that_are_alike_is_taken(monkeypatch, tmp_path)
             taken, at = shaped.best_alike(shaping, frontiers, 1, filing)
             assert (taken, at) == (frontiers[1], 1)
     assert built == [wide, other, narrow]
+
+
+def test_shapes_of_one_architecture_are_tried_one_by_one(monkeypatch, tmp_path):
+    "Without the first layer or without the second: the same architecture, and another model."
+    without = [Shape((None, WHOLE, WHOLE, WHOLE)), Shape((WHOLE, None, WHOLE, WHOLE))]
+    assert without[0].architecture(TINY) == without[1].architecture(TINY) and without[0].id != without[1].id
+    texts = SimpleNamespace(scored=torch.zeros((2, 8), dtype=torch.long))
+    repairs = SimpleNamespace(model=lambda shape, fitted: 1.0 + without.index(shape))
+    shaping = SimpleNamespace(repairs=repairs, parent=tiny_parent(), texts=texts)
+    monkeypatch.setattr(shaped, "window_losses", lambda model, windows: np.full(2, model))
+    for better, worse in ((0, 1), (1, 0)):
+        frontiers = [frontier_of(without[worse]), frontier_of(without[better])]
+        with open_filing(tmp_path / f"{better}.jsonl", "q") as filing:
+            assert shaped.best_alike(shaping, frontiers, 0, filing) == (frontiers[0 if worse == 0 else 1], 0)
+            assert filing.found == {(shape.id,): [1.0 + i] * 2 for i, shape in enumerate(without)}
+
+
+def test_the_table_and_the_file_of_a_member_tell_of_one_shape(monkeypatch, tmp_path):
+    "Where two shapes have one architecture the file holds the last, and so does the table."
+    without = [Shape((None, WHOLE, WHOLE, WHOLE)), Shape((WHOLE, None, WHOLE, WHOLE))]
+    monkeypatch.setattr(shaped, "question_of", lambda *asked: "q")
+    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n: [0, 1])
+    monkeypatch.setattr(shaped, "best_alike", lambda shaping, frontiers, number, filing: (frontiers[0], number))
+    monkeypatch.setattr(shaped, "judge_member", lambda shaping, shape, parents, folder: without.index(shape))
+    row = lambda *given: dict(id="same", with_pairs=0.1, rise=float(given[3]))  # noqa: E731
+    monkeypatch.setattr(shaped, "row_of", row)
+    settings, texts = SimpleNamespace(n_members=2), SimpleNamespace(scored=None)
+    shaping = SimpleNamespace(settings=settings, parent=None, texts=texts, how="")
+    asked = shaping, None, [frontier_of(*without)], np.zeros(2), tmp_path
+    assert shaped.judge_members(*asked, lambda: None).rise.tolist() == [1.0]
+    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n: [])
+    with pytest.raises(InputError, match="widths, groups: leave no shape between 50% and 100 % of the parent"):
+        shaped.judge_members(*asked, lambda: None)
+
+
+def test_a_table_that_cannot_be_written_leaves_the_one_that_was_there(monkeypatch, tmp_path):
+    def half(self, path, **options):
+        Path(path).write_text("id,sh", encoding="utf-8")
+        raise OSError("full")
+
+    (tmp_path / "members.csv").write_text("whole", encoding="utf-8")
+    monkeypatch.setattr("pandas.DataFrame.to_csv", half)
+    with pytest.raises(OSError, match="full"):
+        shaped.write_folder(tmp_path, tiny_parent(), ShapeSettings(), pd.DataFrame(dict(id=["a"])), {})
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize("n_scored, n_sequences", [(10_000, 16), (2, 100_000), (10_000, 100_000), (2, 16)])
+def test_every_purpose_has_a_window(n_scored, n_sequences):
+    few = Corpus("few", stories().train[:8], stories().valid[:8], "")
+    settings = ShapeSettings(n_scored=n_scored, n_sequences=n_sequences, n_judged=4).of(tiny_parent())
+    texts = texts_of(few, tiny_parent(), settings)
+    assert min(map(len, vars(texts).values())) >= 1
+
+
+def test_only_whole_halves_may_go(tmp_path):
+    "No choice is small then, and nothing is asked of gradients."
+    settings = ShapeSettings(widths=(0,), groups=(0,), n_calibration=4, n_scored=2, n_judged=2, n_members=3)
+    table = shaped.shape_parent(tiny_parent(), stories(), tmp_path, settings)
+    assert len(table) >= 2 and np.isfinite(table.rise).all() and not (tmp_path / "gradients.jsonl").exists()
+
+
+def test_a_member_is_built_from_the_parent_that_was_shaped_alone(tmp_path):
+    settings = ShapeSettings(widths=(0,), groups=(0,), n_calibration=4, n_scored=2, n_judged=2, n_members=2)
+    table = shaped.shape_parent(tiny_parent(), stories(), tmp_path, settings)
+    other = tiny_parent(steps=1)
+    with pytest.raises(InputError, match="has other weights than .* had when it was shaped"):
+        shaped.build_member(tmp_path, table.id.iloc[0], other)
+    with pytest.raises(InputError, match="parent='': must be a folder with a model"):
+        shaped.build_member(tmp_path, table.id.iloc[0])  # nobody said where the parent lies
+    assert shaped.build_member(tmp_path, table.id.iloc[0], tiny_parent())[2].id == table.id.iloc[0]
 
 
 def test_what_pairs_add():

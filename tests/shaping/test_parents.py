@@ -190,6 +190,19 @@ def test_from_the_hub(folder):
     assert parent.name == "owner/tiny-model"
 
 
+class ConnectionCut(Exception):
+    "As the hub's client raises it, which is no `OSError`."
+
+
+def test_a_connection_that_ends_midway():
+    def end(name, **options):
+        raise ConnectionCut("peer closed connection\n(received 10 bytes, expected 1000)")
+
+    with patch("huggingface_hub.snapshot_download", end):
+        said = "hub (ConnectionCut: peer closed connection (received 10 bytes, expected 1000))"
+        refused("owner/tiny-model", "parent='owner/tiny-model': is no file or folder", said)
+
+
 def test_a_model_trained_here(tmp_path):
     a = replace(TINY, d_inner=(64, 96, 64, 32), max_len=32)
     with torch.enable_grad():

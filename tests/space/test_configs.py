@@ -205,20 +205,22 @@ def test_what_is_no_configuration_is_one_line(tmp_path):
 
 def test_only_the_configuration_is_fetched(tmp_path, monkeypatch):
     asked, path = [], tmp_path / "config.json"
+    failures = {"Qwen/none": OSError("not there"), "Qwen/cut": Exception("the connection ended midway")}
     path.write_text(json.dumps(QWEN), encoding="utf-8")
 
     def fetch(*what):
         asked.append(what)
         if what[0] != "Qwen/Qwen2.5-0.5B":
-            raise OSError("not there")
+            raise failures[what[0]]
         return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     assert Architecture.from_config("Qwen/Qwen2.5-0.5B") == Architecture.from_config(QWEN)
     assert get_space("Qwen/Qwen2.5-0.5B") == SearchSpace.around(QWEN)
     assert set(asked) == {("Qwen/Qwen2.5-0.5B", "config.json")}
-    with pytest.raises(InputError, match="config='Qwen/none': no file or folder of this name, and its config"):
-        Architecture.from_config("Qwen/none")
+    for name in failures:
+        with pytest.raises(InputError, match=f"config='{name}': no file or folder of this name, and its config"):
+            Architecture.from_config(name)
     with pytest.raises(InputError, match="space='Qwen/none': no file or folder"):
         get_space("Qwen/none")
 

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lts_nb.core.errors import InputError
 from lts_nb.study.law_fitting import judge_law
+from lts_nb.study.report import sets_of, study_lines, study_tables
 from lts_nb.study.tables import (
     agreements,
     blind_spots,
@@ -90,3 +92,24 @@ def test_intervals_of_laws_may_miss():
     judged = judge_law(make_up_runs(noise=0.05).assign(seconds=1.0), draws=4)
     assert judged.error.min() > 0.05 and 0 < judged.held.min() < 1
     assert (judged.gain_low <= judged.gain).all() and (judged.gain <= judged.gain_high).all()
+
+
+@pytest.mark.parametrize("column", ["corpus", "recipe"])
+@pytest.mark.parametrize("table", [compare_budgets, compare_on_the_way, seed_noise])
+def test_runs_that_were_not_trained_alike(table, column):
+    several = pd.concat([RUNS.assign(**{column: "{}"}), RUNS.assign(**{column: '{"lr": 1}'}, loss=RUNS.loss + 0.5)])
+    with pytest.raises(InputError, match=f"{column}: runs have 2 of them"):
+        table(several)
+
+
+def test_studies_that_share_a_folder_are_told_apart():
+    "Of two texts, or by two recipes: each set has its own ranks and noise, and is called by what differs."
+    runs = RUNS.assign(total_params=RUNS.decoder_params, corpus="0123456789", recipe='{"lr": 0.004}')
+    harder = runs.assign(corpus="abcdef0123", loss=runs.loss + 0.5)
+    slower = runs.assign(recipe='{"lr": 0.002}', loss=runs.loss + 0.25)
+    assert list(sets_of(runs)) == [""] and study_lines(runs).startswith("backbone")
+    assert list(sets_of(pd.concat([runs, harder]))) == ["corpus 01234567", "corpus abcdef01"]
+    assert list(sets_of(pd.concat([runs, slower]))) == ["lr 0.004", "lr 0.002"]
+    told = study_lines(pd.concat([runs, slower])).split("\n\nlr 0.002:\n")
+    assert told == ["lr 0.004:\n" + study_lines(runs), study_lines(slower)]
+    assert study_tables(runs)["noise"].sd.max() < 0.01

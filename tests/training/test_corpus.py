@@ -3,7 +3,7 @@
 import pytest
 
 from lts_nb.core.errors import InputError
-from lts_nb.training.corpus import split_documents
+from lts_nb.training.corpus import get_corpus, split_documents
 
 NUMBERED = [f"document number {i}\n" * 20 for i in range(200)]
 
@@ -28,3 +28,25 @@ def test_the_name_does_not_count():
 def test_too_few_documents(texts, side):
     with pytest.raises(InputError, match=f"which leaves none to {side}"):
         split_documents("short", texts)
+
+
+@pytest.mark.parametrize("source", ["hub", "stream"])
+def test_a_data_set_that_is_a_script(tmp_path, monkeypatch, source):
+    "Of the kind that `datasets` no longer runs, which it says with a `RuntimeError`."
+    pytest.importorskip("datasets")
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    (tmp_path / "owner" / "name" / "name.py").write_text("raise SystemExit('was run')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"corpus='{source}:owner/name': cannot be had \(Dataset scripts"):
+        get_corpus(f"{source}:owner/name")
+
+
+def test_a_hub_that_fails_without_a_word(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+
+    def fail(*args, **options):
+        raise AssertionError
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(InputError, match=r"cannot be had \(AssertionError\)"):
+        get_corpus("hub:owner/name")

@@ -1,5 +1,6 @@
 """Recipes that cannot be, schedules at their ends, and models that a recipe does not fit."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,13 @@ def test_changes_of_a_named_recipe():
     assert recipe_for(architecture, "cosine", seq_len=16, dtype=None).seq_len == 16
     with pytest.raises(InputError, match="lr=-1"):
         recipe_for(architecture, lr=-1)
+
+
+@pytest.mark.parametrize("tokens", [float("nan"), float("inf"), 1e300, -1.0, 0])
+def test_budgets_that_cannot_be(tokens):
+    architecture = Architecture("gpt2", 32, (2, 4), (64, 96), vocab_size=300, max_len=32)
+    with pytest.raises(InputError, match=re.escape(f"tokens={tokens}: must be a number above 0 and at most 1e+15")):
+        recipe_for(architecture, tokens=tokens)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from kit import SMALL, begin, lts
+from kit import SMALL, AtOnce, begin, lts
 
 from lts_nb.training.corpus import stdlib_corpus
 
@@ -109,6 +109,17 @@ def test_two_processes_come_to_the_same(run, straight, tmp_path):
     assert trained["loss"] == pytest.approx(straight["loss"], abs=0.01)
     differences = [abs(a - b) for (_, a), (_, b) in zip(trained["curve"], straight["curve"], strict=True)]
     assert max(differences) < 0.1
+
+
+@pytest.mark.parametrize("executor", [[], ["--executor", "here"]])
+def test_a_seed_that_numpy_does_not_take(run, monkeypatch, executor):
+    "Nothing is begun that would stand in the way of a call with a seed that can be."
+    monkeypatch.setattr("lts_nb.profiler.executor.get_executor", lambda name: AtOnce())
+    code, out, err = lts(*options(run, "--out", run / "large seed", "--seed", 5_000_000_000, *executor))
+    said = err.splitlines()[-1]
+    assert (code, out) == (2, "") and said.startswith("error: ") and "Traceback" not in err
+    assert "seed=5000000000: must be a whole number from 0 to 4,294,967,295" in said
+    assert not (run / "large seed").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import lzma
 import os
 import string
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lts_nb.core.errors import InputError
+from lts_nb.training import copies
 from lts_nb.training.copies import cut_document, near_copies, split_fragments
 from lts_nb.training.corpus import folder_corpus, get_corpus, split_documents
 from lts_nb.training.tables import read_table
@@ -141,6 +143,17 @@ def test_a_collection_of_quotations_is_trained_on():
     assert not set(quoted) & set(corpus.valid) and len(corpus.valid) > 5
 
 
+def test_copies_among_many_documents_where_integers_have_32_bits(monkeypatch):
+    "As on Windows with NumPy 1: a pair of fifty thousand documents is one of 2.5 billion."
+
+    def arange(*limits, dtype=np.int32):
+        return np.arange(*limits, dtype=dtype)
+
+    monkeypatch.setattr(copies, "np", SimpleNamespace(**vars(np) | dict(arange=arange)))
+    groups = near_copies([f"document {i}" for i in range(50_000)] + ["Document 49999!"]).groups
+    assert len(set(groups)) == 50_000 and groups[-1] == groups[-2]
+
+
 @pytest.mark.parametrize("letters", ["acgt", "".join(map(chr, range(0x20000, 0x20400))), "กขฃคฅฆงจฉชซฌญ"])
 def test_copies_in_writing_without_spaces(letters):
     rng = np.random.default_rng(0)
@@ -173,6 +186,7 @@ def test_cut_and_put_together(text, size):
 
 
 ROWS = [prose(seed, 60) for seed in range(100)]
+DIGITS = "3" * 5_000  # more than Python's `int` takes
 
 
 def tables(folder) -> dict:
@@ -219,6 +233,8 @@ def test_tables(tmp_path):
         ("blanks.csv", " text , label\nthe text,A\n", ["the text"]),
         ("feeds.jsonl", '{"text": "one\\n"}\n{"text": "two\\n"}\n', ["one\n", "two\n"]),
         ("exact.jsonl", '{"Text": "no", "text": "yes"}', ["yes"]),
+        ("digits.jsonl", f'{{"text": "one", "n": {DIGITS}}}', ["one"]),
+        ("digits.json", f'[{{"text": "one", "n": -{DIGITS}}}]', ["one"]),
     ],
 )
 def test_odd_tables(tmp_path, name, content, documents):
@@ -251,12 +267,24 @@ def test_rows_without_a_text_are_counted(tmp_path):
         ("no.parquet", "PAR1", "is no Parquet file"),
         ("no.jsonl.gz", "plain", r"cannot be read \(Not a gzipped file"),
         ("latin.csv", b"text\ncaf\xe9\n", "is not UTF-8 text"),
+        ("deep.json", "[" * 200_000, r"line 1 is not JSON \(.*; needs an object a line"),
+        ("spaces.csv", "text,text \nab,cd\nef,gh\n", "has several columns named 'text'; give each"),
+        ("same.csv", "id,text, text\n1,ab,cd\n2,ef,gh\n", "has several columns named 'text'; give each"),
     ],
 )
 def test_refused_tables(tmp_path, name, content, reason):
     write(tmp_path, **{name: content})
     with pytest.raises(InputError, match=f"{name}': {reason}"):
         folder_corpus(tmp_path / name)
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table([["ab"], ["cd"]], names=["text", "text"]), tmp_path / "same.parquet")
+    with pytest.raises(InputError, match="same.parquet': has several columns named 'text'; give each"):
+        folder_corpus(tmp_path)
 
 
 def test_a_column_by_name(tmp_path):
@@ -271,6 +299,19 @@ def test_json_that_is_named_as_text(tmp_path):
     write(tmp_path, **{"braces.txt": "{not JSON}\n" * 50 + BOOK})
     assert "1 file (.txt, lines of JSON read as prose, 1); " in folder_corpus(tmp_path / "d.txt").account
     assert "1 file (.txt 1); " in folder_corpus(tmp_path / "braces.txt").account
+
+
+def test_long_numbers_in_a_text(tmp_path):
+    "Of a table that is named as text, and of a text."
+    write(tmp_path, **{"pi.txt": f"{DIGITS}\nhello world\n", "d.txt": f'{{"n": {DIGITS}}}\n' * 3})
+    assert "2 files (.txt 1, .txt, lines of JSON read as prose, 1); " in folder_corpus(tmp_path).account
+
+
+def test_a_damaged_compressed_text(tmp_path):
+    packed = gzip.compress(BOOK.encode())
+    write(tmp_path, **{"good.txt": BOOK, "bad.txt.gz": packed[:10] + b"\xff" * 4 + packed[14:]})  # its head is whole
+    with pytest.raises(InputError, match=r"bad.txt.gz': cannot be read \(Error -3 while decompressing data"):
+        folder_corpus(tmp_path)
 
 
 def test_documents_with_marks_between(tmp_path):

@@ -2,11 +2,11 @@
 
 import json
 import math
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lts_nb.core.errors import InputError
 from lts_nb.evaluation.texts import boundary_tokens, to_tokens
@@ -259,6 +259,26 @@ def test_what_is_no_tokenizer(tmp_path, monkeypatch, files, place, reason):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"tokenizer='.*': {reason}"):
         load_tokenizer(tmp_path / place if place and not place.startswith("/") else place)
+
+
+class WindowsPath(PureWindowsPath):
+    "A path as Windows writes it, on a disk that holds nothing."
+
+    def exists(self):
+        return False
+
+    is_file = exists
+
+    def glob(self, pattern):
+        return iter(())
+
+
+def test_an_id_of_the_hub_on_windows(monkeypatch):
+    "It keeps its slash."
+    asked, tokenizer = [], PreTrainedTokenizerFast(tokenizer_object=byte_level(), eos_token="<|endoftext|>")
+    monkeypatch.setattr("lts_nb.training.tokenizer.Path", WindowsPath)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda place, **options: asked.append(place) or tokenizer)
+    assert load_tokenizer("owner/name").end == "<|endoftext|>" and asked == ["owner/name"]
 
 
 def test_vocabulary_and_merges_alone(tmp_path):

@@ -202,9 +202,9 @@ class Boards(Target):
         self._rounds += 1
 
     def close(self):
-        "Leave the executor, if it was given by its name. Workers keep their boards until they end."
+        "Leave the executor, if it was given by its name: workers of a cluster keep their boards, processes of it end."
         if self._named and self._executor is not None:
-            self._executor.shutdown(wait=False)
+            self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
 
     def measure(self, architecture, workload=Workload(), effort=Effort(), memory: bool = True) -> Measurement:
