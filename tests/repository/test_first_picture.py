@@ -1,6 +1,7 @@
 """The first picture of the README shows what benchmarks stored, and the README says the same in words."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,22 @@ def test_gains_by_hand(made):
 
 
 def test_gains_of_shapes_by_hand(made):
-    first, *_ = made.of_shapes()
-    rises = made.shape_rises()
-    ours, theirs = (sum(rise.mean() for rise in rises[rule, 0.9].values()) for rule in ("exact", "uniform"))
-    assert first.what.startswith("90 %") and first.ratio == pytest.approx(theirs / ours)
-    assert 1 < first.low < first.ratio < first.high < 2
+    rises, gains = made.shape_rises(), made.of_shapes()
+    assert [gain.what[:4] for gain in gains] == ["95 %", "90 %", "80 %", "70 %", "60 %"]
+    for gain, size in zip(gains, (0.95, 0.9, 0.8, 0.7, 0.6)):
+        ours, theirs = (sum(rise.mean() for rise in rises[rule, size].values()) for rule in ("exact", "uniform"))
+        assert gain.ratio == pytest.approx(theirs / ours) and 1 < gain.low < gain.ratio < gain.high
+
+
+def test_shapes_at_fewer_bits_are_not_taken_for_whole_ones(made):
+    lines = (ROOT / "benchmarks/shaped/results_mixture/rivals.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["text"] == "wikitext"]
+    parent = next(row["losses"] for row in rows if row["rule"] == "parent")
+    exact = [row for row in rows if row["rule"] == "exact" and row["repair"] == "fitted"]
+    assert any("bits" in row for row in exact)
+    for row in (row for row in exact if "bits" not in row):
+        rise = made.shape_rises()["exact", round(20 * row["share"]) / 20]["wikitext"]
+        assert rise == pytest.approx(np.subtract(row["losses"], parent))
 
 
 def test_the_picture(made):
