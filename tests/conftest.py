@@ -27,6 +27,14 @@ def space_file(tmp_path) -> Path:
     return path
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    "An empty folder, which is the current one."
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
 @pytest.fixture(scope="module")
 def quickly():
     "Searches in this process are quick ones."

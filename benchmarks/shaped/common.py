@@ -248,8 +248,7 @@ def keeping_fits(cache: Path) -> Callable:  # takes what `refit` takes
     "`refit`, but what was fitted once is read from a file: it takes minutes."
 
     def fitted(parent: Parent, shape: Shape, windows: torch.Tensor, outputs: dict | None = None) -> tuple[dict, dict]:
-        known = hashlib.sha256(shape.to_json().encode()).hexdigest()[:16]
-        path = cache / "fits" / f"{known}-{digest(windows)}.safetensors"
+        path = cache / "fits" / f"{shape.id}-{digest(windows)}.safetensors"
         if not path.exists():
             write_ends(path, refit(parent, shape, windows, outputs))
         return read_ends(path)

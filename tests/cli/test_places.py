@@ -13,14 +13,6 @@ from lts_nb.profiler.store import Store
 from lts_nb.show.page import PAGE
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    "An empty folder, which is the current one."
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
 def test_a_model_is_built_into_the_current_folder(here):
     code, out, err = lts("build", "sample", "55a416bf", "--out", ".", "--json")
     assert code == 0 and json.loads(out)["out"] == ".", err

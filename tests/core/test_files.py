@@ -18,14 +18,6 @@ def fill(folder: Path):
     return made.name
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    "An empty folder, which is the current one."
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
 @pytest.mark.parametrize("name", [".", "", "{here}", "../here"])
 def test_the_current_folder_is_filled(here, name):
     before = here.stat().st_ino
