@@ -6,8 +6,8 @@
 The study's are scored twice: as the backbone begins ("study"), and as the study's training does ("study, as trained").
 Published architectures are rebuilt with the study's vocabulary of 512 tokens, so that they can read the study's text;
 their own have up to 267,735. Forty of each random set, evenly over their decoder parameters, on two sequences; what
-compares sequences with each other once more on sixteen, and what compares tokens on four for each width of the widest
-(", wide batch").
+compares sequences with each other once more on sixteen, what compares tokens on four for each width of the widest, and
+all else that reads a batch on eight, as the study's (", wide batch").
 """
 
 import argparse
@@ -40,6 +40,18 @@ EACH = 40  # architectures of a published set
 LENGTH = 128  # tokens of a sequence
 OF_SEQUENCES = ("jacobian_covariance", "naswot")  # from a matrix of sequences by sequences
 OF_TOKENS = ("hidden_covariance", "w_pca")  # from a matrix of tokens by widths
+
+
+def readers() -> list[str]:
+    "Proxies that read a batch, of as many sequences as it holds."
+    return [proxy.name for proxy in find_proxies(None) if proxy.takes == "model" and not proxy.one_sequence]
+
+
+def wide_batches(architectures: list[tuple[str, Architecture]]) -> list[tuple[list[str], int]]:
+    "Proxies, and of how many sequences each of a set needs a batch."
+    widest = max(architecture.d_model for _, architecture in architectures)
+    rest = [name for name in readers() if name not in OF_SEQUENCES + OF_TOKENS]
+    return [(list(OF_SEQUENCES), 16), (list(OF_TOKENS), max(16, math.ceil(4 * widest / LENGTH))), (rest, 8)]
 
 
 def with_small_vocabulary(architecture: Architecture) -> Architecture:
@@ -93,10 +105,9 @@ def score_set(name: str, architectures: list, proxies: list | None, batch: torch
 
 def score_batches(valid: torch.Tensor):
     "The study's architectures, every third of them and as trained, by batches of 2 to 64 sequences."
-    names = [proxy.name for proxy in find_proxies(None) if proxy.takes == "model" and not proxy.one_sequence]
     for size in (2, 8, 16, 32, 64):
         batch = valid[: size * LENGTH].reshape(size, LENGTH)
-        score_set(f"{size} sequences", read_study()[::3], names, batch, HERE / "batches.json", as_trained)
+        score_set(f"{size} sequences", read_study()[::3], readers(), batch, HERE / "batches.json", as_trained)
 
 
 def main():
@@ -114,10 +125,9 @@ def main():
         for name, architectures in read_published():
             score_set(name, architectures, None, batch[:2], SCORES)
         for name, architectures in read_published():
-            widest = max(architecture.d_model for _, architecture in architectures)
-            for proxies, sequences in ((OF_SEQUENCES, 16), (OF_TOKENS, max(16, math.ceil(4 * widest / LENGTH)))):
+            for proxies, sequences in wide_batches(architectures):
                 wide = valid[: sequences * LENGTH].reshape(sequences, LENGTH)
-                score_set(f"{name}, wide batch", architectures, list(proxies), wide, SCORES)
+                score_set(f"{name}, wide batch", architectures, proxies, wide, SCORES)
 
 
 if __name__ == "__main__":

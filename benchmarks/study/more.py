@@ -1,9 +1,10 @@
-"""Beside the 84: seeds and learning rates of Llama, learning rates of thin and thick feed-forwards, and English.
+"""Beside the 84: seeds and rates of Llama, rates of thin and thick feed-forwards, English, and extremes once more.
 
     python benchmarks/study/more.py seeds               # four Llama at five seeds, 8 M tokens
     python benchmarks/study/more.py rates               # the same four at four learning rates, 1 M tokens
     python benchmarks/study/more.py inner               # feed-forwards of 2 and 8 times the width, 8 M tokens
     python benchmarks/study/more.py english FOLDER      # 24 of the GPT-2 on a folder of English text, 4 M tokens
+    python benchmarks/study/more.py extremes            # best and worst of each equal count at another seed, 8 M tokens
 
 Into benchmarks/study/more.sqlite; called again, each continues where it stopped. Products are in float32, so that they
 are the same on a machine without bfloat16.
@@ -23,7 +24,7 @@ from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
 from lts_nb.training.jobs import TrainingJob, plan_training_jobs
-from lts_nb.training.training_runs import run_training_jobs
+from lts_nb.training.training_runs import read_training_runs, run_training_jobs
 
 HERE = Path(__file__).parent
 RECIPE = replace(run.RECIPE, dtype="float32")
@@ -53,6 +54,15 @@ def thick_jobs() -> list[TrainingJob]:
     return [TrainingJob(Architecture("gpt2", *shape, vocab_size=512, max_len=128), group="inner") for shape in shapes]
 
 
+def extreme_jobs(seed: int = 1) -> list[TrainingJob]:
+    "The best and the worst of the study's architectures of each equal count, at a seed by which they were not chosen."
+    with Store(HERE / "study.sqlite") as store:
+        runs = read_training_runs(store)
+    alike = runs[(runs.tokens == run.RECIPE.tokens[-1]) & ~runs.group.isin(("spread", "seeds"))]
+    found = alike.groupby(["backbone", "group"]).loss.agg(["idxmin", "idxmax"]).stack()
+    return [TrainingJob(architecture, group="extremes", seed=seed) for architecture in alike.architecture[found]]
+
+
 def plan(step: str) -> list[tuple]:  # of jobs, and the recipe that they share
     "What a step trains."
     if step == "seeds":
@@ -61,13 +71,15 @@ def plan(step: str) -> list[tuple]:  # of jobs, and the recipe that they share
         return [(english_jobs(), replace(RECIPE, tokens=(4_000_000,)))]
     if step == "inner":
         return [(thick_jobs(), replace(RECIPE, tokens=(8_000_000,), lr=rate)) for rate in RATES[:3]]
+    if step == "extremes":
+        return [(extreme_jobs(), replace(RECIPE, tokens=(8_000_000,)))]
     first = [job for job in llama_jobs() if job.seed == 0]
     return [(first, replace(RECIPE, tokens=(1_000_000,), lr=rate)) for rate in RATES]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("seeds", "rates", "inner", "english"))
+    parser.add_argument("step", choices=("seeds", "rates", "inner", "english", "extremes"))
     parser.add_argument("corpus", nargs="?", default="stdlib")
     parser.add_argument("--workers", type=int, default=1, help="trainings at once")
     options = parser.parse_args()
