@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from ..core.errors import InputError, shorten
+from ..core.errors import InputError, reason_of, shorten
 from ..models.build import architecture_of  # importing it makes our models known to transformers, too
 from ..space.architecture import Architecture
 from ..space.families import FAMILIES
@@ -159,8 +159,7 @@ def load_backbone_model(
     except InputError as error:  # a stock model that differs from what a backbone can say
         raise InputError(f"model={str(folder)!r}: {error}") from error
     except Exception as error:  # as in `load_or_explain`
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"model={str(folder)!r}: cannot be opened ({reason})") from error
+        raise InputError(f"model={str(folder)!r}: cannot be opened ({reason_of(error, 300)})") from error
     kinds = [kind for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") if loaded[kind]]
     if kinds:
         found = ", ".join(f"{len(loaded[kind])} {kind.replace('_', ' ')}" for kind in kinds)

@@ -15,7 +15,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ..core.errors import InputError, shorten
+from ..core.errors import InputError, reason_of, shorten
 from ..core.files import read_text
 from ..evaluation.stored_models import check_vocabulary, check_weights, hub_answers, load_or_explain, offline
 from ..formats.gguf_layout import gguf_package
@@ -41,7 +41,7 @@ def fetch(
         with offline(not hub_answers()):
             return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
     except Exception as error:  # no such model, no access, no proper name, a connection that ends midway
-        reason = shorten(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+        reason = reason_of(error)
         raise InputError(
             f"{field}: is no file or folder, and cannot be had from the Hugging Face hub ({reason})"
         ) from None

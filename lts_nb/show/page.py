@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-from ..core.errors import remark
+from ..core.errors import reason_of, remark
 from ..core.files import replace_text
 from .view import View
 
@@ -93,6 +93,6 @@ def save_page(
     except Exception as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+        reason = reason_of(error)
         remark(f"page={str(path)!r}: could not be written ({reason}); everything else is")
         return False

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from ..core.errors import remark
+from ..core.errors import reason_of, remark
 from ..core.files import replace_file
 
 # %% ../../nbs/show/04_picture.ipynb #8f079c67
@@ -94,6 +94,6 @@ def save_picture(
     except Exception as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+        reason = reason_of(error)
         (say or remark)(f"picture={str(path)!r}: could not be drawn ({reason}); everything else is written")
         return False

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from itertools import islice
 
-from ..core.errors import InputError
+from ..core.errors import InputError, reason_of
 from .corpus import Corpus, Stream
 from .tables import choose_column, join_rows
 
@@ -26,9 +26,8 @@ def _load_splits(field: str, name: str, stream: bool) -> dict:
     try:
         return load_dataset(f"{owner}/{repository}" if rest else owner, configuration or None, streaming=stream)
     except Exception as error:  # of `datasets`, the hub's client or the connection, each with its own kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{field}: cannot be had ({reason}); must be owner/name or "
+            f"{field}: cannot be had ({reason_of(error)}); must be owner/name or "
             f"owner/name/configuration, and needs the internet{', at every call' if stream else ' once'}"
         ) from None
 
@@ -51,6 +50,16 @@ def _text_column(field: str, data, wanted: str | None) -> str:
     return choose_column(field, features, lambda name: getattr(features[name], "dtype", "") == "string", wanted)
 
 
+def _read_column(field: str, data, column: str) -> Iterable:
+    "What stands in a column, row by row."
+    try:
+        for row in data:
+            yield row[column]
+    except Exception as error:  # as in `_load_splits`
+        reason = reason_of(error)
+        raise InputError(f"{field}: column {column!r} cannot be read to its end ({reason}); call again") from None
+
+
 def hub_corpus(
     name: str,  # "owner/name" or "owner/name/configuration"
     text_column: str | None = None,  # where its texts are; guessed by default
@@ -58,12 +67,13 @@ def hub_corpus(
 ) -> Corpus:
     """A data set of the Hugging Face hub.
 
-    Raises `InputError` if `datasets` is missing, the set cannot be had, or it has no such column or split.
+    Raises `InputError` if `datasets` is missing, the set cannot be had, or it has no such column or split;
+    and while a stream is read, if its connection ends.
     """
     field = f"corpus='{'stream' if stream else 'hub'}:{name}'"
     sides = _choose_sides(field, _load_splits(field, name, stream), stream)
     column = next(_text_column(field, data, text_column) for data in sides)
-    everything, valid = (Stream(lambda data=data: join_rows(row[column] for row in data)) for data in sides)
+    everything, valid = (Stream(lambda data=data: join_rows(_read_column(field, data, column))) for data in sides)
     valid = tuple(valid)
     known = set(valid)
     train = Stream(lambda: (text for text in everything if text not in known))

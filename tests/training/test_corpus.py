@@ -37,7 +37,9 @@ def test_a_data_set_that_is_a_script(tmp_path, monkeypatch, source):
     (tmp_path / "owner" / "name").mkdir(parents=True)
     (tmp_path / "owner" / "name" / "name.py").write_text("raise SystemExit('was run')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=rf"corpus='{source}:owner/name': cannot be had \(Dataset scripts"):
+    with pytest.raises(
+        InputError, match=rf"corpus='{source}:owner/name': cannot be had \(RuntimeError: Dataset scripts"
+    ):
         get_corpus(f"{source}:owner/name")
 
 
