@@ -4,11 +4,13 @@
     python benchmarks/shaped/rivals.py bits                # the parent at fewer bits
     python benchmarks/shaped/rivals.py members FOLDER      # members of a folder that `lts shape` wrote
     python benchmarks/shaped/rivals.py ours                # those that were judged before, fitted anew, at fewer bits
+    python benchmarks/shaped/rivals.py text                # what was fitted, fitted on more text: more_text.jsonl
 
 Each rule's shape is judged plainly (units removed, nothing repaired) and with our least-squares repair, so that the
 allocation alone is compared; a rule that drops whole layers leaves nothing to repair. `--fitted` judges them a third
 time with all ends fitted one after the other, as our own members may be. Every line of a file is one shape by one rule
-on one text, with the loss of every window. On one core a line takes about half a minute.
+on one text, with the loss of every window. On one core a line takes about half a minute, and a fit on 384 windows half
+an hour.
 """
 
 import functools
@@ -21,7 +23,7 @@ import pandas as pd
 import torch
 from allocations import RULES, Allocation, allocations, losses_of, shape_of, share_of
 from bits import FORMATS, rounded
-from common import GOALS, Bench, arguments, keeping_fits
+from common import GOALS, WINDOW, Bench, arguments, corpus_of, keeping_fits
 from tables import OURS
 
 from lts_nb.core.errors import InputError
@@ -29,16 +31,20 @@ from lts_nb.core.files import read_json, read_text
 from lts_nb.models.cut import HALVES, cut
 from lts_nb.models.shape import Shape
 from lts_nb.shaping import repaired
+from lts_nb.shaping.moments import sample_windows
 from lts_nb.shaping.reduction import reduced
 from lts_nb.shaping.repaired import Repairs
 from lts_nb.space.counts import count
+from lts_nb.training.corpus import Corpus
 
 FILE = "rivals.jsonl"
+MORE_TEXT = "more_text.jsonl"
 
 
 def key_of(row: dict) -> tuple:
     "What tells lines apart."
-    return tuple(row.get(name) for name in ("rule", "goal", "seed", "id", "bits", "repair", "tokens", "text"))
+    names = ("rule", "goal", "seed", "id", "bits", "repair", "tokens", "windows", "text")
+    return tuple(row.get(name) for name in names)
 
 
 def judge(bench: Bench, about: dict, make, file: str = FILE):
@@ -145,6 +151,25 @@ def judge_ours(bench: Bench, formats: list[str]):
             judge(bench, about | dict(bits=kind), lambda: rounded_or_not(model(), kind))
 
 
+def judge_more_text(bench: Bench, corpus: Corpus, goals: list[float], rules: list[str], n: int):
+    "Shapes that were judged fitted, their ends fitted on more windows; those on which shapes were scored are left out."
+    found = sample_windows(corpus.train, bench.parent.tokenizer, WINDOW, n)
+    scored = {tuple(window.tolist()) for window in bench.texts.scored}
+    windows = found[[i for i, window in enumerate(found) if tuple(window.tolist()) not in scored]]
+    fitted = [row for row in bench.rows(FILE) if row["repair"] == "fitted" and "bits" not in row]
+    for row in (row for row in fitted if row["text"] == "wikitext" and row["rule"] in rules):
+        if not any(abs(row["share"] - goal) < 0.005 for goal in goals):
+            continue
+
+        def make(row=row):
+            shape = shape_of(bench, [tuple(layer) for layer in row["layers"]], "surgeon")
+            ends = keeping_fits(bench.cache)(bench.parent, shape, windows, outputs_of(bench, shape))
+            return cut(bench.parent, shape, *ends), {}
+
+        about = {name: row[name] for name in ("rule", "goal", "seed", "id", "share", "layers", "repair") if name in row}
+        judge(bench, about | dict(windows=len(windows)), make, MORE_TEXT)
+
+
 def rounded_or_not(model, kind: str | None) -> tuple:
     "A model at fewer bits, if bits are named."
     if kind is None:
@@ -168,13 +193,16 @@ def repairs_of(bench: Bench, folder: Path) -> Repairs:
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("step", choices=("rivals", "bits", "members", "ours"))
+    parser.add_argument("step", choices=("rivals", "bits", "members", "ours", "text"))
     parser.add_argument("folder", nargs="?", type=Path, help="that `lts shape` wrote, for members")
     parser.add_argument("--goals", nargs="+", type=float, default=GOALS, help="shares of decoder parameters")
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--rules", nargs="+", choices=[*RULES, *OURS], default=list(RULES))
+    parser.add_argument("--windows", type=int, default=384, help="of 512 tokens, for text")
     parser.add_argument("--formats", nargs="*", default=FORMATS, help="bits of the parent, or of members")
     parser.add_argument("--fitted", action="store_true", help="fit all ends one after the other, too")
     options = parser.parse_args()
+    if options.step == "rivals" and not set(options.rules) <= set(RULES):
+        parser.error("--rules: shapes of ours are judged by members, ours and text")
     bench = Bench.open(options)
     judge_parent(bench)
     if options.step == "rivals":
@@ -183,6 +211,9 @@ def main():
         judge_bits(bench, options.formats)
     elif options.step == "ours":
         judge_ours(bench, options.formats)
+    elif options.step == "text":
+        corpus = corpus_of(options.read, options.data)
+        judge_more_text(bench, corpus, options.goals, options.rules, options.windows)
     else:
         judge_members(bench, options.folder, options.formats)
 

@@ -36,8 +36,9 @@ def place(tmp_path_factory):
 def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
     out = place / "shaped"
     asked = ["shape", str(place / "parent"), "--corpus", str(place / "texts"), "--out", str(out)]
-    few = ["--windows", "2", "--members", "3", "--widths", "0,96,192"]
+    few = ["--windows", "2", "--members", "3", "--widths", "0,96,192", "--calibration", "9"]
     assert main([*asked, *few]) == 0
+    assert json.loads((out / "shaped.json").read_text(encoding="utf-8"))["settings"]["n_calibration"] == 9
     said = capsys.readouterr().out
     table = pd.read_csv(out / "members.csv")
     assert all(id[:8] in said for id in table.id) and "next: lts build" in said
@@ -48,6 +49,8 @@ def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
     assert json.loads(capsys.readouterr().out)["members"][0]["rise"] == pytest.approx(table.rise[0])
     assert (out / "scores.jsonl").read_text(encoding="utf-8") == scores
     check_built(place, out, table.iloc[-1], capsys)
+    assert main([*asked, *few[:-1], "12"]) == 2
+    assert "are of another parent, text or list of choices" in capsys.readouterr().err
 
 
 def test_a_model_finds_its_parent_from_every_folder(place, capsys, monkeypatch):
