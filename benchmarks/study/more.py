@@ -70,7 +70,7 @@ def plan(step: str) -> list[tuple]:  # of jobs, and the recipe that they share
     if step == "english":
         return [(english_jobs(), replace(RECIPE, tokens=(4_000_000,)))]
     if step == "inner":
-        return [(thick_jobs(), replace(RECIPE, tokens=(8_000_000,), lr=rate)) for rate in RATES[:3]]
+        return [(thick_jobs(), replace(RECIPE, tokens=(8_000_000,), lr=rate)) for rate in RATES]
     if step == "extremes":
         return [(extreme_jobs(), replace(RECIPE, tokens=(8_000_000,)))]
     first = [job for job in llama_jobs() if job.seed == 0]
