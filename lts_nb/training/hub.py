@@ -56,8 +56,10 @@ def _read_column(field: str, data, column: str) -> Iterable:
         for row in data:
             yield row[column]
     except Exception as error:  # as in `_load_splits`
-        reason = reason_of(error)
-        raise InputError(f"{field}: column {column!r} cannot be read to its end ({reason}); call again") from None
+        raise InputError(
+            f"{field}: column {column!r} cannot be read to its end ({reason_of(error)}); "
+            "must be in every row, and over a connection that holds"
+        ) from None
 
 
 def hub_corpus(
