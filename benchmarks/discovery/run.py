@@ -118,8 +118,8 @@ def search(sets: dict, file: Path):
     found = discover(searched, n=N, seeds=SEEDS)
     print(found, flush=True)
     judged = judge(found.best, sealed)
-    contest = Contest(sealed)
-    opened = found.tried.expression.map(contest.gain)  # only after the judgement
+    opened = found.tried.assign(sealed=found.tried.expression.map(Contest(sealed).gain))  # only after the judgement
+    opened = opened.sort_values("sealed", ascending=False, kind="stable")
     content = dict(
         machine=describe_machine(),
         n=len(found.tried),
@@ -129,7 +129,9 @@ def search(sets: dict, file: Path):
         top=found.tried[:100].to_dict("records"),
         judged=judged.to_dict("records"),
         opened=dict(
-            expression=found.tried.expression[opened.idxmax()], gain=opened.max(), above=int((opened > 0).sum())
+            above=int((opened.sealed > 0).sum()),
+            top=opened[["expression", "searched", "sealed"]][:100].to_dict("records"),
+            judged=judge(opened.expression.iloc[0], sealed).to_dict("records"),
         ),
     )
     replace_text(file, json.dumps(content, indent=1))

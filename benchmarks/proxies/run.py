@@ -3,11 +3,12 @@
     LTS_NB_PUBLISHED=path/to.zip python benchmarks/proxies/run.py    # into scores.json; nothing is scored twice
     python benchmarks/proxies/run.py --batches                       # into batches.json: the same by size of the batch
 
-The study's are scored twice: as the backbone begins ("study"), and as the study's training does ("study, as trained").
-Published architectures are rebuilt with the study's vocabulary of 512 tokens, so that they can read the study's text;
-their own have up to 267,735. Forty of each random set, evenly over their decoder parameters, on two sequences; what
-compares sequences with each other once more on sixteen, what compares tokens on four for each width of the widest, and
-all else that reads a batch on eight, as the study's (", wide batch").
+The study's are scored twice: as the backbone begins ("study"), and as the study's training does ("study, as trained"),
+on eight sequences; what compares sequences with each other once more on sixteen, and what follows gradients on 32, from
+where orders are settled (", wide batch"). Published architectures are rebuilt with the study's vocabulary of 512
+tokens, so that they can read the study's text; their own have up to 267,735. Forty of each random set, evenly over
+their decoder parameters, on two sequences; then wide: sixteen, four tokens for each width of the widest where tokens
+are compared, and eight for all else.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from lts_nb.study.proxies.scores import scores
 from lts_nb.study.published import published
 from lts_nb.study.published_archive import find_archive
 from lts_nb.study.short_training import short_training
+from lts_nb.study.tables import WIDE
 from lts_nb.training.scaling import initialise_matrices
 from lts_nb.training.tokens import tokenize
 
@@ -40,18 +42,25 @@ EACH = 40  # architectures of a published set
 LENGTH = 128  # tokens of a sequence
 OF_SEQUENCES = ("jacobian_covariance", "naswot")  # from a matrix of sequences by sequences
 OF_TOKENS = ("hidden_covariance", "w_pca")  # from a matrix of tokens by widths
+CONFIDENCES = ("head_confidence", "softmax_confidence")  # of one forward pass, settled on eight sequences
+DERIVED = ("grasp_negated", "w_pca_summed")  # follow from another reading
 
 
-def readers() -> list[str]:
-    "Proxies that read a batch, of as many sequences as it holds."
-    return [proxy.name for proxy in find_proxies(None) if proxy.takes == "model" and not proxy.one_sequence]
+def readers(proxies: list | None = None) -> list[str]:
+    "Proxies that read a batch, of as many sequences as it holds; without other readings, if none are named."
+    return [proxy.name for proxy in find_proxies(proxies) if proxy.takes == "model" and not proxy.one_sequence]
+
+
+def gradients() -> list[str]:
+    "Proxies that follow gradients through a batch, other readings among them."
+    return [name for name in readers(list(PROXIES)) if name not in OF_SEQUENCES + OF_TOKENS + CONFIDENCES + DERIVED]
 
 
 def wide_batches(architectures: list[tuple[str, Architecture]]) -> list[tuple[list[str], int]]:
     "Proxies, and of how many sequences each of a set needs a batch."
     widest = max(architecture.d_model for _, architecture in architectures)
-    rest = [name for name in readers() if name not in OF_SEQUENCES + OF_TOKENS]
-    return [(list(OF_SEQUENCES), 16), (list(OF_TOKENS), max(16, math.ceil(4 * widest / LENGTH))), (rest, 8)]
+    tokens = max(16, math.ceil(4 * widest / LENGTH))
+    return [(list(OF_SEQUENCES), 16), (list(OF_TOKENS), tokens), ([*gradients(), *CONFIDENCES], 8)]
 
 
 def with_small_vocabulary(architecture: Architecture) -> Architecture:
@@ -110,6 +119,19 @@ def score_batches(valid: torch.Tensor):
         score_set(f"{size} sequences", read_study()[::3], readers(), batch, HERE / "batches.json", as_trained)
 
 
+def derive(file: Path):
+    "Readings that follow from another of the same architecture, wide: a sign, or a sum over layers from their mean."
+    found = json.loads(file.read_text(encoding="utf-8"))
+    values = {(row["set"], row["id"], row["proxy"]): row["value"] for row in found["rows"]}
+    known = [row for row in found["rows"] if row["set"].endswith(WIDE) and row["proxy"] in ("grasp", "w_pca")]
+    for row in (row for row in known if row["value"] is not None):
+        depth = values[row["set"].removesuffix(WIDE), row["id"], "depth"]
+        name, times = ("grasp_negated", -1) if row["proxy"] == "grasp" else ("w_pca_summed", depth)
+        if (row["set"], row["id"], name) not in values:
+            found["rows"].append(row | dict(proxy=name, value=times * row["value"]))
+    replace_text(file, json.dumps(found))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", action="store_true", help="by size of the batch, into batches.json")
@@ -120,6 +142,10 @@ def main():
     batch = valid[: 8 * LENGTH].reshape(8, LENGTH)
     score_set("study", read_study(), list(PROXIES), batch, SCORES)
     score_set("study, as trained", read_study(), list(PROXIES), batch, SCORES, as_trained)
+    for name, start in (("study", build), ("study, as trained", as_trained)):
+        for proxies, sequences in ((list(OF_SEQUENCES), 16), (gradients(), 32)):
+            wide = valid[: sequences * LENGTH].reshape(sequences, LENGTH)
+            score_set(name + WIDE, read_study(), proxies, wide, SCORES, start)
     score_set("study, trained for a moment", read_study(), [short_training(200_000)], batch, SCORES)
     if find_archive():
         for name, architectures in read_published():
@@ -127,7 +153,8 @@ def main():
         for name, architectures in read_published():
             for proxies, sequences in wide_batches(architectures):
                 wide = valid[: sequences * LENGTH].reshape(sequences, LENGTH)
-                score_set(f"{name}, wide batch", architectures, proxies, wide, SCORES)
+                score_set(name + WIDE, architectures, proxies, wide, SCORES)
+    derive(SCORES)
 
 
 if __name__ == "__main__":

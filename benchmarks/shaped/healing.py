@@ -1,10 +1,12 @@
 """Shapes of one size healed on the same tokens by the same teacher; call it again to continue where it stopped.
 
     python benchmarks/shaped/healing.py --goal 0.7 --tokens 65536 --seeds 0 1 2    # writes healed.jsonl
+    python benchmarks/shaped/healing.py --goal 0.7 --tokens 1000000 --seeds 0 --rules uniform --dtype bfloat16
 
 Our shape of that size in rivals.jsonl, and its rivals, all fitted: each learns from its parent's predictions, as
 `lts train --teacher parent` does it, and is judged on the texts that judge everything here. What the teacher says of a
-sequence is computed once and kept, 50 MB for 512 tokens, since all shapes and all seeds read the same ones. Several
+sequence is computed once and kept, 50 MB for 512 tokens, since all shapes and all seeds read the same ones; beyond
+`MOST_KEPT` tokens it is asked each time. A run that was stopped goes on from the last sixteenth of its tokens. Several
 processes may share the work: each takes the next run that no other is at.
 """
 
@@ -34,6 +36,7 @@ from lts_nb.training.recipe import recipe_for
 from lts_nb.training.start import Lesson
 
 FILE = "healed.jsonl"
+MOST_KEPT = 200_000  # tokens of which what the teacher says is kept: 20 GB
 
 
 class Remembering(torch.nn.Module):
@@ -103,18 +106,19 @@ class Lessons:
     corpus: Corpus
     teacher: str  # where it lies
     tokens: int
+    dtype: str
 
     def heal(self, shape: Allocation, seed: int):
         "Heal a model, unless it was or another process is at it, and judge it."
         bench, place = self.bench, place_of(self.bench, shape)
         folder = place.with_name(f"{place.name}-{self.tokens}-{seed}")
         about = dict(rule=shape.rule, goal=shape.goal, share=share_of(bench.parent, shape.layers), repair="healed")
-        changes = dict(valid_tokens=2 * WINDOW, dtype="float32")  # as on the machine that healed first
+        changes = dict(valid_tokens=2 * WINDOW, dtype=self.dtype)
         recipe = recipe_for(bench.parent.architecture, "heal", tokens=self.tokens, **changes)
 
         def healed():
             record = healing.heal(
-                written(bench, shape), folder, self.corpus, recipe, self.teacher, seed=seed, saves=4, parts=4
+                written(bench, shape), folder, self.corpus, recipe, self.teacher, seed=seed, saves=16, parts=4
             )
             told = {name: record[name] for name in ("recipe", "learned_by", "seconds")}
             return open_backbone_model(folder)[0].float().eval(), dict(healing=told)
@@ -133,12 +137,14 @@ def main():
     parser.add_argument("--tokens", type=int, default=65_536, help="to heal with")
     parser.add_argument("--rules", nargs="*", choices=RULES, default=["uniform", "flap"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of products")
     options = parser.parse_args()
     bench = Bench.open(options)
-    said = bench.cache / "teacher"
-    healing.Lesson = lambda teacher, *more: Lesson(Remembering(teacher, said), *more)
+    if options.tokens <= MOST_KEPT:
+        said = bench.cache / "teacher"
+        healing.Lesson = lambda teacher, *more: Lesson(Remembering(teacher, said), *more)
     corpus = text_of(bench, options.read, options.data, options.tokens)
-    lessons = Lessons(bench, corpus, options.parent or str(find_real_parent()), options.tokens)
+    lessons = Lessons(bench, corpus, options.parent or str(find_real_parent()), options.tokens, options.dtype)
     for row in bench.rows("rivals.jsonl")[:]:
         if row["rule"] == "parent" and row not in bench.rows(FILE):
             bench.file(FILE, row)

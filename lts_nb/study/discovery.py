@@ -261,12 +261,16 @@ def luck(
     sealed: list[TrainedSet],
     exchanges: Iterable[int],  # a search each, with losses exchanged by this seed
     **how,  # as of `discover`
-) -> pd.DataFrame:  # a row an exchange: `exchange, expression, searched, chosen, sealed`
-    "What searching gains where there is nothing to find."
+) -> pd.DataFrame:  # a row an exchange: `exchange, expression, searched, chosen, sealed, opened`
+    """What searching gains where there is nothing to find.
+
+    The gains of the expression that was chosen where it was searched, where it was chosen, and on sealed sets;
+    `opened` is the largest gain of all that were tried on sealed sets.
+    """
     rows = []
     for exchange in exchanges:
         found = discover([each.permuted(exchange) for each in sets], **how)
         best = found.tried[found.tried.expression == found.best].iloc[0]
-        gain = Contest([each.permuted(exchange) for each in sealed]).gain(found.best)
-        rows.append((exchange, found.best, found.tried.searched.max(), best.chosen, gain))
-    return pd.DataFrame(rows, columns=["exchange", "expression", "searched", "chosen", "sealed"])
+        gains = found.tried.expression.map(Contest([each.permuted(exchange) for each in sealed]).gain)
+        rows.append((exchange, found.best, best.searched, best.chosen, gains[best.name], gains.max()))
+    return pd.DataFrame(rows, columns=["exchange", "expression", "searched", "chosen", "sealed", "opened"])

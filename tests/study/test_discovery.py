@@ -109,6 +109,9 @@ def test_sealed_sets_are_not_looked_at_while_searching():
     assert looked == ["a", "b"] * 2 and len(found.tried) == 3
     chance = luck([a_set("a", 0)], sealed, [4], propose=spying)
     assert looked[4:] == ["a"] and chance.exchange.tolist() == [4]
+    exchanged = Contest([sealed[0].permuted(4)])
+    gains = {text: exchanged.gain(text) for text in found.tried.expression}
+    assert chance.sealed.tolist() == [gains[chance.expression[0]]] and chance.opened.tolist() == [max(gains.values())]
 
 
 def test_the_other_half_chooses(monkeypatch):
