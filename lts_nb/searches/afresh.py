@@ -17,12 +17,12 @@ from ..space.architecture import Architecture
 
 # %% ../../nbs/searches/09_afresh.ipynb #8868dc69
 HELD_BACK = 3
-"The last of the `ROUNDS`: they say what a member takes, and have no part in who is a member."
+"The last of the `ROUNDS`: they say what a member takes, and decide only that who breaks a limit in them is none."
 
 
 @dataclass(frozen=True)
 class Afresh:
-    "Architectures measured beside each other; what is told of them had no part in deciding."
+    "Architectures measured beside each other; what is told of them is not what members were compared by."
 
     deciding: dict  # `Architecture` -> `Measurement` of the rounds that decide, None where none succeeded
     told: dict  # `Architecture` -> `Measurement` of the rounds that were held back, None where none succeeded

@@ -34,8 +34,8 @@ class Gain:
 
     @property
     def colour(self) -> str:
-        "Blue where it is certainly a gain, red where certainly a loss, pale where neither."
-        return BLUE if self.low > 1 else RED if self.high < 1 else PALE
+        "Blue where it is certainly a gain, red where certainly a loss, pale where neither, by the numbers as shown."
+        return BLUE if round(self.low, 2) > 1 else RED if round(self.high, 2) < 1 else PALE
 
     def __str__(self):
         return f"{self.ratio:.2f}× ({self.low:.2f} to {self.high:.2f})"

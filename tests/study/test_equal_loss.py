@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lts_nb.core.errors import InputError
-from lts_nb.study.equal_loss import cost_ratio, gain
+from lts_nb.study.equal_loss import cost_ratio, gain, parallel_ratio
 
 HEAVY = [2, 1], [1, 8]  # losses and costs: each halving of the distance to a loss of 1 doubles the cost
 LIGHT = [1, 2], [2, 1]
@@ -107,3 +107,14 @@ def test_at_one_loss():
 def test_one_seed_everywhere():
     with pytest.raises(InputError, match="every model has one seed"):
         gain(A[0][:, :1], A[1], B[0][:, :1], B[1])
+
+
+def test_parallel_lines_by_hand():
+    assert parallel_ratio(*HEAVY, *LIGHT) == pytest.approx(2)  # 8 and 2 a nat: 4 for both, level in the middle
+    apart = [8, 9], [2, 1]  # no loss in common: the lines say it all
+    assert np.isnan(cost_ratio(*LIGHT, *apart)) and parallel_ratio(*LIGHT, *apart) == pytest.approx(2**-7)
+    found = gain(*A, *B, models=True, parallel=True)
+    assert found["ratio_low"] < 1.3 < found["ratio_high"] and found["reached"] == 1
+    assert found["ratio"] == pytest.approx(
+        parallel_ratio(*(f(x, 1) for x, f in zip((*A, *B), (np.mean, np.median) * 2)))
+    )
