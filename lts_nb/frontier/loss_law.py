@@ -119,7 +119,8 @@ class LossLaw:
             for (name, exponent), coefficient in zip(self.exponents.items(), self.coefficients[1:])
         ]
         law = " + ".join([f"loss = {self.coefficients[0]:.3f}", *terms])
-        edge = f"; the data do not bound the exponent of {' and '.join(self.unbounded)}" if self.unbounded else ""
+        loose = ", ".join(self.unbounded)
+        edge = f"; the data do not bound the exponent of {loose}, nor with it the constant" if loose else ""
         return f"{law}; wrong by {self.error:.3f} nats on trainings that it had not seen{edge}"
 
     def to_json(self) -> str:
