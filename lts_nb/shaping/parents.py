@@ -36,7 +36,7 @@ def fetch(
     "Fetch a model from the Hugging Face hub. Raises `InputError` if it cannot be had."
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "README.md"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]
     try:
         with offline(not hub_answers()):
             return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"]))
@@ -76,7 +76,10 @@ def find_files(
         return path
     if path.exists() or path.suffix == ".gguf" or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(place)):
         raise InputError(f"{field}: must be a folder with a model, a .gguf file that exists, or an id of the hub")
-    return fetch(str(place), field)
+    found = fetch(str(place), field)
+    if not (found / "config.json").is_file():
+        raise InputError(f"{field}: has no config.json at the hub; of GGUF files there, fetch one and give its path")
+    return found
 
 # %% ../../nbs/shaping/00_parents.ipynb #ec7899c7
 def check_weight_files(
@@ -103,7 +106,10 @@ def check_weight_files(
             "save the model as safetensors with transformers"
         )
     else:
-        raise InputError(f"{field}: has no weights; needs model.safetensors, or several files and {index.name}")
+        raise InputError(
+            f"{field}: has no weights; needs model.safetensors, or several files and {index.name}; "
+            "pickled ones, *.bin, are not read"
+        )
 
 
 def check_config(
@@ -155,6 +161,8 @@ def parent_of(
     "Turn what transformers loaded into a parent. Raises `InputError` for what ours cannot hold."
     if tokenizer is not None:
         check_vocabulary(model, tokenizer)
+    if damaged := [name for name, tensor in model.named_parameters() if not tensor.isfinite().all()]:
+        raise InputError(f"{field}: {damaged[0]} holds what is no number; must be a parent of finite weights")
     try:
         own = own_model(model)
     except InputError as error:

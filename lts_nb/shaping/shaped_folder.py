@@ -249,7 +249,8 @@ def check_known(
     for bound in bounds:
         name = bound.metric.name
         if name not in shaped.members or shaped.members[name].isna().any():
-            advice = "; give `lts shape` a --profile" if name in latencies() else ""
+            by = f"they were weighed by {shaped.cost}" if shaped.cost in latencies() else "give `lts shape` a --profile"
+            advice = f"; {by}" if name in latencies() else ""
             raise InputError(f"{name}={bound.limit:g}: is not known of these shapes{advice}")
 
 
@@ -265,8 +266,9 @@ def miss_in_words(
             which = "largest" if bound.at_least else "smallest" if bound.is_cost else "best"
             has = f"{bound.metric.axis} {nearest[bound.metric.name] * bound.metric.per_unit:.4g}"
             also = f", {100 * nearest.share:.0f} % of the parent's size and a rise of {nearest.rise:.3g} nats"
-            return f"budget {asked}: no shape meets it; the {which}, {nearest.id[:8]}, has {has}{also}"
-    return f"budget {asked}: each of these is met by some shape, all of them by none"
+            smaller = "; `lts shape --smallest` judges smaller ones" if bound.is_cost and nearest.share > 0.1 else ""
+            return f"budget {asked}: no judged shape meets it; the {which}, {nearest.id[:8]}, has {has}{also}{smaller}"
+    return f"budget {asked}: each of these is met by some judged shape, all of them by none"
 
 
 def choose_member(

@@ -40,7 +40,7 @@ class Scored:
     groups: tuple  # groups of heads that may stay
 
     def options(self, layer: int) -> list[tuple[int, int]]:  # (groups, neurons)
-        "What a layer may become; the last one is the whole layer."
+        "What a layer may become; the first one is no layer, the last one the whole layer."
         a = self.parent.architecture
         most = dict(attention=layer_groups(a)[layer], feed_forward=a.d_inner[layer])
         lists = []
@@ -50,7 +50,8 @@ class Scored:
         if not common_head_width(a):  # heads of a layer stay or go together
             lists[0] = [groups for groups in lists[0] if groups in (0, most["attention"])]
         halves = get_family(a.backbone).optional_halves
-        return [(groups, width) for groups in lists[0] for width in lists[1] if halves or bool(groups) == bool(width)]
+        found = {(groups, width) for groups in lists[0] for width in lists[1] if halves or bool(groups) == bool(width)}
+        return sorted(found | {(0, 0)})
 
     def rise(self, layer: int, groups: int, width: int) -> float:
         "Nats that an option costs, by its scores."
@@ -66,6 +67,8 @@ class Scored:
 
     def params(self, layer: int, groups: int, width: int) -> int:
         "Parameters of an option."
+        if not groups and not width:
+            return 0
         a = self.parent.architecture
         n_head, n_kv_head = a.layers[layer][1:]
         heads = groups * (n_head // max(n_kv_head, 1)) if n_head else 0

@@ -395,7 +395,7 @@ def test_texts_that_are_too_short(place, tmp_path):
     [
         (replace(SPACE, d_model=(128,)), "d_model=[128]"),
         (replace(SPACE, d_inner=(24, 96)), "profile: knows d_inner 24 to 96"),
-        (replace(SPACE, n_head=(4,), n_kv_head=(2,)), "(n_head, n_kv_head)=(2, 1)"),
+        (replace(SPACE, n_head=(4,), n_kv_head=(1,)), "(n_head, n_kv_head)=(4, 2)"),
         (SMALL, "profile: is of gpt2"),
     ],
     ids=["width", "neurons", "heads", "family"],
@@ -405,6 +405,51 @@ def test_profiles_of_something_else(place, tmp_path, space, said):
     profile = profile_of(space, tmp_path / "device.json")
     one_line("profile: ", said, of=shape(place, tmp_path / "out", "--profile", profile))
     assert not (tmp_path / "out" / "scores.jsonl").exists()
+
+
+def test_groups_that_a_profile_does_not_know_are_no_choice(place, tmp_path):
+    profile = profile_of(replace(SPACE, n_head=(4,), n_kv_head=(2,)), tmp_path / "device.json")
+    code, _, err = shape(place, tmp_path / "out", "--profile", profile)
+    assert code == 0 and "the profile knows 0, 2 of 2 groups of heads" in err
+    kept = pd.read_csv(tmp_path / "out" / "members.csv").architecture.map(json.loads)
+    assert {n for architecture in kept for n in architecture["n_kv_head"]} <= {0, 2}
+
+
+def test_a_profile_of_what_a_parent_may_become(place, tmp_path):
+    "Made by one line, and all that shaping asks of it is there."
+    request = ["--prompt-len", 32, "--new-tokens", 4, "--measure-s", 0, "--held-out", 0]
+    code, _, err = lts("profile", "--parent", place / "parent", "--out", tmp_path / "device.json", *request)
+    assert code == 0, err
+    code, said, err = shape(place, tmp_path / "out", "--profile", tmp_path / "device.json", "--json")
+    assert code == 0 and "groups of heads" not in err and len(json.loads(said)["members"]) == 4
+    both = ["--parent", place / "parent", "--space", "gpt2", "--out", tmp_path / "other.json"]
+    one_line("parent=", "give one of them", of=lts("profile", *both))
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [(("--widths", "9999"), "widths=9999: must be at most 192"), (("--groups", "0,3"), "groups=3: must be at most 2")],
+)
+def test_more_units_than_the_parent_has(place, tmp_path, more, said):
+    one_line(said, of=shape(place, tmp_path / "out", *more))
+    one_line("smallest=1.5: must be a share", of=shape(place, tmp_path / "out", "--smallest", 1.5))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(place, parent):
+    before = {path.name: path.read_bytes() for path in parent.iterdir()}
+    one_line("out=", "holds files but no shaping", of=shape(place, parent))
+    one_line("out=", "is a file", of=shape(place, parent / "config.json"))
+    assert {path.name: path.read_bytes() for path in parent.iterdir()} == before
+
+
+def test_smaller_shapes_and_layers_that_go_whatever_widths_are_named(place, tmp_path):
+    few = ["--windows", 2, "--members", 3, "--widths", "96,192", "--groups", "2", "--smallest", "0.2"]
+    asked = ["--corpus", place / "texts", "--out", tmp_path / "out", *few]
+    code, _, wrong = lts("shape", place / "parent", *asked)
+    assert code == 0, wrong
+    members = pd.read_csv(tmp_path / "out" / "members.csv")
+    assert 0.2 <= members.share.min() < 0.5 and members.n_layer.min() < 4
 
 
 def test_profiles_that_are_none(place, tmp_path):

@@ -107,16 +107,16 @@ def test_the_table_and_the_file_of_a_member_tell_of_one_shape(monkeypatch, tmp_p
     "Where two shapes have one architecture the file holds the last, and so does the table."
     without = [Shape((None, WHOLE, WHOLE, WHOLE)), Shape((WHOLE, None, WHOLE, WHOLE))]
     monkeypatch.setattr(shaped, "question_of", lambda *asked: "q")
-    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n: [0, 1])
+    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n, smallest: [0, 1])
     monkeypatch.setattr(shaped, "best_alike", lambda shaping, frontiers, number, filing: (frontiers[0], number))
     monkeypatch.setattr(shaped, "judge_member", lambda shaping, shape, parents, folder: without.index(shape))
     row = lambda *given: dict(id="same", with_pairs=0.1, rise=float(given[3]))  # noqa: E731
     monkeypatch.setattr(shaped, "row_of", row)
-    settings, texts = SimpleNamespace(n_members=2), SimpleNamespace(scored=None)
+    settings, texts = SimpleNamespace(n_members=2, smallest=0.5), SimpleNamespace(scored=None)
     shaping = SimpleNamespace(settings=settings, parent=None, texts=texts, how="")
     asked = shaping, None, [frontier_of(*without)], np.zeros(2), tmp_path
     assert shaped.judge_members(*asked, lambda: None).rise.tolist() == [1.0]
-    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n: [])
+    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n, smallest: [])
     with pytest.raises(InputError, match="widths, groups: leave no shape between 50% and 100 % of the parent"):
         shaped.judge_members(*asked, lambda: None)
 

@@ -194,6 +194,29 @@ class ConnectionCut(Exception):
     "As the hub's client raises it, which is no `OSError`."
 
 
+def test_a_hub_folder_of_gguf_files_alone(tmp_path):
+    "Files of that kind are not fetched, so nothing is there."
+    with patch("huggingface_hub.snapshot_download", lambda name, **options: str(tmp_path)):
+        with pytest.raises(InputError, match="^parent='owner/tiny-gguf': has no config.json at the hub; of GGUF"):
+            read_parent("owner/tiny-gguf")
+
+
+def test_a_chat_template_is_fetched(folder):
+    asked = []
+    with patch("huggingface_hub.snapshot_download", lambda name, **options: asked.append(options) or str(folder)):
+        read_parent("owner/tiny")
+    assert "*.jinja" in asked[0]["allow_patterns"]
+
+
+def test_weights_that_are_no_numbers(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[0, 0] = float("nan")
+    model.save_pretrained(folder)
+    with pytest.raises(InputError, match=r"model.layers.1.mlp.up_proj.weight holds what is no number"):
+        read_parent(folder)
+
+
 def test_a_connection_that_ends_midway():
     def end(name, **options):
         raise ConnectionCut("peer closed connection\n(received 10 bytes, expected 1000)")

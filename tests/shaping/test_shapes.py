@@ -90,7 +90,9 @@ def test_what_layers_may_become():
     whole = [(0, 0), (0, 4), (0, 8), (1, 0), (1, 4), (1, 8), (2, 0), (2, 4), (2, 8), (4, 0), (4, 4), (4, 8)]
     assert scored_of(PARENTS["gpt2"], 0).options(1) == whole
     assert scored_of(PARENTS["opt"], 0).options(1) == [(0, 0), *((g, w) for g in (1, 2, 4) for w in (4, 8))]
-    assert scored_of(PARENTS["lfm2"], 0).options(0) == [(1, 4), (1, 8), (1, 12)]  # a convolution stays whole
+    assert scored_of(PARENTS["lfm2"], 0).options(0) == [(0, 0), (1, 4), (1, 8), (1, 12)]  # a convolution goes with all
+    narrow = Scored(scored_of(PARENTS["gpt2"], 0).parent, Scores([], np.zeros(0), np.zeros(0)), {}, (4,), (2,))
+    assert narrow.options(0)[0] == (0, 0)  # a layer may go, whatever else may
     many = Architecture("gpt2", 16, (2, 4, 4), (12, 8, 12), **SIZES)  # heads of two widths: all of a layer, or none
     assert [groups for groups, width in scored_of(many, 0).options(1) if width == 8] == [0, 4]
 

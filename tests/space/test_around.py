@@ -12,7 +12,9 @@ from lts_nb.core.workload import Workload
 from lts_nb.frontier.exact import exact_frontier
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
+from lts_nb.shaping.settings import usual_groups, usual_widths
 from lts_nb.space.architecture import Architecture
+from lts_nb.space.around import space_within
 from lts_nb.space.counts import count
 from lts_nb.space.population import Population
 from lts_nb.space.presets import get_space, remark_on
@@ -125,3 +127,27 @@ def test_a_space_that_is_none_is_one_line(given, said):
     with pytest.raises(InputError) as error:
         get_space(given)
     assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name, a in ANY.items() if a.backbone != "transformer-xl" and not a.share])
+def test_what_a_model_may_become_by_shaping(name):
+    "Its own layers and fewer groups of its heads, as wide as they are, from narrow feed-forwards to its own."
+    a = ANY[name]
+    space = space_within(a)
+    mixers, inners = space.mixers(a.d_model), space.inners(a.d_model)
+    assert space.d_model == (a.d_model,) and a.n_layer in space.n_layer
+    assert {(n_head, groups) for _, n_head, groups in a.layers} <= set(mixers)
+    assert inners[-1] == max(a.d_inner) and inners[0] <= -(-max(a.d_inner) // 8) and {*a.d_inner} <= {*inners}
+    most = max(n_head for _, n_head, _ in a.layers)
+    if len({*a.n_head} - {0}) == 1 and most > 1 and max(a.n_kv_head or a.n_head) > 1:
+        assert min(n_head for n_head, _ in mixers if n_head) < most and space.d_head * most >= a.d_model - most
+    profile = DeviceProfile.measure(space, FakeTarget(), Workload(prompt_len=min(8, a.max_len // 2)), held_out=0)
+    known = usual_groups(a, profile)
+    heads = [(n_head // groups, groups) for _, n_head, groups in a.layers if n_head]
+    assert known[0] == 0 and all((each * n, n) in mixers for n in known[1:-1] for each, whole in heads if n < whole)
+    assert usual_widths(a, profile)[-1] == max(a.d_inner)
+
+
+def test_layers_without_a_half_are_within_no_space():
+    with pytest.raises(InputError, match="^parent: layers without attention or without a feed-forward part"):
+        space_within(Architecture("llama", 64, (4, 0), (128, 128), 40, 32, n_kv_head=(2, 0), d_head=16))
