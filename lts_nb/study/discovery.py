@@ -271,6 +271,7 @@ def luck(
     for exchange in exchanges:
         found = discover([each.permuted(exchange) for each in sets], **how)
         best = found.tried[found.tried.expression == found.best].iloc[0]
-        gains = found.tried.expression.map(Contest([each.permuted(exchange) for each in sealed]).gain)
-        rows.append((exchange, found.best, best.searched, best.chosen, gains[best.name], gains.max()))
+        contest = Contest([each.permuted(exchange) for each in sealed])
+        opened = max(map(contest.gain, found.tried.expression))
+        rows.append((exchange, found.best, best.searched, best.chosen, contest.gain(found.best), opened))
     return pd.DataFrame(rows, columns=["exchange", "expression", "searched", "chosen", "sealed", "opened"])
