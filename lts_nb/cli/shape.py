@@ -99,15 +99,14 @@ def measure(parent, place: str, corpus: str, out: Path, settings, profile):  # a
     "Shape a parent; what is filed is not scored or judged again."
     from lts_nb.shaping.origin import lasting_place
     from lts_nb.shaping.rebuilt import check_before
-    from lts_nb.shaping.shaped import shape_parent
+    from lts_nb.shaping.shaped import shape_parent, steps_of
 
-    steps = settings.n_scored * parent.architecture.n_layer + settings.n_sequences + settings.n_members
     stopped = f"stopped; all scores are kept in {out}. Call the same command again to continue"
     whole = out.resolve()  # `.` has no name
     with (
         only_one(whole.parent / f".{whole.name}{LOCK}", f"out={str(out)!r}", "shaping"),
         keeps_results(out, stopped, "all scores so far are kept, call again when there is room"),
-        progress_bar("step", steps) as bar,
+        progress_bar("step", steps_of(settings, parent, out)) as bar,
     ):
         check_before(out, parent, settings, profile)
         lies_at = lasting_place(place)  # the folder may be read from elsewhere

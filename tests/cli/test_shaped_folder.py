@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from lts_nb.core.screen import width_of
 from lts_nb.core.workload import Workload
 from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
+from lts_nb.shaping.parents import read_parent
+from lts_nb.shaping.settings import ShapeSettings
+from lts_nb.shaping.shaped import steps_of
 from lts_nb.shaping.shaped_folder import ShapedFolder
 from lts_nb.space.space import SearchSpace
 
@@ -434,6 +438,19 @@ def test_more_units_than_the_parent_has(place, tmp_path, more, said):
     one_line(said, of=shape(place, tmp_path / "out", *more))
     one_line("smallest=1.5: must be a share", of=shape(place, tmp_path / "out", "--smallest", 1.5))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_filed_is_no_step_that_is_left(place):
+    settings, parent = ShapeSettings(n_scored=2, n_members=4), read_parent(place / "parent")
+    begun, nothing = (steps_of(settings, parent, folder) for folder in (place / "run", place / "none"))
+    assert nothing == 2 * 4 + settings.n_sequences + 4 * (1 + settings.n_alike)
+    assert begun < nothing and begun >= 4 * (1 + settings.n_alike)
+
+
+def test_what_scoring_took_is_said(place, tmp_path):
+    code, _, err = shape(place, tmp_path / "out")
+    (said,) = [line for line in err.splitlines() if "choices are scored" in line]
+    assert code == 0 and re.fullmatch(r"\d+ choices are scored, in \d+ s; standard errors \S+ nats in the median", said)
 
 
 def test_a_folder_of_something_else_is_left_alone(place, parent):

@@ -108,7 +108,7 @@ def test_the_table_and_the_file_of_a_member_tell_of_one_shape(monkeypatch, tmp_p
     without = [Shape((None, WHOLE, WHOLE, WHOLE)), Shape((WHOLE, None, WHOLE, WHOLE))]
     monkeypatch.setattr(shaped, "question_of", lambda *asked: "q")
     monkeypatch.setattr(shaped, "spread_members", lambda frontier, n, smallest: [0, 1])
-    monkeypatch.setattr(shaped, "best_alike", lambda shaping, frontiers, number, filing: (frontiers[0], number))
+    monkeypatch.setattr(shaped, "best_alike", lambda shaping, frontiers, number, filing, done: (frontiers[0], number))
     monkeypatch.setattr(shaped, "judge_member", lambda shaping, shape, parents, folder: without.index(shape))
     row = lambda *given: dict(id="same", with_pairs=0.1, rise=float(given[3]))  # noqa: E731
     monkeypatch.setattr(shaped, "row_of", row)
