@@ -73,7 +73,7 @@ def starts(
         named = source.resolve() if source.name in ("", "..") else source  # `.` has no name
         return [(source, out or named.with_name(f"{named.name}-healed"))]
     if not ids:
-        raise InputError("id: is missing; members.csv in that folder lists them")
+        raise InputError("id: is missing; a parent has many shapes; `lts show` lists them")
     built = [built_member(source, id) for id in ids]
     if len(set(built)) < len(built):
         raise InputError(f"id={' '.join(ids)!r}: the same member twice")

@@ -20,6 +20,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ..core.errors import InputError, reason_of, shorten
+from ..core.screen import build_first
 from ..models.build import architecture_of  # importing it makes our models known to transformers, too
 from ..space.architecture import Architecture
 from ..space.families import FAMILIES
@@ -74,7 +75,8 @@ def check_place(
     field = f"model={shorten(place)!r}"
     if os.path.isdir(place):
         if not os.path.exists(os.path.join(place, "config.json")):
-            raise InputError(f"{field}: is a folder without config.json: must be one of a trained model")
+            advice = build_first(place)
+            raise InputError(f"{field}: is a folder without config.json: must be one of a trained model{advice}")
     elif os.path.exists(place) or len(place) > 200 or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise InputError(f"{field}: must be the folder of a trained model, or an id of the Hugging Face hub")
 
@@ -149,7 +151,8 @@ def load_backbone_model(
 ) -> PreTrainedModel | None:  # None if the configuration is of another kind
     "Load a model of one of the backbones with exactly the weights in its folder. Raises `InputError`."
     if not (folder / "config.json").is_file():
-        raise InputError(f"model={str(folder)!r}: is no folder of a model; it has no config.json")
+        advice = build_first(folder)
+        raise InputError(f"model={str(folder)!r}: is no folder of a model; it has no config.json{advice}")
     try:
         if architecture_of(AutoConfig.from_pretrained(folder, trust_remote_code=False)) is None:
             return None

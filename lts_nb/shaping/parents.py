@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..core.errors import InputError, reason_of, shorten
 from ..core.files import read_text
+from ..core.screen import build_first
 from ..evaluation.stored_models import check_vocabulary, check_weights, hub_answers, load_or_explain, offline
 from ..formats.gguf_layout import gguf_package
 from ..models.build import architecture_of
@@ -54,7 +55,7 @@ def gguf_in(
     "The one GGUF file in a folder. Raises `InputError` if there is none, or more."
     found = sorted(folder.glob("*.gguf"))
     if not found:
-        raise InputError(f"{field}: this folder has neither config.json nor a .gguf file")
+        raise InputError(f"{field}: this folder has neither config.json nor a .gguf file{build_first(folder)}")
     if len(found) > 1:
         raise InputError(f"{field}: this folder has {len(found)} GGUF files; name one of them, such as {found[0].name}")
     return found[0]

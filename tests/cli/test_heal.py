@@ -87,7 +87,7 @@ def test_any_model_with_weights_goes_on_learning(place):
 @pytest.mark.parametrize(
     "source, more, reason",
     [
-        ("shaped", [], "id: is missing; members.csv in that folder lists them"),
+        ("shaped", [], "id: is missing; a parent has many shapes; `lts show` lists them"),
         ("shaped", ["0000"], "0 members begin so"),
         ("shaped", ["{id}", "{id}"], "the same member twice"),
         ("parent", ["{id}"], "is the id of a member, and this folder holds one model"),

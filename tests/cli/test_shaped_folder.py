@@ -453,6 +453,12 @@ def test_what_scoring_took_is_said(place, tmp_path):
     assert code == 0 and re.fullmatch(r"\d+ choices are scored, in \d+ s; standard errors \S+ nats in the median", said)
 
 
+@pytest.mark.parametrize("command", ["eval", "export", "shape"])
+def test_a_run_where_a_model_is_wanted(place, tmp_path, command):
+    more = ["--corpus", place / "texts"] * (command != "export") + ["--out", tmp_path / "out"] * (command != "eval")
+    one_line("it is a run: `lts build ", of=lts(command, place / "run", *more))
+
+
 def test_a_folder_of_something_else_is_left_alone(place, parent):
     before = {path.name: path.read_bytes() for path in parent.iterdir()}
     one_line("out=", "holds files but no shaping", of=shape(place, parent))
