@@ -59,7 +59,7 @@ Listed = Annotated[bool, typer.Option("--list", help="print the ready-made profi
 EXAMPLES = examples(
     "lts profile --out device.json",
     "lts profile --space llama --prompt-len 64 --new-tokens 32 --out llama.json",
-    "lts profile --parent my_model --out device.json    # for `lts shape my_model --profile device.json`",
+    "lts profile --parent my_model --out device.json    # for `lts shape`",
     "lts profile --list                        # of machines measured before",
 )
 

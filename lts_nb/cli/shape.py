@@ -56,7 +56,7 @@ Calibration = Annotated[
 # %% ../../nbs/cli/13_shape.ipynb #d4841fe4
 EXAMPLES = examples(
     "lts shape my_model --corpus my_texts --out runs/shaped",
-    "lts profile --parent my_model --out device.json && lts shape my_model --profile device.json --out runs/shaped",
+    "lts shape my_model --profile device.json --out runs/shaped",
     "lts shape parent.gguf --widths 512,1024,1536 --out runs/shaped",
 )
 
