@@ -129,9 +129,10 @@ def search(sets: dict, file: Path):
         top=found.tried[:100].to_dict("records"),
         judged=judged.to_dict("records"),
         opened=dict(
+            expression=opened.expression.iloc[0],
+            gain=opened.sealed.iloc[0],
             above=int((opened.sealed > 0).sum()),
             top=opened[["expression", "searched", "sealed"]][:100].to_dict("records"),
-            judged=judge(opened.expression.iloc[0], sealed).to_dict("records"),
         ),
     )
     replace_text(file, json.dumps(content, indent=1))
