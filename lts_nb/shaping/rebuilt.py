@@ -134,7 +134,8 @@ def check_place(
     "Raise `InputError` for a file, and for a folder that holds what is not `lts shape`'s."
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out={shorten(folder)!r}: is a file; must be a folder, or a new name")
-    others = [path.name for path in folder.iterdir() if path.name != "calibration.npy"] if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = [name for name in names if name != "calibration.npy" and not name.startswith(".")]  # a file cut off, say
     if others and not is_shaped(folder):
         raise InputError(
             f"out={shorten(folder)!r}: holds files but no shaping ({min(others)}); choose an empty folder or a new name"
