@@ -135,7 +135,7 @@ def check_place(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"out={shorten(folder)!r}: is a file; must be a folder, or a new name")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    others = [name for name in names if name != "calibration.npy" and not name.startswith(".")]  # a file cut off, say
+    others = [name for name in names if not name.startswith(("calibration.", "."))]  # which come before the first score
     if others and not is_shaped(folder):
         raise InputError(
             f"out={shorten(folder)!r}: holds files but no shaping ({min(others)}); choose an empty folder or a new name"
