@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BYTE_ORDER_MARK', 'REASONS', 'NO_ROOM', 'STORE', 'LOCK', 'write_json', 'check_version', 'read_json', 'from_fields',
            'as_os_error', 'named_errors', 'replace_file', 'replace_text', 'replace_array', 'new_folder', 'check_file',
-           'only_one', 'is_held', 'read_text']
+           'check_folder', 'only_one', 'is_held', 'read_text']
 
 # %% ../../nbs/core/01_files.ipynb #729648aa
 import codecs
@@ -16,7 +16,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -228,6 +228,19 @@ def check_file(
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as e:
         raise InputError(f"{field}={str(path)!r}: cannot be written ({e.strerror})") from None
+
+
+def check_folder(
+    out: Path,  # of results
+    own: Collection[str],  # names of files by which a folder of such results is known
+    what: str,  # they are, such as "search"
+):
+    "Raise `InputError` for a file, and for a folder that holds files but no such results."
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out={str(out)!r}: is a file; must be a folder, or a new name")
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if names and names.isdisjoint(own):
+        raise InputError(f"out={str(out)!r}: holds files but no {what}; choose an empty folder or a new name")
 
 # %% ../../nbs/core/01_files.ipynb #27a962e5
 LOCK = ".lock"
