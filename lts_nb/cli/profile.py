@@ -101,7 +101,7 @@ def profile_command(
     with only_one(out.with_name(f".{out.stem}{LOCK}"), f"out={str(out)!r}", "profile"):
         check_new_file(out)  # once more, now that nobody else can make it
         profile = measure(chosen, device, workload, out, held_out, seed, measure_s)
-    report(profile, out, json_)
+    report(profile, out, json_, parent)
 
 # %% ../../nbs/cli/03_profile.ipynb #3b496ba9
 def space_of(space: str | None, parent: str | None):  # a `SearchSpace`
@@ -168,11 +168,12 @@ def measure(space, target, workload, out: Path, held_out: int, seed: int, measur
     return profile
 
 
-def report(profile, out: Path, json_: bool):
+def report(profile, out: Path, json_: bool, parent: str | None = None):
     "Say how good the profile is and what to do with it."
     if json_:
         return print_json(dict(out=str(out), validation=profile.validation))
     echo(profile)
     if profile.validation:
         print_table(profile.summary())
-    echo(f"\nnext: {pasteable('search', '--profile', out, '--out', 'runs/search')}")
+    words = ("search", "--out", "runs/search") if parent is None else ("shape", parent, "--out", "runs/shaped")
+    echo(f"\nnext: {pasteable(*words, '--profile', out)}")

@@ -422,8 +422,8 @@ def test_groups_that_a_profile_does_not_know_are_no_choice(place, tmp_path):
 def test_a_profile_of_what_a_parent_may_become(place, tmp_path):
     "Made by one line, and all that shaping asks of it is there."
     request = ["--prompt-len", 32, "--new-tokens", 4, "--measure-s", 0, "--held-out", 0]
-    code, _, err = lts("profile", "--parent", place / "parent", "--out", tmp_path / "device.json", *request)
-    assert code == 0, err
+    code, said, err = lts("profile", "--parent", place / "parent", "--out", tmp_path / "device.json", *request)
+    assert code == 0 and "next: lts shape " in said, err
     code, said, err = shape(place, tmp_path / "out", "--profile", tmp_path / "device.json", "--json")
     assert code == 0 and "groups of heads" not in err and len(json.loads(said)["members"]) == 4
     both = ["--parent", place / "parent", "--space", "gpt2", "--out", tmp_path / "other.json"]
