@@ -22,7 +22,7 @@ from ..core.ready_made import run_place
 Source = Annotated[str, typer.Argument(help="folder that a search wrote, or a model's config.json, folder or hub id")]
 Id = Annotated[str | None, typer.Argument(help="of an architecture of the search, or the beginning of it")]
 Out = Annotated[Path, typer.Option(help="folder for the model; must be new or empty")]
-Seed = Annotated[int, typer.Option(min=0, help="of the initial weights")]
+Seed = Annotated[int | None, typer.Option(min=0, help="of the initial weights; 0 by default")]
 Parent = Annotated[
     str | None, typer.Option(help="where the parent of a shape lies now, if it has moved: folder, GGUF file or hub id")
 ]
@@ -40,7 +40,7 @@ def build(
     source: Source,
     id: Id = None,
     out: Out = Path("model"),
-    seed: Seed = 0,
+    seed: Seed = None,
     parent: Parent = None,
     json_: Json = False,
 ):
@@ -51,12 +51,14 @@ def build(
     from lts_nb.space.counts import count
 
     if is_shaped(source):
+        if seed is not None:
+            raise InputError(f"seed={seed}: is for random weights; a shape has those of its parent")
         return build_shaped(source, id, out, parent, json_)
     if parent is not None:
         raise InputError(f"parent={parent!r}: is for a folder that lts shape wrote; {source} is none")
     architecture = architecture_in(source, id)
     check_new(out)
-    write_model(architecture, out, seed)
+    write_model(architecture, out, seed or 0)
     total = count(architecture).total
     if json_:
         return print_json(dict(id=architecture.id, out=str(out), total_params=total))
@@ -119,6 +121,8 @@ def build_shaped(source: str, id: str | None, out: Path, place: str | None, json
     from lts_nb.shaping.rebuilt import write_member
     from lts_nb.space.counts import count
 
+    if place == "":
+        raise InputError("parent='': must be a folder, a GGUF file, or an id of the Hugging Face hub")
     if id is None:
         raise InputError("id: is missing; a parent has many shapes; `lts show` lists them")
     check_new(out)

@@ -167,13 +167,15 @@ def measure_row(
 def pick_shaped(run, limits: dict, max_params: float | None, max_rise: str, json_: bool):
     "Say which shape a budget buys. Raises `InputError`."
     from lts_nb.shaping.shaped_folder import ShapedFolder, bounds_of, choose_member
-    from lts_nb.shaping.shaped_report import member_in_words
+    from lts_nb.shaping.shaped_report import member_in_words, nearer_in_words
 
     shaped, bounds = ShapedFolder.load(run), bounds_of(limits, max_params, max_rise)
     row = choose_member(shaped, bounds)
     note_idle(shaped.members, limits)
     if any(bound.is_cost for bound in bounds) and all(bound.excess(shaped.parent) <= 0 for bound in bounds):
         note(f"{shaped.about['parent']} itself is within this budget")
+    for advice in nearer_in_words(shaped, bounds, row):
+        note(advice)
     if json_:
         return print_json(as_records(row.to_frame().T.infer_objects())[0] | dict(measured=False))
     echo(f"{row['id']}: {member_in_words(shaped, row)}")

@@ -135,6 +135,7 @@ def shaping_section(
     parent = Architecture.from_json(json.dumps(shaping["parent_architecture"]))
     rows = [
         ["parent", f"[{hub}](https://huggingface.co/{hub})" if hub else name],
+        *([["cut in turn from", ", from ".join(older)]] if (older := shaping.get("ancestors")) else []),
         ["its licence", shaping.get("licence") or "it states none"],
         *removed_rows(architecture, parent, shaping.get("layers_gone") or []),
         ["repaired", shaping.get("repair")],

@@ -22,6 +22,7 @@ from .card import model_card
 from .provenance import facts_for_card
 from .stored_models import open_backbone_model
 from ..formats.gguf_checks import to_checked_gguf
+from ..formats.gguf_header import Label
 from ..formats.gguf_layout import FORMATS, gguf_tensors
 from ..formats.gguf_tokenizer import tokenizer_keys
 from ..formats.onnx_export import to_onnx
@@ -160,7 +161,7 @@ def write_gguf_files(
     tokenizer: PreTrainedTokenizerFast | None,
     dtypes: list[str],  # keys of `FORMATS`
     folder: Path,  # to make
-    name: str,  # of the model, with which the files' names begin
+    label: Label,  # its name is what the files' names begin with
 ) -> dict:  # number format -> what its check found
     "Write the GGUF files and what their checks found."
     if not dtypes:
@@ -169,8 +170,8 @@ def write_gguf_files(
     model = copy.deepcopy(model).to("cpu", torch.float32)
     (ids, text), checks = comparison_tokens(architecture, tokenizer), {}
     for dtype in dtypes:
-        path = folder / f"{name}-{dtype}.gguf"
-        checks[dtype] = to_checked_gguf(model, path, dtype, tokenizer, ids) | dict(text=text)
+        path = folder / f"{label.name}-{dtype}.gguf"
+        checks[dtype] = to_checked_gguf(model, path, dtype, tokenizer, ids, label) | dict(text=text)
     write_plain_json(folder / "checks.json", checks)
     return checks
 
@@ -189,7 +190,9 @@ def write_handover(
     for name, fact in about.items():
         write_plain_json(folder / f"{name}.json", fact)
     checks = write_graphs(model, architecture, tokenizer, kinds, folder / "onnx")
-    gguf = write_gguf_files(model, architecture, tokenizer, dtypes, folder / "gguf", folder.name)
+    shaping = about.get("shaping", {})
+    label = Label(folder.name, *(shaping.get(name) for name in ("licence", "parent", "base_model")))
+    gguf = write_gguf_files(model, architecture, tokenizer, dtypes, folder / "gguf", label)
     code = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in sorted(folder.glob("*.py"))}
     card = model_card(architecture, about, code, tokenizer is not None, checks, gguf)
     (folder / "README.md").write_text(card, encoding="utf-8")

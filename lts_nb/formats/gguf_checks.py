@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from ..core.errors import InputError
 from ..core.files import replace_file
 from .gguf_file import read_weights, to_gguf
+from .gguf_header import Label
 from .gguf_model import GgufModel, tokens_in_llama_cpp
 from .gguf_tokenizer import begins_unless_spaced
 from .onnx_checks import next_token_loss
@@ -149,6 +150,7 @@ def to_checked_gguf(
     dtype: str = "float32",  # a key of `FORMATS`
     tokenizer=None,  # a fast one of transformers
     ids: np.ndarray | None = None,  # `(B, T)`: a text to tell the cost on; random tokens if None
+    label: Label = Label(),
 ) -> dict:  # what `to_gguf`, `refuse_wrong` and `losses` give
     "Write a model as GGUF, kept only if llama.cpp computes what the model does. Raises like `to_gguf`."
     path, found = Path(path), {}
@@ -157,7 +159,7 @@ def to_checked_gguf(
         ids = np.random.default_rng(0).integers(model.config.vocab_size, size=(2, length))
 
     def write(part):
-        found.update(to_gguf(model, part, dtype, tokenizer) | dict(file=path.name))
+        found.update(to_gguf(model, part, dtype, tokenizer, label) | dict(file=path.name))
         rounded = read_weights(part, model)
         found.update(refuse_wrong(part, model, rounded, dtype, tokenizer, ids[:2]))
         found.update(losses(part, model, rounded, ids))

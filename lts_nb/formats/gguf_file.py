@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from ..core.errors import InputError
 from ..core.files import replace_file
 from .gguf_blocks import pack, unpack
-from .gguf_header import start_file
+from .gguf_header import Label, start_file
 from .gguf_layout import FREQUENCIES, Constants, gguf_package, gguf_tensors, name_in_llama_cpp
 from .gguf_tokenizer import tokenizer_keys
 from ..models.build import architecture_of
@@ -93,6 +93,7 @@ def to_gguf(
     path: str | Path,  # to write
     dtype: str = "float32",  # a key of `FORMATS`: "float16", "q8_0", "q4_0", "q4_k_m", "q6_k"
     tokenizer=None,  # a fast one of transformers; without, the file knows numbers only
+    label: Label = Label(),
 ) -> dict:  # `file`, `bytes`, `dtype`, and `architecture`, its name in llama.cpp
     """Write a model as GGUF, whole or not at all.
 
@@ -117,7 +118,7 @@ def to_gguf(
 
     def write(part):
         with contextlib.closing(
-            start_file(part, architecture, tensors, dtype, constants, keys, factors is not None)
+            start_file(part, architecture, tensors, dtype, constants, keys, factors is not None, label)
         ) as file:
             for tensor in tensors:
                 file.write_tensor_data(packed(tensor))

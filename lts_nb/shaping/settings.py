@@ -65,6 +65,8 @@ class ShapeSettings:
     seconds: float = float("inf")  # for replays; at least one window is scored
     n_members: int = 8  # sizes for which a member is cut and judged
     smallest: float = 0.5  # of the parent's decoder parameters, that such a member has at least
+    max_latency_s: tuple = ()  # limits, by a profile; the best shape within each is judged, too
+    max_params: tuple = ()  # limits of decoder parameters, without a profile; likewise
     n_alike: int = 3  # shapes of a size, equal as far as scores can tell, of which the best is taken
 
     def __post_init__(self):
@@ -73,6 +75,8 @@ class ShapeSettings:
             check_integer(name, getattr(self, name), least.get(name, 2))
         for name in ("widths", "groups"):
             object.__setattr__(self, name, tuple(check_integer(name, n, 0) for n in getattr(self, name)))
+        for name in ("max_latency_s", "max_params"):
+            object.__setattr__(self, name, tuple(check_number(name, limit) for limit in getattr(self, name)))
         if not 0 < check_number("smallest", self.smallest) < 1:
             raise InputError(f"smallest={self.smallest}: must be a share of the parent, above 0 and below 1")
 

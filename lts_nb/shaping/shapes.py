@@ -65,6 +65,12 @@ class Scored:
         sizes = [(0, 0) if kept is None else (len(kept.groups), len(kept.neurons)) for kept in shape.layers]
         return float(sum(self.rise(layer, *each) for layer, each in enumerate(sizes)))
 
+    @cached_property
+    def outside_layers(self) -> int:
+        "Decoder parameters that belong to no layer: those of a norm."
+        a = self.parent.architecture
+        return count(a).decoder - sum(self.params(i, *self.options(i)[-1]) for i in range(a.n_layer))
+
     def params(self, layer: int, groups: int, width: int) -> int:
         "Parameters of an option."
         if not groups and not width:
@@ -152,6 +158,15 @@ class Seconds:
         saved = cache_savings(self.tables, self.profile.memory.weight)
         return seconds if saved is None else seconds + saved(depth, a.d_model, params, params + rest)
 
+    def of_shape(self, shape: Shape) -> float:  # seconds
+        "What one shape takes."
+        stays, last = shape.stays, shape.stays[-1][0]
+        kept = [(len(each.groups), len(each.neurons), layer, layer == last) for layer, each in stays]
+        layers = np.array([sum(self.of_layer(*each) for each in kept)])
+        a = shape.architecture(self.parent.architecture)
+        params = sum(int(sum(layer_params(_fixed(a), a.d_model, *layer))) for layer in a.layers)
+        return float(self.whole(layers, np.array([params]), np.array([len(stays)]))[0])
+
 # %% ../../nbs/shaping/08_shapes.ipynb #e64908c9
 @dataclass(frozen=True, eq=False)
 class ShapeFrontier:
@@ -227,7 +242,7 @@ def shape_frontier(
         layers = [replace(layer, sums=np.column_stack([layer.sums, layer.params])) for layer in layers]
     saves = any(cache_savings(each.tables, profile.memory.weight) is not None for each in seconds)
     found = merge_layers(layers, ("params",) if saves or (seconds and "decoder_params" in objectives) else ())
-    F = np.stack([values_of(name, found, seconds) for name in objectives], 1)
+    F = np.stack([values_of(name, found, seconds, scored) for name in objectives], 1)
     on = np.flatnonzero(moocore.is_nondominated(F, keep_weakly=False))
     on = on[np.argsort(F[on, 1])]
     return ShapeFrontier(scored, tuple(objectives), F[on], found.options[on])
@@ -248,11 +263,12 @@ def values_of(
     name: str,  # of an objective
     found: NamedSolution,
     seconds: list[Seconds],
+    scored: Scored,
 ) -> np.ndarray:
     "An objective of selections."
     if name == "loss_rise":
         return found.sums[:, 0]
     if name == "decoder_params":
-        return found.params.astype(float)
+        return found.params + float(scored.outside_layers)
     column = [each.name for each in seconds].index(name)
     return seconds[column].whole(found.sums[:, 1 + column], found.params, found.depth)

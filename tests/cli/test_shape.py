@@ -50,7 +50,7 @@ def test_a_parent_is_shaped_and_a_member_is_built(place, capsys):
     assert (out / "scores.jsonl").read_text(encoding="utf-8") == scores
     check_built(place, out, table.iloc[-1], capsys)
     assert main([*asked, *few[:-1], "12"]) == 2
-    assert "are of another parent, text or list of choices" in capsys.readouterr().err
+    assert "are of another text; take another folder" in capsys.readouterr().err
 
 
 def test_a_model_finds_its_parent_from_every_folder(place, capsys, monkeypatch):
@@ -97,7 +97,7 @@ def test_scores_of_another_question_are_refused(place):
     parent = read_parent(place / "parent")
     few = dict(n_calibration=4, n_scored=2, n_judged=2, n_members=2)
     shape_parent(parent, stories(), place / "once", ShapeSettings(**few))
-    with pytest.raises(Exception, match="are of another parent, text or list of choices"):
+    with pytest.raises(Exception, match="are of another list of choices, or repair; take another folder"):
         shape_parent(parent, stories(), place / "once", ShapeSettings(**few, groups=(1,)))
 
 

@@ -155,7 +155,8 @@ def test_budgets_that_no_shape_meets(place):
     first = shaped.members.iloc[0]
     smallest = f"the smallest, {first.id[:8]}, has decoder parameters [M] {first.decoder_params / 1e6:.4g}"
     one_line("decoder parameters [M] ≤ 0.001", smallest, of=lts("pick", place / "run", "--max-params", 1000))
-    one_line("latency [ms] ≤ 0.001", "the smallest, ", of=lts("pick", place / "run", "--max-latency-s", 1e-6))
+    judged = "the same `lts shape` with --max-latency-s 1e-06 judges the best shape within"
+    one_line("latency [ms] ≤ 0.001", "the smallest, ", judged, of=lts("pick", place / "run", "--max-latency-s", 1e-6))
     one_line("the best, ", of=lts("pick", place / "run", "--max-rise", 1e-9))
     one_line("max_rise='-1'", "such as 5%", of=lts("pick", place / "run", "--max-rise=-1"))
     one_line("max_rise='much'", of=lts("pick", place / "run", "--max-rise", "much"))
@@ -440,6 +441,42 @@ def test_more_units_than_the_parent_has(place, tmp_path, more, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_budget_is_one_more_member(place, tmp_path):
+    "The best shape within it is judged beside what was judged before, and stays when no budget is named."
+    shutil.copytree(place / "run", tmp_path / "run")
+    device, before = ["--profile", place / "device.json"], ShapedFolder.load(place / "run").members
+    limit = 0.3 * before.latency_s[0] + 0.7 * before.latency_s[1]
+    code, _, err = lts("pick", tmp_path / "run", "--max-latency-s", limit)
+    assert code == 0 and f"the same `lts shape` with --max-latency-s {limit:g} judges the best shape within" in err
+    for more in (["--max-latency-s", limit], []):
+        code, said, err = shape(place, tmp_path / "run", *device, *more, "--json")
+        assert code == 0 and len(json.loads(said)["members"]) == len(before) + 1, err
+        after = ShapedFolder.load(tmp_path / "run").members
+        (new,) = after.index[~after.id.isin(before.id)]
+        assert before.latency_s[0] < after.latency_s[new] <= limit
+        kept = after.drop(new).reset_index(drop=True)
+        pd.testing.assert_frame_equal(kept[["id", "rise", "latency_s"]], before[["id", "rise", "latency_s"]])
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (("--max-params", "1000"), "max_params=1000: the smallest shape has "),
+        (("--max-params", "9e9"), "max_params=9e+09: the parent itself has "),
+        (("--max-params", "-1"), "max_params=-1.0: must be a number above 0"),
+        (("--max-latency-s", "1"), "max_latency_s=1: needs a device profile"),
+    ],
+)
+def test_budgets_of_which_nothing_can_be_judged(place, tmp_path, more, said):
+    "Said before anything is scored."
+    one_line(said, of=shape(place, tmp_path / "out", *more))
+    device = ["--profile", place / "device.json"]
+    one_line("the smallest shape has ", of=shape(place, tmp_path / "out", *device, "--max-latency-s", 1e-9))
+    one_line("the parent itself has ", of=shape(place, tmp_path / "out", *device, "--max-latency-s", 9))
+    one_line("give max_latency_s", of=shape(place, tmp_path / "out", *device, "--max-params", 100_000))
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_filed_is_no_step_that_is_left(place):
     settings, parent = ShapeSettings(n_scored=2, n_members=4), read_parent(place / "parent")
     begun, nothing = (steps_of(settings, parent, folder) for folder in (place / "run", place / "none"))
@@ -451,6 +488,26 @@ def test_what_scoring_took_is_said(place, tmp_path):
     code, _, err = shape(place, tmp_path / "out")
     (said,) = [line for line in err.splitlines() if "choices are scored" in line]
     assert code == 0 and re.fullmatch(r"\d+ choices are scored, in \d+ s; standard errors \S+ nats in the median", said)
+
+
+def test_a_member_of_a_member_names_the_first_parent(place, tmp_path):
+    id = ShapedFolder.load(place / "run").members.id[1]
+    assert lts("build", place / "run", id, "--out", tmp_path / "once")[0] == 0
+    few = ["--corpus", place / "texts", "--windows", 2, "--members", 2, "--calibration", 9, "--groups", "0,2"]
+    code, said, err = lts("shape", tmp_path / "once", *few, "--out", tmp_path / "run", "--json")
+    assert code == 0, err
+    twice = json.loads(said)["members"][0]["id"]
+    assert lts("build", tmp_path / "run", twice, "--out", tmp_path / "twice")[0] == 0
+    page = (tmp_path / "twice" / "README.md").read_text(encoding="utf-8")
+    assert "| parent | once |" in page and "| cut in turn from | parent |" in page
+    assert "cut in turn from" not in (tmp_path / "once" / "README.md").read_text(encoding="utf-8")
+
+
+def test_options_that_a_shape_does_not_take(place, tmp_path):
+    id = ShapedFolder.load(place / "run").members.id[0]
+    one_line("seed=1: is for random weights", of=lts("build", place / "run", id, "--out", tmp_path / "a", "--seed", 1))
+    one_line("parent='': must be a folder", of=lts("build", place / "run", id, "--out", tmp_path / "a", "--parent", ""))
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("command", ["eval", "export", "shape"])

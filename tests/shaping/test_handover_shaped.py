@@ -115,13 +115,18 @@ def test_the_card(place):
 
 
 def test_it_is_evaluated_and_exported(place):
-    for package in ("gguf", "onnx", "onnxruntime", "onnxscript"):
+    for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
+    gguf = pytest.importorskip("gguf")
     code, said, wrong = lts("eval", place / "model", "--corpus", place / "texts", "--json")
     assert code == 0 and json.loads(said)["perplexity"]["token_perplexity"] < 10, wrong
     code, _, wrong = lts("export", place / "model", "--out", place / "out", "--gguf", "q8_0,float32", "--onnx")
     assert code == 0, wrong
     check_card(place, place / "out")
+    said = gguf.GGUFReader(next((place / "out" / "gguf").glob("*q8_0.gguf"))).fields
+    keys = {"general.name": "out", "general.license": "apache-2.0", "general.base_model.0.name": HUB_ID}
+    keys["general.base_model.0.repo_url"] = f"https://huggingface.co/{HUB_ID}"
+    assert {key: said[key].contents() for key in keys} == keys
     assert "## ONNX" in (place / "out" / "README.md").read_text(encoding="utf-8")
     checks = json.loads((place / "out" / "gguf" / "checks.json").read_text(encoding="utf-8"))
     graph = json.loads((place / "out" / "onnx" / "checks.json").read_text(encoding="utf-8"))["float32"]

@@ -1,5 +1,6 @@
 "Which windows are read, which of shapes that are alike is taken, which repair, and what pairs add: by hand."
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,14 +12,14 @@ from tiny_parent import TINY, stories, tiny_parent
 
 from lts_nb.core.errors import InputError
 from lts_nb.models.shape import Kept, Shape
-from lts_nb.shaping import repaired, shaped
+from lts_nb.shaping import budgets, repaired, shaped
 from lts_nb.shaping.evidence import Evidence
 from lts_nb.shaping.filing import open_filing
 from lts_nb.shaping.gradients import Gradients
 from lts_nb.shaping.moments import STRETCH, sample_windows
 from lts_nb.shaping.repaired import Repairs
 from lts_nb.shaping.scores import Choice
-from lts_nb.shaping.settings import ShapeSettings, texts_of
+from lts_nb.shaping.settings import ShapeSettings, digest_of, texts_of
 from lts_nb.training.corpus import Corpus
 
 WHOLE = Kept(range(2), range(192))
@@ -64,7 +65,8 @@ def test_the_repair_that_loses_less_is_taken(monkeypatch, losses):
 def frontier_of(*shapes):
     "A frontier with these shapes, as large as their number."
     F = np.array([[0.1, 10.0 * i] for i in range(len(shapes))])
-    return SimpleNamespace(F=F, objectives=("loss_rise", "decoder_params"), shape=lambda i: shapes[i], within=within)
+    known = dict(objectives=("loss_rise", "decoder_params"), scored=None)
+    return SimpleNamespace(F=F, shape=lambda i: shapes[i], within=within, **known)
 
 
 def within(name, limit):
@@ -104,21 +106,34 @@ def test_shapes_of_one_architecture_are_tried_one_by_one(monkeypatch, tmp_path):
 
 
 def test_the_table_and_the_file_of_a_member_tell_of_one_shape(monkeypatch, tmp_path):
-    "Where two shapes have one architecture the file holds the last, and so does the table."
+    "Where two shapes have one architecture the file holds the last, and so does the table; not of other windows."
     without = [Shape((None, WHOLE, WHOLE, WHOLE)), Shape((WHOLE, None, WHOLE, WHOLE))]
+    texts = SimpleNamespace(scored=None, judged=torch.zeros((2, 8), dtype=torch.long))
+    (tmp_path / "members").mkdir()
+
+    def judge(shaping, shape, parents, folder, id="same", judged=digest_of(texts.judged)):
+        found = dict(id=id, judged=judged, rise=1.0 + without.index(shape))
+        (folder / "members" / f"{id}.json").write_text(json.dumps(found), encoding="utf-8")
+
+    judge(None, without[0], None, tmp_path, "before")
+    judge(None, without[0], None, tmp_path, "elsewhere", "other windows")
     monkeypatch.setattr(shaped, "question_of", lambda *asked: "q")
-    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n, smallest: [0, 1])
+    monkeypatch.setattr(shaped, "alike", lambda *asked: [frontier_of(*without)])
+    monkeypatch.setattr(shaped, "wanted_members", lambda frontier, settings: [0, 1])
     monkeypatch.setattr(shaped, "best_alike", lambda shaping, frontiers, number, filing, done: (frontiers[0], number))
-    monkeypatch.setattr(shaped, "judge_member", lambda shaping, shape, parents, folder: without.index(shape))
-    row = lambda *given: dict(id="same", with_pairs=0.1, rise=float(given[3]))  # noqa: E731
+    monkeypatch.setattr(shaped, "judge_member", judge)
+    row = lambda *given: dict(given[3], with_pairs=0.1, decoder_params=given[3]["rise"])  # noqa: E731
     monkeypatch.setattr(shaped, "row_of", row)
-    settings, texts = SimpleNamespace(n_members=2, smallest=0.5), SimpleNamespace(scored=None)
-    shaping = SimpleNamespace(settings=settings, parent=None, texts=texts, how="")
-    asked = shaping, None, [frontier_of(*without)], np.zeros(2), tmp_path
-    assert shaped.judge_members(*asked, lambda: None).rise.tolist() == [1.0]
-    monkeypatch.setattr(shaped, "spread_members", lambda frontier, n, smallest: [])
+    shaping = SimpleNamespace(settings=None, parent=None, texts=texts, how="")
+    asked = ("loss_rise", "decoder_params"), None, None
+    table = shaped.judge_members(shaping, None, asked, np.zeros(2), tmp_path, lambda: None)
+    assert dict(zip(table.id, table.rise)) == dict(before=1.0, same=2.0)
+
+
+def test_choices_that_leave_no_shape(monkeypatch):
+    monkeypatch.setattr(budgets, "spread_members", lambda frontier, n, smallest: [])
     with pytest.raises(InputError, match="widths, groups: leave no shape between 50% and 100 % of the parent"):
-        shaped.judge_members(*asked, lambda: None)
+        budgets.wanted_members(frontier_of(Shape((WHOLE, WHOLE, WHOLE, WHOLE))), ShapeSettings())
 
 
 def test_a_table_that_cannot_be_written_leaves_the_one_that_was_there(monkeypatch, tmp_path):

@@ -58,7 +58,7 @@ def test_killed_it_goes_on_to_the_same_end(asked, tmp_path):
     path.write_text("".join(lines[:6]) + lines[6][:-5], encoding="utf-8")
     again = by_gradients(asked, tmp_path, 12, done=lambda: counted.append(1))
     assert len(counted) == 7 and again.drawn == pytest.approx(whole.drawn, rel=1e-6, abs=1e-9)
-    with pytest.raises(InputError, match="are of another parent, text or list of choices"):
+    with pytest.raises(InputError, match="are of another text; take another folder"):
         by_gradients(asked, tmp_path, 11)
 
 

@@ -13,7 +13,7 @@ from lts_nb.profiler.profile.device_profile import DeviceProfile
 from lts_nb.profiler.targets.fake import FakeTarget
 from lts_nb.shaping.blocks import ends_of
 from lts_nb.shaping.scores import Scores, choices_of
-from lts_nb.shaping.shapes import Scored, shape_frontier
+from lts_nb.shaping.shapes import Scored, seconds_of, shape_frontier
 from lts_nb.space.architecture import Architecture
 from lts_nb.space.counts import count
 from lts_nb.space.space import SearchSpace
@@ -55,11 +55,10 @@ def test_the_frontier_is_that_of_all_shapes(backbone, seed):
     "Its shapes are architectures of as many parameters; the best for every size is there, and has attention."
     scored = scored_of(PARENTS[backbone], seed)
     front, a = shape_frontier(scored), scored.parent.architecture
-    final_norm = count(a).decoder - sum(scored.params(i, *scored.options(i)[-1]) for i in range(a.n_layer))
     for i, (_, params) in enumerate(front.F):
         b = front.shape(i).architecture(a)
-        assert count(b).decoder == params + final_norm and any(b.n_head)
-    every = np.array(list(every_shape(scored)))
+        assert count(b).decoder == params and any(b.n_head)
+    every = np.array(list(every_shape(scored))) + [0, scored.outside_layers]
     for limit in np.unique(every[:, 1]):
         best = every[every[:, 1] <= limit, 0].min()
         assert front.F[front.within("decoder_params", limit), 0] == pytest.approx(best, abs=1e-9)
@@ -77,7 +76,7 @@ def test_scores_of_layers_drawn_towards_each_other():
 
     def narrowed(share: float, n: int) -> list:  # how many neurons the layers keep when `n` leave
         scored = Scored(parent, scores.shrunk(share), orders, (4, 8), ())
-        most = sum(scored.params(i, *scored.options(i)[-1]) for i in range(3)) - n * (2 * 16 + 1)
+        most = count(a).decoder - n * (2 * 16 + 1)
         front = shape_frontier(scored)
         return [len(kept.neurons) for kept in front.shape(front.within("decoder_params", most)).layers]
 
@@ -134,6 +133,8 @@ def test_convolutions_take_their_time():
     for i in range(len(front.F)):
         b = front.shape(i).architecture(a)
         assert front.F[i, 1] == pytest.approx(device.seconds(b, Workload(prompt_len=8)), rel=0.02), b
+    (seconds,) = seconds_of(front.scored, ["latency_s"], profile, None)
+    assert [seconds.of_shape(front.shape(i)) for i in range(len(front.F))] == pytest.approx(front.F[:, 1].tolist())
 
 
 def test_a_profile_of_other_heads():
