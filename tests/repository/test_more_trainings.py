@@ -56,3 +56,16 @@ def test_what_other_steps_train(more, studied):
         planned = more.plan(step)
         assert [recipe.lr for _, recipe in planned] == list(more.RATES)
         assert all(jobs == planned[0][0] and len(jobs) == 4 for jobs, _ in planned)
+
+
+def test_equal_counts_and_larger_models(more, studied):
+    "What the extremes were is trained once; no larger model is of the study's range."
+    ((equal, recipe),), ((extremes, same),) = more.plan("equal"), more.plan("extremes")
+    found = {(job.architecture.id, job.seed) for job in equal}
+    assert {(job.architecture.id, job.seed) for job in extremes} < found and recipe == same
+    groups = studied[~studied.group.isin(["spread", "seeds"])]
+    assert found == {(id, 1) for id in groups.id} and len(equal) == len(found) == 26
+    ((larger, _),) = more.plan("larger")
+    sizes = [count(job.architecture).decoder for job in larger]
+    assert len({job.architecture for job in larger}) == 12 and 1e6 <= min(sizes) and 3e6 < max(sizes) <= 4e6
+    assert max(count(architecture).decoder for architecture in studied.architecture) < 1e6
