@@ -138,7 +138,9 @@ def progress_bar(
     "A bar on standard error, or a widget in a notebook; silent where that is no terminal."
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc=what or None, unit=f" {unit}", leave=False, disable=None if shown else True)
+    # At the bottom line, also where a bar of somebody else was never closed: it would push this one down.
+    looks = dict(unit=f" {unit}", leave=False, position=0)
+    return tqdm(total=total, desc=what or None, disable=None if shown else True, **looks)
 
 
 def say_above_bars(

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import typer
 from kit import SMALL, lts
+from tqdm import tqdm
 
 import lts_nb
 from lts_nb.cli.options import app, note
@@ -192,13 +193,17 @@ def searched(stderr) -> str:
     return out.getvalue()
 
 
-def test_a_bar_and_messages_meanwhile():
+@pytest.mark.parametrize("left_open", [False, True])
+def test_a_bar_and_messages_meanwhile(left_open):
+    "Also where a bar of somebody else was never closed."
+    other = tqdm(total=2, file=io.StringIO()) if left_open else None
     with contextlib.redirect_stderr(Terminal()) as screen:
         with progress_bar("visit", 3, "measuring") as bar:
             for number in range(3):
                 note(f"message {number}")
                 bar.update()
     assert screen.lines() == ["message 0", "message 1", "message 2", ""]
+    assert other is None or other.close() is None
     assert re.search(r"measuring: +\d+%.* 3/3 \[.* visit/s\]|measuring: +0%.* 0/3 \[.*\? visit/s\]", screen.getvalue())
 
 
