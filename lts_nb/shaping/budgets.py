@@ -28,16 +28,17 @@ def cost_by(
 
 def limits_in(
     settings: ShapeSettings,
-    profile,  # a `DeviceProfile`; None for none
+    cost: str,  # of `cost_by`
 ) -> tuple[float, ...]:  # seconds, or decoder parameters
     "The limits that are asked for. Raises `InputError` for one of what shapes are not weighed by."
-    if settings.max_latency_s and not profile:
+    by_latency = cost == "latency_s"
+    if settings.max_latency_s and not by_latency:
         raise InputError(f"max_latency_s={settings.max_latency_s[0]:g}: needs a device profile")
-    if settings.max_params and profile:
+    if settings.max_params and by_latency:
         raise InputError(
             f"max_params={settings.max_params[0]:g}: with a profile shapes are weighed by latency; give max_latency_s"
         )
-    return settings.max_latency_s if profile else settings.max_params
+    return settings.max_latency_s if by_latency else settings.max_params
 
 # %% ../../nbs/shaping/14_budgets.ipynb #8296ad0e
 def check_limits(
@@ -47,19 +48,19 @@ def check_limits(
     workload: Workload | None = None,  # that of the profile by default
 ):
     "Raise `InputError` for a limit that no shape keeps, or that the parent itself keeps."
-    limits, cost, a = limits_in(settings, profile), cost_by(profile), parent.architecture
+    cost = cost_by(profile)
+    limits = limits_in(settings, cost)
     if not limits:
         return
     nothing = Scores([], np.empty(0), np.empty(0))  # every choice costs as much, so the cheapest shape is the only best
     scored = Scored(parent, nothing, dict.fromkeys(ends_of(parent)), settings.widths, settings.groups)
     smallest = shape_frontier(scored, ("loss_rise", cost), profile, workload).F[0, 1]
     timed = seconds_of(scored, [cost] * bool(profile), profile, workload)
-    whole = timed[0].of_shape(Shape.whole(a)) if timed else count(a).decoder
+    whole = timed[0].of_shape(Shape.whole(parent.architecture)) if timed else count(parent.architecture).decoder
     for limit in limits:
-        if limit < smallest:
-            raise InputError(f"max_{cost.removeprefix('decoder_')}={limit:g}: the smallest shape has {smallest:g}")
-        if limit >= whole:
-            raise InputError(f"max_{cost.removeprefix('decoder_')}={limit:g}: the parent itself has {whole:g}")
+        if not smallest <= limit < whole:
+            what = f"the smallest shape has {smallest:g}" if limit < smallest else f"the parent itself has {whole:g}"
+            raise InputError(f"max_{cost.removeprefix('decoder_')}={limit:g}: {what}")
 
 # %% ../../nbs/shaping/14_budgets.ipynb #3918c696
 def spread_members(
@@ -82,7 +83,7 @@ def wanted_members(
 ) -> list[int]:  # numbers of members, by cost
     "Members of all sizes, and the best within every limit. Raises `InputError` if choices leave none."
     cost = frontier.objectives[1]
-    limits = settings.max_latency_s if cost == "latency_s" else settings.max_params
+    limits = limits_in(settings, cost)
     spread = spread_members(frontier, settings.n_members, settings.smallest)
     if found := sorted({*spread, *(frontier.within(cost, limit) for limit in limits)}):
         return found
